@@ -1,0 +1,43 @@
+# Two commands matter: `make run` and `make test`. Both do all set-up themselves.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: setup run test lint bench faults lock clean
+
+setup: $(STAMP)
+
+# Installed from the lock, hashes required; the project itself is installed in place.
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Fingerpost needs Python 3.11: no '$(PYTHON)' on PATH. Name another with: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+run: setup
+	$(BIN)/fingerpost run --sandbox
+
+test: lint
+	$(BIN)/python -m pytest tests
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Longer runs, not part of `make test`.
+faults: setup
+	$(BIN)/python -m pytest tests/faults -m "faults" -s
+
+bench: setup
+	$(BIN)/python -m tests.bench
+
+# Renews the lock from pyproject.toml: the newest versions that fit, with hashes, no host names.
+lock: setup
+	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .fingerpost build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,125 @@
+"""What a connector must offer. ``tests/contract`` holds the suites that every implementation passes.
+
+All calls block; callers run them in threads of their own. None of them retries except where it says so: retrying is decided in
+``routing.delivery`` and ``routing.runtime``. Every failure is a ``connectors.errors.ConnectorError``.
+Values cross this border in canonical form (``routing.core.model``); the connector translates with its ``EntityMap`` s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from threading import Event
+from typing import Protocol
+
+from msgspec import Struct
+
+from connectors.errors import ConnectorError
+from routing.core.model import ChangeEvent, EntityMap, Unreadable, Values, Write
+
+Maps = Callable[[], Mapping[str, EntityMap]]  # canonical entity -> map; called anew, so that a new policy is seen
+Accept = Callable[[Sequence[ChangeEvent | Unreadable], bytes | None], None]
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """A record as the CRM holds it now: canonical ``values``, who changed it last (a CRM id) and when."""
+
+    values: Values
+    modified_at: datetime | None = None
+    modified_by: str = ""
+
+
+class WriteResult(Struct, frozen=True):
+    """What became of one write: ``error`` is None when the CRM confirmed it."""
+
+    write_id: str
+    error: ConnectorError | None = None
+
+
+class Finding(Struct, frozen=True):
+    """One line of ``fingerpost doctor``: what was checked, whether it is well, and what to do when not."""
+
+    check: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+class Reader(Protocol):
+    """Reads records by id or in bulk."""
+
+    system: str
+
+    def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
+        """The named canonical fields of those records; deleted or invisible ones are absent. Any number of ids."""
+        ...
+
+    def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
+        """All records of those entities as pages of ``snapshot`` events, for the first fill of the mirror."""
+        ...
+
+
+class Source(Protocol):
+    """Delivers changes from a position on, at least once, in the system's own order."""
+
+    system: str
+    stream: str  # names the position in the ledger
+
+    def run(self, position: bytes | None, accept: Accept, stop: Event) -> None:
+        """Blocks until ``stop`` is set; reconnects by itself with growing waits, and logs each.
+
+        ``accept(events, position)`` returns once both are durable; it may be called with no events, only a position.
+        Whatever it raises goes through: the caller stops, and what was not accepted is delivered again.
+        A ``position`` of None means from now on. The first position is accepted as soon as the subscription stands.
+        """
+        ...
+
+    def reread(self, raw: bytes, observed_at: datetime) -> list[ChangeEvent]:
+        """Reads again what was once ``Unreadable``. Raises ConnectorError when it still cannot be read."""
+        ...
+
+
+class Webhook(Protocol):
+    """The intake of a system that calls us."""
+
+    system: str
+    path: str
+
+    def receive(
+        self, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes, now: datetime
+    ) -> list[ChangeEvent | Unreadable]:
+        """Checks the signature over the raw bytes and reads the body. Header names are lower-case. Does no I/O.
+
+        Raises SignatureRefused. A body that is signed but cannot be read comes back as ``Unreadable``, so that it is kept.
+        """
+        ...
+
+    def reread(self, raw: bytes, observed_at: datetime) -> list[ChangeEvent]:
+        """As ``Source.reread``."""
+        ...
+
+
+class Sink(Protocol):
+    """Writes changes. Guards are checked by ``routing.delivery.guard`` with ``Reader.read`` before ``write`` is called."""
+
+    system: str
+    batch_size: int  # the most writes one call of ``write`` takes
+
+    def write(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """Sends one batch in one request; one result a write, in order. A record occurs once in a batch.
+
+        Raises ConnectorError when the call as a whole failed; ``outcome_unknown`` tells whether it may have happened.
+        """
+        ...
+
+
+class Connection(Reader, Sink, Protocol):
+    """One configured system: what the daemon holds of it."""
+
+    calls: int  # requests made so far, for the report
+
+    def check(self) -> list[Finding]:
+        """What doctor asks: reachability, login, permissions on each mapped field, clock, limits. Never raises ConnectorError."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,79 @@
+"""What can go wrong with a CRM, as a closed table.
+
+A connector wraps every vendor exception in one of these, with the cause chained. What each class *does* (try again,
+pause the connection, park the write, stop the process) is decided in one place, ``routing/delivery/verdicts.py``;
+connectors only classify. Messages are for an operator: what happened, on which record, what to do next. They never hold
+a secret, a token or a body with personal data.
+
+| class | means | what the daemon does |
+|---|---|---|
+| Transient | the system is down, busy, slow | pause the connection, try again with growing waits |
+| RateLimited | a limit was hit | pause the connection for ``retry_after`` seconds |
+| AuthenticationFailed | credentials or session refused after a renewal | pause the connection, alarm, try again slowly |
+| PermissionDenied | the integration user may not | park the write |
+| Misconfigured | a setting, a field or an object is not there | park the write |
+| Conflict | a lock or a concurrent edit | try this write again, with jitter |
+| RecordRejected | the record was refused (validation, deleted, inactive owner) | park the write, with the vendor's words |
+| ConnectorBug | an answer we do not understand | park the write |
+"""
+
+from __future__ import annotations
+
+
+class ConnectorError(Exception):
+    """Base of the table. ``code`` is the vendor's own code, "" when there is none.
+
+    ``outcome_unknown`` is True when a request was sent and no answer came: the write may have happened, and must be read
+    back before it is sent again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        system: str,
+        code: str = "",
+        retry_after: float | None = None,
+        outcome_unknown: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.system = system
+        self.code = code
+        self.retry_after = retry_after
+        self.outcome_unknown = outcome_unknown
+
+
+class Transient(ConnectorError):
+    """The system is down, busy or slow."""
+
+
+class RateLimited(ConnectorError):
+    """A limit of the system was reached; ``retry_after`` seconds when it says so."""
+
+
+class AuthenticationFailed(ConnectorError):
+    """Credentials were refused, or a session could not be renewed."""
+
+
+class PermissionDenied(ConnectorError):
+    """The integration user lacks a permission."""
+
+
+class Misconfigured(ConnectorError):
+    """A setting, an object or a field is not what we were told."""
+
+
+class Conflict(ConnectorError):
+    """A lock or a concurrent edit was in the way."""
+
+
+class RecordRejected(ConnectorError):
+    """This record, and only this, was refused."""
+
+
+class ConnectorBug(ConnectorError):
+    """The system answered something the connector does not understand."""
+
+
+class SignatureRefused(Exception):
+    """A webhook whose signature is missing, wrong, too old or from the future. ``args[0]`` says which, without secrets."""

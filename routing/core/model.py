@@ -1,0 +1,218 @@
+"""The canonical model: the values that travel through Fingerpost, whatever system they came from.
+
+Everything here is a msgspec Struct of JSON-native values, so that what is stored is what was decided on.
+
+Field *values* are one of: ``str``, ``int``, ``float``, ``bool``, ``None``, ``list[str]``. Dates are ISO-8601 text
+(``2026-11-22``), instants are ISO-8601 text in UTC with milliseconds (``2026-11-22T18:55:03.120Z``), so they sort as text.
+Field *names* are the canonical names of ``fields.yaml`` (``lead.country`` is ``country`` inside a lead).
+A field that names a person holds that person's id *in the system the record lives in* (a Salesforce user id, a HubSpot
+owner id); ``routing.core.directory`` turns it into the person's key, the lower-case e-mail address.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Value = Any  # JSON-native, see the module's text
+Values = dict[str, Value]
+
+System = str  # "salesforce", "hubspot", …
+Entity = Literal["lead", "contact", "account", "opportunity", "person", "task", "custom"]
+Kind = Literal["created", "updated", "deleted", "restored", "merged", "erased", "gap", "snapshot", "tick"]
+Outcome = Literal["assign", "keep", "hold", "reject", "none"]
+
+# Ids are uuid5 below this name: the same input has the same id on every machine, which makes a redelivery a no-op.
+NAMESPACE = uuid.UUID("5f1a3a4e-6f0e-5c0e-9c44-0f1e9e7a9057")
+
+
+def derived_id(*parts: str) -> str:
+    """The uuid5 text of ``parts``; the same parts give the same id everywhere. Parts are joined by U+001F."""
+    return str(uuid.uuid5(NAMESPACE, "\x1f".join(parts)))
+
+
+class ChangeEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One change of one record in one system, as a source saw it.
+
+    ``event_id`` is ``derived_id(system, source position, record_id)``: a redelivery has the same id.
+    ``changed`` names the canonical fields this change touched; ``values`` holds values after the change, of at
+    least those fields. ``complete`` is False where the source told *that* a record changed but not what it now
+    holds (a HubSpot creation, a Salesforce gap): its values are read back from the CRM before it is decided on.
+    ``actor`` is the CRM id of who did it, ``origin`` what the system says of the client that did it.
+    ``cursor`` is the source's position in words, for people; positions that sources resume from are kept apart.
+    ``sequence`` orders changes of one record that carry the same ``occurred_at``.
+    """
+
+    event_id: str
+    system: System
+    entity: Entity
+    record_id: str
+    kind: Kind
+    occurred_at: datetime
+    observed_at: datetime
+    changed: tuple[str, ...] = ()
+    values: Values = {}
+    actor: str = ""
+    origin: str = ""
+    cursor: str = ""
+    sequence: int = 0
+    complete: bool = True
+
+
+class Unreadable(Struct, frozen=True, kw_only=True):
+    """Something a source delivered that could not be read. It is kept, parked, with its bytes; nothing is dropped.
+
+    ``error`` is one sentence for the operator: what is wrong and what to do. ``raw`` is what
+    ``Source.reread`` needs to try again (for example after ``fields.yaml`` learned the object type).
+    """
+
+    event_id: str
+    system: System
+    error: str
+    raw: bytes
+    observed_at: datetime
+    entity: str = ""
+    record_id: str = ""
+
+
+class Record(Struct, kw_only=True, omit_defaults=True):
+    """What the mirror knows of one CRM record. ``changed_at`` maps a field to the ISO instant of its last change."""
+
+    system: System
+    entity: Entity
+    record_id: str
+    values: Values = {}
+    changed_at: dict[str, str] = {}
+    deleted: bool = False
+    # The person we last chose for it, until the CRM shows any owner change after that.
+    decided_owner: str = ""
+    decided_at: str = ""
+    on_hold: bool = False
+
+
+class Correction(Struct, frozen=True, omit_defaults=True):
+    """A field found wrong: what it held, what it should hold, and why, in words an ops admin reads."""
+
+    field: str
+    old: Value
+    new: Value
+    reason: str
+    write: bool = True
+
+
+class Candidate(Struct, frozen=True, omit_defaults=True):
+    """An account considered for a lead: ``evidence`` for it, and why it was ``passed_over`` ("" for the chosen one)."""
+
+    account_id: str
+    name: str
+    evidence: tuple[str, ...] = ()
+    passed_over: str = ""
+
+
+class MemberView(Struct, frozen=True, omit_defaults=True):
+    """One pool member at the moment of a pick. ``ideal`` and ``assigned`` count leads; ``unavailable`` says why not."""
+
+    person: str
+    weight: float
+    ideal: float
+    assigned: int
+    unavailable: str = ""
+
+
+class PoolState(Struct, omit_defaults=True):
+    """What the ledger remembers of a pool: per member key, leads assigned and the ideal share accumulated so far."""
+
+    pool: str
+    assigned: dict[str, int] = {}
+    ideal: dict[str, float] = {}
+
+
+class Step(Struct, frozen=True, omit_defaults=True):
+    """One step of a trace. ``stage`` is entry, match, ladder, distribute or hold; ``held`` whether it decided.
+
+    ``name`` is the rung, pool or check; ``condition`` its text as the admin wrote it; ``values`` what the fields in it
+    held; ``rule`` the table row that matched; ``note`` a sentence.
+    """
+
+    stage: str
+    name: str
+    held: bool
+    condition: str = ""
+    values: dict[str, Value] = {}
+    rule: str = ""
+    note: str = ""
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """What was decided for one event, and everything needed to explain it and to decide it again.
+
+    ``owner`` is the person's key (e-mail), "" when nobody. ``facts`` holds the normalised values it was made from;
+    ``members`` the pool as it stood when the pick was made. ``policy`` is the digest of the policy that decided.
+    """
+
+    decision_id: str
+    event_id: str
+    system: System
+    entity: Entity
+    record_id: str
+    outcome: Outcome
+    owner: str
+    pool: str
+    rung: str
+    rule: str
+    reason: str
+    account_id: str
+    corrections: tuple[Correction, ...]
+    candidates: tuple[Candidate, ...]
+    trace: tuple[Step, ...]
+    members: tuple[MemberView, ...]
+    facts: dict[str, Any]
+    policy: str
+    decided_at: datetime
+
+
+class Write(Struct, frozen=True, kw_only=True):
+    """A change we owe a CRM. ``fields`` are canonical names and the values to set, in that system's own ids.
+
+    ``guard`` maps each field to the value it must still hold (compare-and-set per field).
+    ``seen_at`` is when those expected values were read from the CRM itself, None when they came with an event.
+    """
+
+    write_id: str
+    decision_id: str
+    system: System
+    entity: Entity
+    record_id: str
+    fields: Values
+    guard: Values
+    seen_at: datetime | None = None
+
+
+class Timer(Struct, frozen=True, kw_only=True):
+    """Something to look at again: at ``due_at`` a ``tick`` event for the record enters the log."""
+
+    timer_id: str
+    purpose: str
+    system: System
+    entity: Entity
+    record_id: str
+    due_at: datetime
+
+
+class EntityMap(Struct, frozen=True):
+    """How one canonical entity is spelled in one system: ``remote`` is its name there (``Lead``, ``contacts``).
+
+    ``fields`` maps canonical field names to remote ones; ``types`` to the type of ``fields.yaml``
+    (text, number, money, boolean, date, datetime, choice, list, person, reference).
+    ``read_only`` names the fields that are never written.
+    """
+
+    system: System
+    entity: Entity
+    remote: str
+    fields: dict[str, str]
+    types: dict[str, str]
+    read_only: frozenset[str] = frozenset()

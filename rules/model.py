@@ -1,0 +1,128 @@
+"""What a compiled policy is made of, and what walking its ladder answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from msgspec import Struct
+
+Facts = Mapping[str, Any]  # "lead", "account", "counterpart", "event" -> field values, or None where there is none
+WhyNot = Callable[[str], str | None]  # person key -> why this person cannot receive a lead now; None when they can
+
+ActionKind = Literal["person", "field", "pool", "keep", "hold", "reject"]
+Method = Literal["round robin", "weighted"]
+
+
+class Problem(Struct, frozen=True, order=True):
+    """One thing wrong with a policy, where it is, and what to do. ``line`` and ``column`` count from 1."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+    severity: Literal["error", "warning"] = "error"
+    excerpt: str = ""  # the line as written
+    length: int = 1  # how many characters of it are meant
+    hint: str = ""  # "did you mean 'country'?"
+
+
+class PolicyError(Exception):
+    """A policy that does not compile; ``problems`` holds all of them, not only the first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(f"{first.file}:{first.line}:{first.column}: {first.message}{more}")
+        self.problems = problems
+
+
+class Field(Struct, frozen=True):
+    """One field of ``fields.yaml``. ``remote`` maps a system to the field's name there; none for a derived field."""
+
+    name: str
+    type: str
+    label: str = ""
+    description: str = ""
+    choices: tuple[str, ...] = ()
+    remote: dict[str, str] = {}
+    to: str = ""  # the entity a reference points to
+    read_only: bool = False
+
+
+class Entity(Struct, frozen=True):
+    """One entity of ``fields.yaml``: its name in each system, and its fields by canonical name."""
+
+    name: str
+    remote: dict[str, str]
+    fields: dict[str, Field]
+
+
+class Person(Struct, frozen=True):
+    """One row of ``people.csv``. ``key`` is the lower-case e-mail. ``extra`` holds further columns."""
+
+    key: str
+    name: str
+    active: bool = True
+    start_date: str = ""  # ISO date, "" when they have long started
+    role: str = ""
+    region: str = ""
+    time_zone: str = ""
+    ids: dict[str, str] = {}  # system -> CRM user id, only where people.csv fixes it
+    extra: dict[str, str] = {}
+
+
+class Pool(Struct, frozen=True):
+    """One pool of ``pools.yaml``. ``members`` are person keys in the order written, with their weights."""
+
+    name: str
+    method: Method
+    members: dict[str, float]
+    overflow: str = ""
+
+
+class Action(Struct, frozen=True):
+    """What a rung does. ``value`` is a person key, a field path, a pool name, or a reason, by ``kind``."""
+
+    kind: ActionKind
+    value: str = ""
+
+
+class CorrectionRule(Struct, frozen=True):
+    """One line of ``corrections.yaml``: ``fix`` names a fixer of ``routing.core.correct``; ``write`` sends it to the CRM."""
+
+    entity: str
+    field: str
+    fix: str
+    write: bool = True
+
+
+class Matching(Struct, frozen=True):
+    """How leads find their account. ``free_domains`` are added to the shipped list of free-mail domains."""
+
+    free_domains: frozenset[str] = frozenset()
+    not_free_domains: frozenset[str] = frozenset()
+
+
+class WalkStep(Struct, frozen=True):
+    """One rung tried. ``values`` holds what each field of the condition or table held; ``note`` is a sentence."""
+
+    rung: str
+    held: bool
+    condition: str = ""
+    values: dict[str, Any] = {}
+    rule: str = ""
+    note: str = ""
+
+
+class Walk(Struct, frozen=True):
+    """Where a lead came out of the ladder: the action of the rung that held, and every rung tried on the way.
+
+    ``person`` is the key when the action names a person (directly or by field). ``action`` is ``hold`` when nothing caught it.
+    """
+
+    action: Action
+    rung: str
+    rule: str
+    person: str
+    steps: tuple[WalkStep, ...]
