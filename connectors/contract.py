@@ -116,7 +116,10 @@ class Sink(Protocol):
 class Connection(Reader, Sink, Protocol):
     """One configured system: what the daemon holds of it."""
 
-    calls: int  # requests made so far, for the report
+    @property
+    def calls(self) -> int:
+        """Requests made so far, refused ones included; for the report."""
+        ...
 
     def check(self) -> list[Finding]:
         """What doctor asks: reachability, login, permissions on each mapped field, clock, limits. Never raises ConnectorError."""

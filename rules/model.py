@@ -38,7 +38,10 @@ class PolicyError(Exception):
 
 
 class Field(Struct, frozen=True):
-    """One field of ``fields.yaml``. ``remote`` maps a system to the field's name there; none for a derived field."""
+    """One field of ``fields.yaml``. ``remote`` maps a system to the field's name there; none for a derived field.
+
+    ``read_only`` means never written anywhere; ``read_only_in`` names the systems in which it is never written.
+    """
 
     name: str
     type: str
@@ -48,6 +51,7 @@ class Field(Struct, frozen=True):
     remote: dict[str, str] = {}
     to: str = ""  # the entity a reference points to
     read_only: bool = False
+    read_only_in: tuple[str, ...] = ()
 
 
 class Entity(Struct, frozen=True):

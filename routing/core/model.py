@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from hashlib import sha1
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -27,11 +28,18 @@ Outcome = Literal["assign", "keep", "hold", "reject", "none"]
 
 # Ids are uuid5 below this name: the same input has the same id on every machine, which makes a redelivery a no-op.
 NAMESPACE = uuid.UUID("5f1a3a4e-6f0e-5c0e-9c44-0f1e9e7a9057")
+_NAMESPACE_BYTES = NAMESPACE.bytes
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def derived_id(*parts: str) -> str:
     """The uuid5 text of ``parts``; the same parts give the same id everywhere. Parts are joined by U+001F."""
-    return str(uuid.uuid5(NAMESPACE, "\x1f".join(parts)))
+    digest = sha1(
+        _NAMESPACE_BYTES + "\x1f".join(parts).encode("utf-8", "surrogatepass"), usedforsecurity=False
+    ).hexdigest()
+    # What str(uuid.uuid5(…)) gives, at a third of its price: an event needs several.
+    variant = _VARIANT[digest[16]]
+    return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
 class ChangeEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,18 +87,24 @@ class Unreadable(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, kw_only=True, omit_defaults=True):
-    """What the mirror knows of one CRM record. ``changed_at`` maps a field to the ISO instant of its last change."""
+    """What the mirror knows of one CRM record. ``changed_at`` maps a field to the ISO instant of its last change.
+
+    ``sequences`` holds the source sequence of that change where there was one; it orders changes within one instant.
+    """
 
     system: System
     entity: Entity
     record_id: str
     values: Values = {}
     changed_at: dict[str, str] = {}
+    sequences: dict[str, int] = {}
     deleted: bool = False
     # The person we last chose for it, until the CRM shows any owner change after that.
     decided_owner: str = ""
     decided_at: str = ""
     on_hold: bool = False
+    # While it was on hold, the CRM showed a new owner who is somebody: nothing is left for us to decide.
+    taken: bool = False
 
 
 class Correction(Struct, frozen=True, omit_defaults=True):

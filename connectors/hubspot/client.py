@@ -1,0 +1,117 @@
+"""One place where requests to HubSpot are made, counted, timed out and their failures translated."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import hubspot
+import msgspec
+import urllib3.exceptions
+from hubspot.crm.objects.exceptions import ApiException as ObjectsException
+from hubspot.crm.owners.exceptions import ApiException as OwnersException
+from hubspot.crm.properties.exceptions import ApiException as PropertiesException
+
+from connectors.errors import ConnectorBug
+from connectors.hubspot import errors
+from connectors.hubspot.settings import SYSTEM, HubSpotSettings
+
+T = TypeVar("T")
+
+# Every generated package of the library has an ApiException of its own, without a common base.
+_API_ERRORS = (ObjectsException, OwnersException, PropertiesException)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A successful answer: 200, 201, 204 or 207."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def decode(self, shape: type[T], what: str) -> T:
+        """The body in that shape. Raises ConnectorBug when it has another."""
+        try:
+            return msgspec.json.decode(self.body, type=shape)
+        except msgspec.DecodeError as error:
+            raise ConnectorBug(
+                f"HubSpot's answer to {what} has an unexpected shape ({error}); a newer version of the connector may "
+                "be needed",
+                system=SYSTEM,
+            ) from error
+
+
+class Client:
+    """The library's API objects, made once: each access through ``HubSpot`` would build a new connection pool.
+
+    The library's models are passed by: they take ten times as long as decoding the answer ourselves, and convert types we
+    would have to convert back. Safe to use from several threads.
+    """
+
+    def __init__(self, settings: HubSpotSettings) -> None:
+        self.settings = settings
+        # retry=False: urllib3 would otherwise repeat GETs by itself; repeating is decided in one place, elsewhere.
+        crm = hubspot.HubSpot(access_token=settings.access_token, host=settings.host.rstrip("/"), retry=False).crm
+        self.batch = crm.objects.batch_api
+        self.objects = crm.objects.basic_api
+        self.owners = crm.owners.owners_api
+        self.properties = crm.properties.core_api
+        self.calls = 0
+        self._lock = threading.Lock()
+
+    def call(
+        self, what: str, function: Callable[..., Any], *args: Any, writing: bool = False, **options: Any
+    ) -> Answer:
+        """Makes one request and blocks until it is answered or timed out. Never repeats it.
+
+        ``what`` names it for the operator. Raises ConnectorError.
+        """
+        with self._lock:
+            self.calls += 1
+        try:
+            response = function(
+                *args,
+                _preload_content=False,
+                _request_timeout=(self.settings.connect_timeout, self.settings.read_timeout),
+                **options,
+            )
+            return Answer(response.status, response.headers, response.data)
+        except _API_ERRORS as error:
+            raise errors.of_status(error.status, error.body, error.headers, what, writing=writing) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise errors.of_network(error, what, writing=writing) from error
+        except (AttributeError, UnicodeDecodeError) as error:
+            # The library decodes the body of every failure as UTF-8 text: a TLS failure has none (AttributeError), a
+            # proxy's page may be in another encoding.
+            failed = error.__context__
+            if not isinstance(failed, _API_ERRORS):
+                raise
+            if not failed.status:
+                raise errors.of_network(
+                    urllib3.exceptions.SSLError(str(failed.reason)), what, writing=writing
+                ) from failed
+            raise errors.of_status(failed.status, None, failed.headers, what, writing=writing) from failed
+
+    def get(self, what: str, path: str) -> Answer:
+        """GET of an address the library has no method for."""
+        return self.call(what, self.objects.api_client.call_api, path, "GET", auth_settings=["oauth2"])
+
+    def post(self, what: str, path: str, body: object) -> Answer:
+        """POST to an address the library has no method for."""
+        headers = {"Content-Type": "application/json"}
+        return self.call(
+            what,
+            self.objects.api_client.call_api,
+            path,
+            "POST",
+            header_params=headers,
+            body=body,
+            auth_settings=["oauth2"],
+        )
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        for api in (self.batch, self.objects, self.owners, self.properties):
+            api.api_client.rest_client.pool_manager.clear()
+            api.api_client.close()

@@ -1,0 +1,60 @@
+"""One HubSpot account as the daemon holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from connectors.contract import Finding, Maps, Snapshot, WriteResult
+from connectors.hubspot.client import Client
+from connectors.hubspot.doctor import Doctor
+from connectors.hubspot.reader import HubSpotReader
+from connectors.hubspot.settings import SYSTEM, HubSpotSettings
+from connectors.hubspot.sink import BATCH, HubSpotSink
+from routing.core.model import ChangeEvent, Write
+
+
+class HubSpotConnection:
+    """``contract.Connection`` for HubSpot. Safe to use from several threads."""
+
+    system = SYSTEM
+    batch_size = BATCH
+
+    def __init__(self, settings: HubSpotSettings, maps: Maps, clock: Callable[[], datetime]) -> None:
+        self._client = Client(settings)
+        self._reader = HubSpotReader(self._client, maps, clock)
+        self._sink = HubSpotSink(self._client, maps)
+        self._doctor = Doctor(self._client, self._reader, maps, clock)
+
+    @property
+    def calls(self) -> int:
+        """Requests made so far, refused ones included."""
+        return self._client.calls
+
+    @calls.setter
+    def calls(self, value: int) -> None:
+        self._client.calls = value
+
+    def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
+        """See ``contract.Reader``; 100 ids a request."""
+        return self._reader.read(entity, ids, fields)
+
+    def last_change(self, entity: str, record_id: str, field: str) -> Snapshot | None:
+        """See ``HubSpotReader.last_change``: who overtook us, asked for one record when it matters."""
+        return self._reader.last_change(entity, record_id, field)
+
+    def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
+        """See ``contract.Reader``; 100 records a request, owners 500."""
+        return self._reader.backfill(entities)
+
+    def write(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """See ``contract.Sink``."""
+        return self._sink.write(writes)
+
+    def check(self) -> list[Finding]:
+        """See ``contract.Connection``."""
+        return self._doctor.check()
+
+    def close(self) -> None:
+        """Lets go of the connections; the object is not to be used afterwards."""
+        self._client.close()

@@ -1,0 +1,167 @@
+"""What ``fingerpost doctor`` finds out about a HubSpot account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from connectors.contract import Finding, Maps
+from connectors.errors import ConnectorError, Misconfigured
+from connectors.hubspot.client import Answer, Client
+from connectors.hubspot.objects import OWNERS, own_maps
+from connectors.hubspot.reader import HubSpotReader
+from routing.core.model import EntityMap
+
+_SKEW_LIMIT = 60.0  # seconds; webhooks older or newer than 300 are refused, so a minute is time to act
+_DAILY_FLOOR = 0.1  # of the day's requests left
+
+
+class _Account(msgspec.Struct, frozen=True, rename="camel"):
+    portal_id: int = 0
+    account_type: str = ""
+    time_zone: str = ""
+
+
+class _Token(msgspec.Struct, frozen=True):
+    scopes: list[str] = []
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    read_only_value: bool = False
+
+
+class _Property(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    type: str = ""
+    calculated: bool = False
+    modification_metadata: _Metadata = _Metadata()
+
+    def writable(self) -> bool:
+        return not self.calculated and not self.modification_metadata.read_only_value
+
+
+class _Properties(msgspec.Struct, frozen=True):
+    results: list[_Property]
+
+
+class Doctor:
+    """Runs the checks one after another; a check that fails does not stop the next, except when nothing answers."""
+
+    def __init__(self, client: Client, reader: HubSpotReader, maps: Maps, clock: Callable[[], datetime]) -> None:
+        self._client = client
+        self._reader = reader
+        self._maps = maps
+        self._clock = clock
+
+    def check(self) -> list[Finding]:
+        """Blocks for about one request a check. Never raises ConnectorError."""
+        try:
+            answer = self._client.get("the account's details", "/account-info/v3/details")
+            account = answer.decode(_Account, "the account's details")
+        except ConnectorError as error:
+            advice = "Check the access token, the host setting and the network."
+            return [Finding("HubSpot answers and accepts the token", False, str(error), advice), self._webhook()]
+        detail = f"portal {account.portal_id} ({account.account_type or 'unknown type'})"
+        findings = [Finding("HubSpot answers and accepts the token", True, detail)]
+        findings.extend(self._clock_and_limits(answer))
+        maps = own_maps(self._maps())
+        findings.append(self._guarded("scopes of the token", lambda: self._scopes(maps)))
+        findings.append(self._guarded("owners can be read", self._owners))
+        for found in maps.values():
+            if found.remote != OWNERS:
+                findings.extend(self._object(found))
+        findings.append(self._webhook())
+        return findings
+
+    def _guarded(self, check: str, run: Callable[[], Finding]) -> Finding:
+        try:
+            return run()
+        except ConnectorError as error:
+            return Finding(check, False, str(error), "Add the scope it names to the private app, or check fields.yaml.")
+
+    def _clock_and_limits(self, answer: Answer) -> Iterator[Finding]:
+        date = answer.headers.get("Date")
+        if date:
+            skew = (self._clock() - parsedate_to_datetime(date)).total_seconds()
+            fine = abs(skew) <= _SKEW_LIMIT
+            advice = "" if fine else "Set this machine's clock (NTP): webhooks off by more than 300 s are refused."
+            yield Finding("the clocks agree", fine, f"this machine is {skew:+.0f} s from HubSpot", advice)
+        left, most = (_count(answer.headers, f"X-HubSpot-RateLimit-Daily{part}") for part in ("-Remaining", ""))
+        window = _count(answer.headers, "X-HubSpot-RateLimit-Max")
+        if left is not None and most:
+            fine = left >= most * _DAILY_FLOOR
+            advice = "" if fine else "Find what else uses this app's quota, or ask HubSpot for a higher limit."
+            yield Finding("requests are left today", fine, f"{left} of {most}, {window or '?'} in ten seconds", advice)
+
+    def _scopes(self, maps: Mapping[str, EntityMap]) -> Finding:
+        what = "the token's scopes"
+        body = {"tokenKey": self._client.settings.access_token}
+        token = self._client.post(what, "/oauth/v2/private-apps/get/access-token-info", body).decode(_Token, what)
+        wanted = {"crm.objects.owners.read"}
+        for found in maps.values():
+            if found.remote != OWNERS:
+                wanted.add(f"crm.objects.{found.remote}.read")
+                if set(found.fields) - found.read_only:
+                    wanted.add(f"crm.objects.{found.remote}.write")
+        missing = sorted(wanted - set(token.scopes))
+        if missing:
+            return Finding(
+                "scopes of the token", False, f"missing: {', '.join(missing)}", "Add them to the private app."
+            )
+        return Finding("scopes of the token", True, f"all {len(wanted)} needed are granted")
+
+    def _owners(self) -> Finding:
+        events = [event for page in self._reader.backfill(["person"]) for event in page]
+        active = sum(1 for event in events if event.values.get("active"))
+        if not active:
+            return Finding(
+                "owners can be read", False, "no active owner", "Give somebody a seat, or check the account."
+            )
+        return Finding("owners can be read", True, f"{active} active, {len(events) - active} archived")
+
+    def _object(self, found: EntityMap) -> Iterator[Finding]:
+        check = f"{found.remote}: every mapped property is there"
+        what = f"the properties of {found.remote}"
+        try:
+            answer = self._client.call(what, self._client.properties.get_all, found.remote)
+            there = {item.name: item for item in answer.decode(_Properties, what).results}
+        except ConnectorError as error:
+            yield Finding(check, False, str(error), "Check the object's name in fields.yaml and the app's scopes.")
+            return
+        missing = sorted(remote for remote in set(found.fields.values()) if remote not in there)
+        advice = (
+            "Create them in HubSpot (Settings, Properties) or correct their names in fields.yaml." if missing else ""
+        )
+        yield Finding(
+            check, not missing, f"missing: {', '.join(missing)}" if missing else f"{len(found.fields)}", advice
+        )
+        locked = sorted(
+            field
+            for field, remote in found.fields.items()
+            if field not in found.read_only and remote in there and not there[remote].writable()
+        )
+        if locked:
+            advice = "Mark them read_only in fields.yaml, so that nothing tries to write them."
+            yield Finding(f"{found.remote}: mapped properties can be written", False, ", ".join(locked), advice)
+
+    def _webhook(self) -> Finding:
+        check = "webhooks can be verified"
+        settings = self._client.settings
+        try:
+            settings.require_webhook()
+        except Misconfigured as error:
+            return Finding(check, False, str(error), "Set it, then restart.")
+        if settings.public_url.startswith("http://") and "127.0.0.1" not in settings.public_url:
+            return Finding(check, False, f"{settings.public_url} is not https", "HubSpot calls https addresses only.")
+        return Finding(
+            check, True, f"{len(settings.client_secrets)} client secret(s), signed for {settings.public_url}"
+        )
+
+
+def _count(headers: Mapping[str, Any], name: str) -> int | None:
+    text = str(headers.get(name) or "")
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,53 @@
+"""What must be known to talk to one HubSpot account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from connectors.errors import Misconfigured
+
+SYSTEM = "hubspot"
+PRODUCTION = "https://api.hubapi.com"
+
+
+class HubSpotSettings(Struct, frozen=True, kw_only=True):
+    """Settings of one HubSpot account; ``repr`` never shows a secret.
+
+    ``access_token`` is that of a private app. ``client_secrets`` sign the webhooks: all of them are accepted, so that a
+    secret can be changed without losing an event. ``public_url`` is the address HubSpot was told to call, in full: it is part of
+    what HubSpot signs, and behind a proxy it is not what arrives here. ``path`` is where this process serves it.
+    Times are in seconds. HubSpot itself gives up on a request after about half a minute, hence ``read_timeout``.
+    """
+
+    access_token: str
+    client_secrets: tuple[str, ...] = ()
+    host: str = PRODUCTION
+    public_url: str = ""
+    path: str = "/hooks/hubspot"
+    connect_timeout: float = 5.0
+    read_timeout: float = 30.0
+
+    def __repr__(self) -> str:
+        return (
+            f"HubSpotSettings(host={self.host!r}, public_url={self.public_url!r}, path={self.path!r}, secrets hidden)"
+        )
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("host", self.host), ("public_url", self.public_url), ("path", self.path)]
+
+    def require_webhook(self) -> None:
+        """Raises Misconfigured when webhooks could not be verified with these settings."""
+        if not any(self.client_secrets):
+            raise Misconfigured(
+                "HubSpot webhooks cannot be verified: no client secret is set. Copy it from the app's Auth page into "
+                "the setting client_secrets.",
+                system=SYSTEM,
+            )
+        if not self.public_url.startswith(("https://", "http://")):
+            raise Misconfigured(
+                f"HubSpot webhooks cannot be verified: public_url is {self.public_url!r}, not an address. Set it to the "
+                "target URL exactly as entered in the app's webhook settings.",
+                system=SYSTEM,
+            )

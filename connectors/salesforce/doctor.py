@@ -1,0 +1,176 @@
+"""What ``fingerpost doctor`` asks of a Salesforce org. Each check says what it found and, where it is not well, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from connectors.contract import Finding
+from connectors.errors import ConnectorError, Misconfigured
+from connectors.salesforce.errors import from_rpc
+from routing.core.model import EntityMap
+
+if TYPE_CHECKING:
+    from connectors.salesforce.connection import SalesforceConnection
+
+MOST_SKEW_SECONDS = 60  # a JWT lives three minutes, and decisions are compared with the CRM's times
+LITTLE_LEFT = 0.1  # of the daily limit
+
+Maps = Mapping[str, EntityMap]
+
+
+def examine(connection: SalesforceConnection, maps: Maps, clock: Callable[[], datetime]) -> list[Finding]:
+    """Runs all checks; what depends on a failed one is left out. Never raises ConnectorError."""
+    findings: list[Finding] = []
+    try:
+        for finding in _checks(connection, maps, clock):
+            findings.append(finding)  # noqa: PERF402 - what was found before an error is kept
+    except ConnectorError as error:
+        findings.append(Finding("Salesforce", False, str(error), "See the message; the checks after it were left out."))
+    return findings
+
+
+def _checks(connection: SalesforceConnection, maps: Maps, clock: Callable[[], datetime]) -> Iterator[Finding]:
+    settings = connection.settings
+    try:
+        versions = connection.client.versions()
+    except ConnectorError as error:
+        yield Finding(
+            "reachable", False, str(error), f"Check login_url ({settings.login_url}), DNS, proxy and firewall."
+        )
+        return
+    yield Finding("reachable", True, f"{settings.login_url} answers")
+    yield _clock_skew(connection.client.transport.date, clock())
+    yield _version(settings.api_version, versions)
+    try:
+        session = connection.client.session()
+    except ConnectorError as error:
+        yield Finding(
+            "login", False, str(error), "Check client_id, the secret or key, and the connected app's policies."
+        )
+        return
+    yield Finding("login", True, f"logged in to org {session.org_id}")
+    yield _integration_user(connection)
+    for entity_map in maps.values():
+        yield _permissions(connection, entity_map)
+    yield from _topics(connection, maps)
+    yield _limits(connection)
+    yield Finding(
+        "assignment rules",
+        True,
+        "every write asks Salesforce not to run its own assignment rules (Sforce-Auto-Assign: FALSE)",
+        "Flows and Apex triggers that set owners are not switched off by that: look for them in Setup.",
+    )
+
+
+def _clock_skew(header: str, now: datetime) -> Finding:
+    try:
+        theirs = parsedate_to_datetime(header).astimezone(UTC)
+    except ValueError:
+        return Finding("clock", True, "Salesforce sent no time to compare with")
+    skew = (now - theirs).total_seconds()
+    detail = f"this machine is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Salesforce"
+    if abs(skew) > MOST_SKEW_SECONDS:
+        return Finding("clock", False, detail, "Switch on time synchronisation (NTP) on this machine.")
+    return Finding("clock", True, detail)
+
+
+def _version(wanted: str, versions: list[str]) -> Finding:
+    if wanted in versions:
+        return Finding("API version", True, f"v{wanted} is offered")
+    newest = versions[-1] if versions else "none"
+    return Finding(
+        "API version",
+        False,
+        f"v{wanted} is not offered by the org; the newest is v{newest}",
+        f"Set api_version: '{newest}'.",
+    )
+
+
+def _integration_user(connection: SalesforceConnection) -> Finding:
+    user_id = connection.user_id
+    query = f"SELECT Id, Username, IsActive FROM User WHERE Id = '{user_id}'"  # noqa: S608 - the id is Salesforce's own
+    answer = connection.client.call("GET", "query/", params={"q": query}, what="reading the integration user")
+    rows = answer["records"]
+    if not rows or not rows[0]["IsActive"]:
+        return Finding(
+            "integration user",
+            False,
+            f"user {user_id} is not active or cannot see itself",
+            "Activate the user in Setup.",
+        )
+    return Finding(
+        "integration user",
+        True,
+        f"writes are made by {rows[0]['Username']} ({user_id})",
+        "Use this user for nothing else.",
+    )
+
+
+def _permissions(connection: SalesforceConnection, entity_map: EntityMap) -> Finding:
+    check = f"fields of {entity_map.remote}"
+    try:
+        described: dict[str, Any] = connection.client.call(
+            "GET", f"sobjects/{entity_map.remote}/describe", what=f"the description of {entity_map.remote}"
+        )
+    except Misconfigured:
+        return Finding(
+            check,
+            False,
+            f"there is no object {entity_map.remote}, or the integration user may not see it",
+            f"Correct the object of '{entity_map.entity}' in fields.yaml, or give access in the permission set.",
+        )
+    known = {field["name"]: field for field in described["fields"]}
+    missing = sorted({remote for remote in entity_map.fields.values() if remote not in known})
+    writable = {remote for name, remote in entity_map.fields.items() if name not in entity_map.read_only}
+    locked = sorted(remote for remote in writable if remote in known and not known[remote]["updateable"])
+    if missing:
+        return Finding(
+            check,
+            False,
+            f"not there, or not visible to the integration user: {', '.join(missing)}",
+            "Correct the names in fields.yaml, or give read access in the permission set.",
+        )
+    if locked:
+        return Finding(
+            check,
+            False,
+            f"cannot be written by the integration user: {', '.join(locked)}",
+            "Give edit access in the permission set, or mark them read only in fields.yaml.",
+        )
+    return Finding(check, True, f"{len(entity_map.fields)} mapped fields can be read, {len(writable)} written")
+
+
+def _topics(connection: SalesforceConnection, maps: Maps) -> Iterator[Finding]:
+    topic = connection.settings.topic
+    advice = (
+        "In Setup, open Change Data Capture and select the mapped objects; give the integration user 'View All' on them. "
+        f"The Pub/Sub host is {connection.settings.pubsub_address}."
+    )
+    names = [topic, *(f"/data/{one.remote}ChangeEvent" for one in maps.values())]
+    if topic != "/data/ChangeEvents":
+        names = [topic]
+    for name in dict.fromkeys(names):
+        try:
+            info = connection.pubsub().topic(name, connection.client.session())
+        except grpc.RpcError as error:
+            yield Finding(f"change events {name}", False, str(from_rpc(error, f"the topic {name}")), advice)
+            return  # the others would say the same
+        if not info.can_subscribe:
+            yield Finding(f"change events {name}", False, "the integration user may not subscribe", advice)
+        elif name == topic:
+            yield Finding(f"change events {name}", True, "can be subscribed to")
+
+
+def _limits(connection: SalesforceConnection) -> Finding:
+    answer = connection.client.call("GET", "limits/", what="the org's limits")
+    daily = answer.get("DailyApiRequests", {})
+    most, left = int(daily.get("Max", 0)), int(daily.get("Remaining", 0))
+    detail = f"{left:,} of {most:,} API calls are left for the next 24 hours"
+    if most and left < most * LITTLE_LEFT:
+        return Finding("limits", False, detail, "Find out who uses them: Setup, Company Information, API usage.")
+    return Finding("limits", True, detail)

@@ -1,0 +1,216 @@
+"""Salesforce's errors in our terms. The tables here are the only place where a vendor code is given a meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import requests
+from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceError
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
+
+from connectors.errors import (
+    AuthenticationFailed,
+    Conflict,
+    ConnectorBug,
+    ConnectorError,
+    Misconfigured,
+    PermissionDenied,
+    RateLimited,
+    RecordRejected,
+    Transient,
+)
+
+SYSTEM = "salesforce"
+REPLAY_TOO_OLD = "sfdc.platform.eventbus.grpc.subscription.fetch.replayid.corrupted"
+
+_BY_CODE: dict[str, type[ConnectorError]] = {
+    # The session or the login
+    "INVALID_SESSION_ID": AuthenticationFailed,
+    "INVALID_AUTH_HEADER": AuthenticationFailed,
+    "INVALID_LOGIN": AuthenticationFailed,
+    "LOGIN_MUST_USE_SECURITY_TOKEN": AuthenticationFailed,
+    "INACTIVE_USER": AuthenticationFailed,
+    "invalid_client": AuthenticationFailed,
+    "invalid_client_id": AuthenticationFailed,
+    "invalid_client_credentials": AuthenticationFailed,
+    "invalid_grant": AuthenticationFailed,
+    "unauthorized_client": AuthenticationFailed,
+    "inactive_user": AuthenticationFailed,
+    "inactive_org": AuthenticationFailed,
+    "unsupported_grant_type": Misconfigured,
+    # Limits and bad days
+    "REQUEST_LIMIT_EXCEEDED": RateLimited,
+    "EXCEEDED_MAX_API_REQUESTS": RateLimited,
+    "SERVER_UNAVAILABLE": Transient,
+    "QUERY_TIMEOUT": Transient,
+    "UNKNOWN_EXCEPTION": Transient,
+    "server_error": Transient,
+    "temporarily_unavailable": Transient,
+    # Somebody else is at the record
+    "UNABLE_TO_LOCK_ROW": Conflict,
+    "ENTITY_IS_LOCKED": Conflict,
+    "PRECONDITION_FAILED": Conflict,
+    # The integration user may not
+    "API_DISABLED_FOR_ORG": PermissionDenied,
+    "API_CURRENTLY_DISABLED": PermissionDenied,
+    "FUNCTIONALITY_NOT_ENABLED": PermissionDenied,
+    "INSUFFICIENT_ACCESS": PermissionDenied,
+    "INSUFFICIENT_ACCESS_OR_READONLY": PermissionDenied,
+    "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": PermissionDenied,
+    "INVALID_FIELD_FOR_INSERT_UPDATE": PermissionDenied,
+    # What we were told about the org is not so
+    "INVALID_FIELD": Misconfigured,
+    "INVALID_TYPE": Misconfigured,
+    "INVALID_TYPE_ON_FIELD_IN_RECORD": Misconfigured,
+    "INVALID_QUERY_FILTER_OPERATOR": Misconfigured,
+    "NOT_FOUND": Misconfigured,
+    "UNSUPPORTED_API_VERSION": Misconfigured,
+    # What we sent makes no sense
+    "MALFORMED_QUERY": ConnectorBug,
+    "JSON_PARSER_ERROR": ConnectorBug,
+    "INVALID_QUERY_LOCATOR": ConnectorBug,
+    "EXCEEDED_MAX_SIZE_REQUEST": ConnectorBug,
+    "EXCEEDED_ID_LIMIT": ConnectorBug,
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK": ConnectorBug,
+}
+# Every other code of a save result (validation rules, deleted, duplicates, inactive owner, …) refuses that record.
+_BY_STATUS: dict[int, type[ConnectorError]] = {
+    300: Misconfigured,
+    401: AuthenticationFailed,
+    403: PermissionDenied,
+    404: Misconfigured,
+    408: Transient,
+    409: Conflict,
+    412: Conflict,
+    429: RateLimited,
+}
+_BY_GRPC: dict[grpc.StatusCode, type[ConnectorError]] = {
+    grpc.StatusCode.UNAUTHENTICATED: AuthenticationFailed,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: RateLimited,
+    grpc.StatusCode.NOT_FOUND: Misconfigured,
+    grpc.StatusCode.INVALID_ARGUMENT: Misconfigured,
+    grpc.StatusCode.UNIMPLEMENTED: Misconfigured,
+}
+_ADVICE: dict[type[ConnectorError], str] = {
+    AuthenticationFailed: "Check the connected app's client id and secret or key, and that the integration user is active.",
+    PermissionDenied: "Give the integration user access to it in Salesforce (permission set, field-level security).",
+    Misconfigured: "Check the name against the org, in fields.yaml and in the settings.",
+    RateLimited: "The org's limit is used up; it frees itself, and writes wait until then.",
+    Conflict: "Somebody else is changing the record; it is tried again.",
+    RecordRejected: "Correct the record or the rule in Salesforce, then retry the parked write.",
+    Transient: "It is tried again by itself.",
+    ConnectorBug: "Please report this with the message.",
+}
+_EMAIL = re.compile(r"[^\s'\"<>:,;(]+@[^\s'\"<>:,;)]+")
+_LONGEST = 300
+
+
+def vendor_words(text: object) -> str:
+    """What Salesforce said, without e-mail addresses and not endlessly: it may quote the record."""
+    words = _EMAIL.sub("(an e-mail address)", " ".join(str(text).split()))
+    return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
+
+
+def save_error(record_id: str, entity: str, errors: list[dict[str, Any]]) -> ConnectorError:
+    """One failed save result of a Collections call."""
+    first = errors[0] if errors else {}
+    code = str(first.get("statusCode") or first.get("errorCode") or "")
+    kind = _BY_CODE.get(code, RecordRejected) if code else ConnectorBug
+    said = "; ".join(vendor_words(error.get("message", "")) for error in errors) or "no reason given"
+    return kind(
+        f"Salesforce refused the write to {entity} {record_id}: {code}: {said}. {_ADVICE[kind]}",
+        system=SYSTEM,
+        code=code,
+    )
+
+
+def from_response(error: SalesforceError, what: str, *, writing: bool, retry_after: float | None) -> ConnectorError:
+    """An answer of REST that is no success, as simple-salesforce raises it. ``what`` names the call."""
+    if isinstance(error, SalesforceAuthenticationFailed):
+        return login_error(str(error.code), error.auth_message)
+    code, said = _first(error.content)
+    kind = _BY_CODE.get(code) or _BY_STATUS.get(error.status) or (Transient if error.status >= 500 else ConnectorBug)
+    # 503 says that nothing was begun. Any other 5xx may come after the work was done.
+    unknown = writing and error.status >= 500 and error.status != 503
+    return kind(
+        f"Salesforce answered {error.status} {code} to {what}: {said}. {_ADVICE[kind]}",
+        system=SYSTEM,
+        code=code or str(error.status),
+        retry_after=retry_after,
+        outcome_unknown=unknown,
+    )
+
+
+def login_error(code: str, said: object) -> ConnectorError:
+    """A refused token request."""
+    kind = _BY_CODE.get(code, AuthenticationFailed)
+    return kind(
+        f"Salesforce refused the login: {code}: {vendor_words(said)}. {_ADVICE[kind]}", system=SYSTEM, code=code
+    )
+
+
+def from_network(error: requests.RequestException, what: str, *, writing: bool) -> ConnectorError:
+    """No answer, or half of one. Only where nothing can have been sent is the outcome known."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return Misconfigured(
+            f"The TLS certificate of Salesforce was not accepted for {what}: {vendor_words(error)}. "
+            "Check login_url, the machine's clock and trusted roots, or ca_file.",
+            system=SYSTEM,
+            code="TLS",
+        )
+    if isinstance(error, requests.exceptions.InvalidJSONError):
+        return ConnectorBug(
+            f"Salesforce answered {what} with something that is not JSON.", system=SYSTEM, outcome_unknown=writing
+        )
+    sent = not _never_sent(error)
+    heard = "no answer came in time" if isinstance(error, requests.Timeout) else "the connection was lost"
+    if not sent:
+        heard = "no connection could be made"
+    return Transient(
+        f"{heard.capitalize()} for {what}. {_ADVICE[Transient]}",
+        system=SYSTEM,
+        code=type(error).__name__,
+        outcome_unknown=writing and sent,
+    )
+
+
+def from_rpc(error: grpc.RpcError, what: str) -> ConnectorError:
+    """A failed call or stream of the Pub/Sub API; the code is that of the trailers, where there is one."""
+    status, code, said = rpc_facts(error)
+    kind = _BY_GRPC.get(status, Transient) if status is not None else Transient
+    words = status.name if status is not None else "an error"
+    return kind(
+        f"Salesforce Pub/Sub answered {words} to {what}: {vendor_words(said)}. {_ADVICE[kind]}",
+        system=SYSTEM,
+        code=code or words,
+    )
+
+
+def rpc_facts(error: Any) -> tuple[grpc.StatusCode | None, str, str]:
+    """Status, Salesforce's own code from the trailers ("" when none), and the words of a ``grpc.RpcError``."""
+    if not isinstance(error, grpc.Call):
+        return None, "", str(error)
+    trailers = {str(key): value for key, value in error.trailing_metadata() or ()}
+    code = trailers.get("error-code", "")
+    return error.code(), code.decode("ascii", "replace") if isinstance(code, bytes) else code, error.details() or ""
+
+
+def _never_sent(error: requests.RequestException) -> bool:
+    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError)):
+        return True
+    cause = error.args[0] if error.args else None
+    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
+    return isinstance(reason, (NewConnectionError, ConnectTimeoutError))
+
+
+def _first(content: object) -> tuple[str, str]:
+    """Code and words of an error body, whatever its shape."""
+    if isinstance(content, list) and content and isinstance(content[0], Mapping):
+        return str(content[0].get("errorCode", "")), vendor_words(content[0].get("message", ""))
+    if isinstance(content, Mapping):
+        return str(content.get("error", "")), vendor_words(content.get("error_description", ""))
+    return "", "an answer in another shape than expected"

@@ -1,0 +1,249 @@
+"""Change events from the Pub/Sub API, from a stored replay id on, for as long as the daemon runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from threading import Event
+from typing import Any
+
+import grpc
+import structlog
+from msgspec import Struct
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
+from tenacity.nap import sleep_using_event
+
+from connectors.contract import Accept, Maps
+from connectors.errors import AuthenticationFailed, ConnectorError
+from connectors.salesforce import pubsub_pb2 as pb
+from connectors.salesforce.client import ApiSession
+from connectors.salesforce.connection import SalesforceConnection
+from connectors.salesforce.decode import ALL_RECORDS, EventDecoder, RawEvent, SchemaUnknown
+from connectors.salesforce.errors import REPLAY_TOO_OLD, SYSTEM, from_rpc, rpc_facts
+from connectors.salesforce.stream import MOST_OUTSTANDING, FetchRequests
+from routing.core.model import ChangeEvent, Unreadable, derived_id
+
+log = structlog.get_logger(__name__)
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0  # seconds between attempts to reconnect
+_WATCH = 0.25  # seconds between looks at the stop signal while nothing arrives
+
+
+class _StreamLost(Exception):
+    """A stream ended and is to be opened again; ``__cause__`` says why."""
+
+
+class _Place(Struct):
+    """How far we are. ``replay_id`` None: at ``preset``."""
+
+    replay_id: bytes | None
+    preset: int = pb.LATEST
+    heard: bool = False  # whether the stream that is open has brought anything
+
+
+class SalesforceSource:
+    """``contract.Source`` over Pub/Sub, for one topic: by default ``/data/ChangeEvents``, the channel of all selected objects.
+
+    Events come in the order of their commits. An event that tells of several records becomes as many ChangeEvents, all in
+    one ``accept``. A transaction of many events may be split over two: each decision is about one record, and the mirror
+    orders what it hears per field, so nothing here waits for the end of a transaction that is not announced.
+
+    A replay id that Salesforce no longer keeps (72 hours) is answered with a ``gap`` event per mapped entity, with
+    ``record_id`` "*": everything of it is to be read again; then the stream goes on from the earliest event kept.
+    """
+
+    system = SYSTEM
+
+    def __init__(self, connection: SalesforceConnection, maps: Maps, clock: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._maps = maps
+        self._clock = clock
+        self._settings = connection.settings
+        self._decoder = EventDecoder(maps, self._fetch_schema)
+        self._rereader = EventDecoder(
+            maps, self._fetch_schema
+        )  # of its own: another thread reads again while we listen
+        self.stream = f"{SYSTEM}:{self._settings.topic}"
+
+    def run(self, position: bytes | None, accept: Accept, stop: Event) -> None:
+        """See ``contract.Source.run``. Waits of up to a minute between reconnects; each is logged."""
+        place = _Place(position)
+        reconnecting = Retrying(
+            retry=retry_if_exception_type(_StreamLost),
+            stop=stop_when_event_set(stop),
+            wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
+            sleep=sleep_using_event(stop),
+            before_sleep=_log_lost,
+            reraise=True,
+        )
+        while not stop.is_set():
+            try:
+                # Returns where a stream was lost that had worked: the waits begin anew.
+                reconnecting(self._listen, place, accept, stop)
+            except _StreamLost:
+                return  # asked to stop while reconnecting
+            stop.wait(_FIRST_WAIT)
+
+    def reread(self, raw: bytes, observed_at: datetime) -> list[ChangeEvent]:
+        """See ``contract.Source.reread``. Asks Salesforce for the schema again; blocks for one call."""
+        return self._rereader.reread(raw, observed_at)
+
+    def _listen(self, place: _Place, accept: Accept, stop: Event) -> None:
+        """One stream. Raises _StreamLost when it broke before it brought anything; what ``accept`` raises goes through."""
+        place.heard = False
+        session = self._session()
+        preset = place.preset if place.replay_id is None else pb.CUSTOM
+        requests = FetchRequests(self._settings.topic, preset, place.replay_id or b"")
+        call = self._connection.pubsub().subscribe(requests, session)
+        watch = _Watch(call, stop, self._settings.silence_seconds)
+        try:
+            self._follow(call, requests, place, accept, watch)
+        except grpc.RpcError as error:
+            if stop.is_set():
+                return
+            self._handle(error, place, accept, session)
+            if not place.heard:
+                raise _StreamLost from error
+            log.warning("salesforce_stream_lost", topic=self._settings.topic, reason=_reason(error))
+        finally:
+            watch.end()
+            requests.close()
+            call.cancel()
+
+    def _follow(self, call: Any, requests: FetchRequests, place: _Place, accept: Accept, watch: _Watch) -> None:
+        stored: bytes | None = None  # so that each subscription tells where it stands
+        for response in call:
+            watch.heard()
+            count = len(response.events)
+            if count and response.pending_num_requested < MOST_OUTSTANDING // 2:
+                # Asked for before these are worked on, so that the next ones are on their way meanwhile.
+                requests.more(MOST_OUTSTANDING - response.pending_num_requested)
+            if not count:
+                reached = response.latest_replay_id
+                items: list[ChangeEvent | Unreadable] = []
+            else:
+                reached = response.events[-1].replay_id
+                items = self._decode(response)
+                place.heard = True
+            if items or reached != stored:
+                accept(items, reached)
+            stored = place.replay_id = reached
+
+    def _decode(self, response: pb.FetchResponse) -> list[ChangeEvent | Unreadable]:
+        self._decoder.refresh()
+        observed_at = self._clock()
+        items: list[ChangeEvent | Unreadable] = []
+        try:
+            for event in response.events:
+                raw = RawEvent(event.event.schema_id, event.replay_id, event.event.payload)
+                items += self._decoder.decode(raw, observed_at)
+        except ConnectorError as error:
+            # A schema cannot be had just now: nothing of this response is accepted, it is delivered again.
+            raise _StreamLost from error
+        return items
+
+    def _handle(self, error: grpc.RpcError, place: _Place, accept: Accept, session: ApiSession) -> None:
+        """What must happen before the stream is opened again."""
+        status, code, _ = rpc_facts(error)
+        if status is grpc.StatusCode.UNAUTHENTICATED:
+            self._session(stale=session)
+        elif code == REPLAY_TOO_OLD and place.replay_id is not None:
+            log.error(
+                "salesforce_events_lost",
+                topic=self._settings.topic,
+                replay_id=place.replay_id.hex(),
+                advice="Salesforce keeps change events for 72 hours; all records are read again.",
+            )
+            accept(self._gaps(place.replay_id), None)
+            place.replay_id, place.preset = None, pb.EARLIEST
+
+    def _gaps(self, lost: bytes) -> Sequence[ChangeEvent]:
+        """One gap per mapped entity; the same position gives the same events, should we die before the next one."""
+        now = self._clock()
+        return [
+            ChangeEvent(
+                event_id=derived_id(SYSTEM, lost.hex(), "lost", entity),
+                system=SYSTEM,
+                entity=entity_map.entity,
+                record_id=ALL_RECORDS,
+                kind="gap",
+                occurred_at=now,
+                observed_at=now,
+                cursor=lost.hex(),
+                complete=False,
+            )
+            for entity, entity_map in self._maps().items()
+        ]
+
+    def _session(self, stale: ApiSession | None = None) -> ApiSession:
+        client = self._connection.client
+        try:
+            return client.session() if stale is None else client.renew(stale)
+        except ConnectorError as error:
+            raise _StreamLost from error
+
+    def _fetch_schema(self, schema_id: str) -> str:
+        session = self._session_or_error()
+        stub = self._connection.pubsub()
+        try:
+            try:
+                return stub.schema(schema_id, session)
+            except grpc.RpcError as error:
+                if rpc_facts(error)[0] is not grpc.StatusCode.UNAUTHENTICATED:
+                    raise
+                return stub.schema(schema_id, self._connection.client.renew(session))
+        except grpc.RpcError as error:
+            if rpc_facts(error)[0] in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
+                raise SchemaUnknown(schema_id) from error
+            raise from_rpc(error, f"the schema {schema_id}") from error
+
+    def _session_or_error(self) -> ApiSession:
+        return self._connection.client.session()
+
+
+class _Watch:
+    """Cancels a stream when we are asked to stop, or when it has been silent for too long."""
+
+    def __init__(self, call: Any, stop: Event, silence_seconds: float) -> None:
+        self._call = call
+        self._stop = stop
+        self._most = max(1, int(silence_seconds / _WATCH))
+        self._silent = 0
+        self._ended = Event()
+        threading.Thread(target=self._watch, name="salesforce-watch", daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            if self._stop.wait(_WATCH):
+                break
+            self._silent += 1
+            if self._silent > self._most:
+                log.warning("salesforce_stream_silent", advice="the connection is taken for dead and opened again")
+                break
+        self._call.cancel()
+
+    def heard(self) -> None:
+        self._silent = 0
+
+    def end(self) -> None:
+        self._ended.set()
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, grpc.RpcError):
+        return str(from_rpc(error, "the subscription"))
+    return str(error)
+
+
+def _log_lost(state: RetryCallState) -> None:
+    lost = state.outcome.exception() if state.outcome is not None else None
+    cause = lost.__cause__ if lost is not None and lost.__cause__ is not None else lost
+    wait = state.next_action.sleep if state.next_action is not None else 0.0
+    record = log.error if isinstance(cause, AuthenticationFailed) else log.warning
+    record(
+        "salesforce_stream_lost",
+        reason=_reason(cause) if cause is not None else "",
+        attempt=state.attempt_number,
+        next_attempt_in_seconds=round(wait, 2),
+    )

@@ -1,0 +1,186 @@
+"""The sandbox HubSpot: REST on loopback, webhooks to wherever it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from connectors.sandbox.faults import Faults
+from connectors.sandbox.hubspot.limits import Limits
+from connectors.sandbox.hubspot.rest import RestApi
+from connectors.sandbox.hubspot.store import Entry, Item, Source, Store
+from connectors.sandbox.hubspot.webhooks import WebhookSender
+from connectors.sandbox.world import World
+
+_START_SECONDS = 10.0
+Kind = Literal["contacts", "companies"]
+
+
+class _Protocol(HttpToolsProtocol):
+    """Hands the connection to the application, which may break it off in the middle, as networks do."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["fingerpost.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
+
+
+class HubSpotSandbox:
+    """A HubSpot account with the world's companies, contacts and owners.
+
+    ``port`` 0 takes a free one. ``webhook_url`` "" sends no webhooks until the attribute of the same name is set.
+    ``ten_seconds`` and ``daily`` are the account's limits.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        clock: Callable[[], datetime],
+        faults: Faults,
+        webhook_url: str,
+        webhook_secret: str,
+        port: int = 0,
+        *,
+        ten_seconds: int = 190,
+        daily: int = 650_000,
+    ) -> None:
+        self._port = port
+        self.store = Store(clock)
+        self.store.load("companies", world.companies)
+        self.store.load("contacts", world.contacts_hubspot)
+        self.webhooks = WebhookSender(clock, webhook_url, webhook_secret)
+        self.store.announce = self.webhooks.enqueue
+        self.limits = Limits(clock, ten_seconds, daily)
+        self._rest = RestApi(self.store, world.owners, faults, self.limits, clock)
+        self._user_ids = {owner["email"].lower(): owner["userId"] for owner in world.owners}
+        self.url = ""
+        self._web: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def access_token(self) -> str:
+        """What a client must present."""
+        return self._rest.access_token
+
+    @property
+    def webhook_url(self) -> str:
+        """Where webhooks go; may be set while it runs."""
+        return self.webhooks.url
+
+    @webhook_url.setter
+    def webhook_url(self, url: str) -> None:
+        self.webhooks.url = url
+
+    @property
+    def requests(self) -> int:
+        """REST calls asked so far."""
+        return self._rest.requests
+
+    def start(self) -> None:
+        """Serves in threads of its own; returns once it answers. Raises OSError when the port is taken."""
+        listener = socket.create_server(("127.0.0.1", self._port))
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        config = uvicorn.Config(
+            self._rest.app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            date_header=False,  # the application sends the sandbox's own time
+            server_header=False,
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=1,
+        )
+        self._web = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, args=(listener,), name="sandbox-hubspot", daemon=True)
+        self._thread.start()
+        waited = threading.Event()
+        for _ in range(int(_START_SECONDS / 0.01)):
+            if self._web.started:
+                self.webhooks.start()
+                return
+            waited.wait(0.01)
+        raise OSError(f"the sandbox HubSpot did not start on {self.url} within {_START_SECONDS:g} s")
+
+    def _serve(self, listener: socket.socket) -> None:
+        assert self._web is not None
+        asyncio.run(self._web.serve(sockets=[listener]))
+
+    def stop(self) -> None:
+        """Ends all connections; webhooks not yet delivered stay unsent."""
+        self.webhooks.stop()
+        if self._web is not None and self._thread is not None:
+            self._web.should_exit = True
+            self._thread.join(_START_SECONDS)
+
+    # -- the account, as its people and forms handle it -----------------------------------------------------------
+
+    def create(self, kind: Kind, properties: Mapping[str, str], change_source: str = "FORM", user: str = "") -> str:
+        """Makes a record and returns its id. ``user`` is the e-mail of the person who does it."""
+        return self.store.create(kind, properties, self._source(change_source, user)).id
+
+    def update(
+        self, kind: Kind, record_id: str, properties: Mapping[str, str], change_source: str = "CRM_UI", user: str = ""
+    ) -> None:
+        """Changes a record. Raises Refusal when it is not there."""
+        self.store.update(kind, record_id, properties, self._source(change_source, user))
+
+    def delete(self, kind: Kind, record_id: str, user: str = "") -> None:
+        """Puts a record into the recycling bin."""
+        self.store.end(kind, record_id, "deletion", self._source("CRM_UI", user))
+
+    def restore(self, kind: Kind, record_id: str, user: str = "") -> None:
+        """Takes it out again."""
+        self.store.end(kind, record_id, "restore", self._source("CRM_UI", user))
+
+    def erase(self, record_id: str, user: str = "") -> None:
+        """Erases a contact for good, as a data subject may demand."""
+        self.store.end("contacts", record_id, "privacyDeletion", self._source("CRM_UI", user))
+
+    def merge(self, kind: Kind, primary: str, others: Iterable[str], user: str = "") -> None:
+        """Merges ``others`` into ``primary``."""
+        self.store.merge(kind, primary, others, self._source("CRM_UI", user))
+
+    def record(self, kind: Kind, record_id: str) -> dict[str, str] | None:
+        """A live record's properties; None when it is not there."""
+        item = self.store.get(kind, record_id)
+        return None if item is None else dict(item.properties)
+
+    def history(self, kind: Kind, record_id: str, name: str) -> list[Entry]:
+        """Every value of one property, newest first."""
+        item = self.store.get(kind, record_id)
+        return [] if item is None else item.history(name)
+
+    def writes(self, kind: Kind, record_id: str) -> dict[str, int]:
+        """How often the API wrote each property of a record, the same value again included."""
+        item = self.store.get(kind, record_id)
+        return {} if item is None else dict(item.writes)
+
+    def items(self, kind: Kind) -> Iterator[Item]:
+        """All live records by id."""
+        found, _ = self.store.page(kind, 0, 10**9)
+        yield from found
+
+    def _source(self, change_source: str, user: str) -> Source:
+        user_id: int | None = self._user_ids.get(user.lower())
+        return Source(change_source, f"userId:{user_id}" if user_id is not None else "", user_id)
+
+
+def summary(sandbox: HubSpotSandbox) -> dict[str, Any]:
+    """Figures for whoever watches."""
+    hooks = sandbox.webhooks
+    return {
+        "contacts_created": sandbox.store.count("contacts"),
+        "requests": sandbox.requests,
+        "webhooks_pending": hooks.pending,
+        "webhooks_delivered": hooks.delivered,
+        "webhooks_dropped": hooks.dropped,
+        "webhook_answers": dict(hooks.answers),
+    }

@@ -1,0 +1,233 @@
+"""The records of the sandbox account, with a history for every property, and what each change tells the webhooks."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from threading import RLock
+from typing import Any
+
+from msgspec import Struct
+
+from connectors.sandbox.hubspot.properties import MODIFIED, PROPERTIES, Refusal, stored
+from connectors.sandbox.world import stamp
+
+_FIRST_NEW = {"contacts": 80_000_000_000, "companies": 28_000_000_000}
+_TICK = timedelta(milliseconds=1)
+
+
+class Source(Struct, frozen=True):
+    """Who or what changed something, as HubSpot keeps it."""
+
+    type: str  # CRM_UI, INTEGRATION, FORM, IMPORT …
+    id: str = ""  # userId:123, an app's id
+    user_id: int | None = None
+
+
+IMPORT = Source("IMPORT")
+FORM = Source("FORM")
+
+
+class Entry(Struct, frozen=True):
+    """One value of one property, and where it came from."""
+
+    value: str
+    at: datetime
+    source: Source
+
+    def described(self) -> dict[str, Any]:
+        """As ``propertiesWithHistory`` answers."""
+        found: dict[str, Any] = {"value": self.value, "timestamp": stamp(self.at), "sourceType": self.source.type}
+        if self.source.id:
+            found["sourceId"] = self.source.id
+        if self.source.user_id is not None:
+            found["updatedByUserId"] = self.source.user_id
+        return found
+
+
+class Item(Struct):
+    """One record."""
+
+    kind: str
+    id: str
+    properties: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+    source: Source
+    changes: dict[str, list[Entry]]
+    updated_by: int | None = None
+    archived: bool = False
+    writes: dict[str, int] = {}  # property -> how often the API wrote it, the same value again included
+
+    def value(self, name: str) -> str | None:
+        """A property, the ones HubSpot computes included."""
+        if name == "hs_object_id":
+            return self.id
+        if name == "hs_updated_by_user_id":
+            return None if self.updated_by is None else str(self.updated_by)
+        if name == "createdate":
+            return stamp(self.created_at)
+        if name == MODIFIED[self.kind]:
+            return stamp(self.updated_at)
+        return self.properties.get(name)
+
+    def history(self, name: str) -> list[Entry]:
+        """Newest first."""
+        entries = self.changes.get(name)
+        if entries is not None:
+            return entries[::-1]
+        return [Entry(self.properties[name], self.created_at, self.source)] if name in self.properties else []
+
+
+class Event(Struct, frozen=True):
+    """What the webhooks hear. ``verb`` is creation, propertyChange, deletion, restore, privacyDeletion or merge."""
+
+    verb: str
+    kind: str
+    object_id: str
+    at: datetime
+    source: Source
+    property: str = ""
+    value: str = ""
+    merged: tuple[str, ...] = ()
+
+
+class Store:
+    """Records in memory. Every public method takes the lock; changes are announced in the order they happened."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self.lock = RLock()
+        self.announce: Callable[[list[Event]], None] = lambda _: None
+        self._clock = clock
+        self._items: dict[str, dict[str, Item]] = {kind: {} for kind in PROPERTIES}
+        self._order: dict[str, list[int]] = {kind: [] for kind in PROPERTIES}
+        self._by_email: dict[str, str] = {}
+        self._made = dict.fromkeys(PROPERTIES, 0)
+
+    def load(self, kind: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Fills in seed rows; nothing is announced."""
+        for row in rows:
+            given = {name: value for name, value in row["properties"].items() if value}
+            created = datetime.fromisoformat(given.pop("createdate"))
+            self._insert(Item(kind, row["id"], _kept(given), created, created, IMPORT, {}))
+
+    def create(self, kind: str, properties: Mapping[str, str], source: Source, *, counted: bool = False) -> Item:
+        """Makes a record. Ids depend only on how many were made before. Raises Refusal for an e-mail address held already."""
+        with self.lock:
+            kept = _kept({name: value for name, value in properties.items() if value})
+            if counted:
+                self._check_unique(kind, "", kept)
+            self._made[kind] += 1
+            now = self._now()
+            item = Item(kind, str(_FIRST_NEW[kind] + self._made[kind] * 13), kept, now, now, source, {}, source.user_id)
+            if counted:
+                item.writes = dict.fromkeys(kept, 1)
+            self._insert(item)
+            self.announce([Event("creation", kind, item.id, now, source)])
+            return item
+
+    def update(
+        self, kind: str, record_id: str, properties: Mapping[str, str], source: Source, *, counted: bool = False
+    ) -> Item:
+        """Changes a record; values it holds already leave no trace but the count. Raises Refusal."""
+        with self.lock:
+            item = self.get(kind, record_id)
+            if item is None:
+                raise Refusal("OBJECT_NOT_FOUND", "", f"resource not found: {record_id}")
+            given = _kept(properties)
+            self._check_unique(kind, record_id, given)
+            # Two changes of one record never carry the same millisecond, here as there.
+            now = max(self._now(), item.updated_at + _TICK)
+            events = []
+            for name, value in given.items():
+                if counted:
+                    item.writes[name] = item.writes.get(name, 0) + 1
+                before = item.properties.get(name, "")
+                if before == value:
+                    continue
+                self._set(item, name, before, Entry(value, now, source))
+                events.append(Event("propertyChange", kind, record_id, now, source, name, value))
+            if events:
+                item.updated_at, item.updated_by = now, source.user_id
+                self.announce(events)
+            return item
+
+    def end(self, kind: str, record_id: str, verb: str, source: Source) -> None:
+        """Deletes (``deletion``), erases (``privacyDeletion``) or brings back (``restore``) a record. Raises Refusal."""
+        with self.lock:
+            item = self._items[kind].get(record_id)
+            if item is None or item.archived == (verb != "restore"):
+                raise Refusal("OBJECT_NOT_FOUND", "", f"resource not found: {record_id}")
+            item.archived = verb != "restore"
+            if verb == "privacyDeletion":
+                item.properties, item.changes = {}, {}
+            self.announce([Event(verb, kind, record_id, max(self._now(), item.updated_at + _TICK), source)])
+
+    def merge(self, kind: str, primary: str, others: Iterable[str], source: Source) -> None:
+        """``others`` go, ``primary`` stays and takes over what it lacks. Raises Refusal."""
+        with self.lock:
+            winner = self.get(kind, primary)
+            losers = [self.get(kind, other) for other in others]
+            if winner is None or None in losers:
+                raise Refusal("OBJECT_NOT_FOUND", "", f"resource not found: {primary}")
+            for loser in losers:
+                assert loser is not None
+                loser.archived = True
+                winner.properties = {**loser.properties, **winner.properties}
+            winner.updated_at = max(self._now(), winner.updated_at + _TICK)
+            gone = tuple(loser.id for loser in losers if loser is not None)
+            self.announce([Event("merge", kind, primary, winner.updated_at, source, merged=gone)])
+
+    def get(self, kind: str, record_id: str) -> Item | None:
+        """A live record; None when it is not there or deleted."""
+        item = self._items[kind].get(record_id)
+        return None if item is None or item.archived else item
+
+    def page(self, kind: str, after: int, limit: int, *, archived: bool = False) -> tuple[list[Item], int | None]:
+        """Records by id from just behind ``after``, and where to go on; None at the end."""
+        with self.lock:
+            order = self._order[kind]
+            found: list[Item] = []
+            for place in range(bisect_right(order, after), len(order)):
+                item = self._items[kind][str(order[place])]
+                if item.archived != archived:
+                    continue
+                if len(found) == limit:
+                    return found, int(found[-1].id)
+                found.append(item)
+            return found, None
+
+    def count(self, kind: str) -> int:
+        """How many records were made since the start, the seed not counted."""
+        return self._made[kind]
+
+    def _now(self) -> datetime:
+        """The time in whole milliseconds, as HubSpot keeps it."""
+        now = self._clock()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def _insert(self, item: Item) -> None:
+        self._items[item.kind][item.id] = item
+        self._order[item.kind].append(int(item.id))
+        if item.kind == "contacts" and item.properties.get("email"):
+            self._by_email.setdefault(item.properties["email"], item.id)
+
+    def _set(self, item: Item, name: str, before: str, entry: Entry) -> None:
+        # The first change of a property also writes down what it held when the record was made.
+        entries = item.changes.setdefault(name, [Entry(before, item.created_at, item.source)])
+        entries.append(entry)
+        item.properties[name] = entry.value
+        if item.kind == "contacts" and name == "email":
+            self._by_email.pop(before, None)
+            self._by_email[entry.value] = item.id
+
+    def _check_unique(self, kind: str, record_id: str, properties: Mapping[str, str]) -> None:
+        email = properties.get("email") if kind == "contacts" else None
+        holder = self._by_email.get(email or "")
+        if email and holder and holder != record_id and self.get(kind, holder):
+            raise Refusal("CONFLICT", "", f"Contact already exists. Existing ID: {holder}")
+
+
+def _kept(properties: Mapping[str, str]) -> dict[str, str]:
+    return {name: stored(name, value) for name, value in properties.items()}

@@ -1,0 +1,145 @@
+"""The event bus: what was published, under which replay id, for how long, and what went wrong with it on purpose."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from threading import Condition
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from connectors.sandbox.salesforce.changes import encode, encode_commit
+from connectors.sandbox.salesforce.objects import SandboxObject
+from connectors.sandbox.salesforce.store import Commit
+
+Spoil = Literal["duplicate", "unknown_schema", "corrupt", "impossible_bitmap"]
+
+ALL_CHANGES = "/data/ChangeEvents"
+RETAINED = 200_000  # events; the real bus keeps 72 hours
+_NO_SCHEMA = "no-such-schema-000000"
+
+
+class BusEvent(Struct, frozen=True):
+    """One published event."""
+
+    entity: str
+    schema_id: str
+    payload: bytes
+
+
+class EventBus:
+    """An append-only log of events with a bounded memory. ``changed`` is notified on every append and on ``close``."""
+
+    def __init__(self, objects: Mapping[str, SandboxObject]) -> None:
+        self.objects = objects
+        self.changed = Condition()
+        self.generation = 0  # raised to end all open streams
+        self.closed = False
+        self._events: deque[BusEvent] = deque()
+        self._first = 1  # number of the oldest event still kept; numbers start at 1
+        self._spoil: deque[Spoil] = deque()
+        self._repeated: set[int] = set()
+
+    def publish(self, commit: Commit) -> None:
+        """Appends the events of a transaction."""
+        self.append([(definition, payload) for definition, payload in encode_commit(self.objects, commit)])
+
+    def append(self, events: list[tuple[SandboxObject, bytes]]) -> None:
+        """Appends encoded events, spoiling those that were asked for."""
+        with self.changed:
+            for definition, payload in events:
+                self._append(definition, payload)
+            while len(self._events) > RETAINED:
+                self._events.popleft()
+                self._first += 1
+            self.changed.notify_all()
+
+    def _append(self, definition: SandboxObject, payload: bytes) -> None:
+        schema_id = definition.schema_id
+        spoil = self._spoil.popleft() if self._spoil else None
+        if spoil == "unknown_schema":
+            schema_id = _NO_SCHEMA
+        elif spoil == "corrupt":
+            payload = payload[: len(payload) // 3]
+        elif spoil == "impossible_bitmap":
+            payload = self._with_impossible_bitmap(definition)
+        self._events.append(BusEvent(definition.name, schema_id, payload))
+        if spoil == "duplicate":
+            self._repeated.add(self.last)
+
+    @staticmethod
+    def _with_impossible_bitmap(definition: SandboxObject) -> bytes:
+        header: dict[str, Any] = {
+            "entityName": definition.name,
+            "recordIds": [definition.prefix + "0" * 12 + "AAA"],
+            "changeType": "UPDATE",
+            "changeOrigin": "",
+            "transactionKey": "",
+            "sequenceNumber": 1,
+            "commitTimestamp": 0,
+            "commitNumber": 1,
+            "commitUser": "",
+            "nulledFields": [],
+            "diffFields": [],
+            "changedFields": [f"0x1{'0' * 40}"],
+        }
+        return encode(definition, header, {}, ())
+
+    def spoil_next(self, spoil: Spoil, times: int = 1) -> None:
+        """The next ``times`` events published come out wrong in this way."""
+        with self.changed:
+            self._spoil.extend([spoil] * times)
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event; 0 when there is none."""
+        return self._first + len(self._events) - 1
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest event kept."""
+        return self._first
+
+    def expire(self) -> None:
+        """Forgets every event, as after 72 hours: replay ids given out so far are too old, except the newest."""
+        with self.changed:
+            self._first += len(self._events) + 1  # one number is lost, so that the newest position is too old as well
+            self._events.clear()
+
+    def break_streams(self) -> None:
+        """Ends every open subscription."""
+        with self.changed:
+            self.generation += 1
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """Ends every subscription for good."""
+        with self.changed:
+            self.closed = True
+            self.generation += 1
+            self.changed.notify_all()
+
+    def take(self, after: int, topic: str, most: int) -> tuple[list[tuple[int, BusEvent]], int]:
+        """Up to ``most`` events of a topic after a number, and the number to go on from. Hold ``changed``."""
+        found: list[tuple[int, BusEvent]] = []
+        number = max(after, self._first - 1)
+        while number < self.last and len(found) < most:
+            number += 1
+            event = self._events[number - self._first]
+            if topic in (ALL_CHANGES, f"/data/{event.entity}ChangeEvent"):
+                found.append((number, event))
+                if number in self._repeated:
+                    self._repeated.discard(number)
+                    found.append((number, event))
+        return found, number
+
+
+def replay_id(number: int) -> bytes:
+    """The replay id of an event: opaque to everybody else."""
+    return number.to_bytes(8, "big") + b"\x00\x00"
+
+
+def event_number(replay: bytes) -> int | None:
+    """The number behind a replay id; None when it is not one of ours."""
+    return int.from_bytes(replay[:8], "big") if len(replay) == 10 and replay.endswith(b"\x00\x00") else None

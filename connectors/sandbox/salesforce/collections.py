@@ -1,0 +1,72 @@
+"""sObject Collections of the sandbox: up to 200 records in one call, each saved on its own."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from connectors.sandbox.faults import Fault
+from connectors.sandbox.salesforce.store import Operation, SaveError, Store, WriteKind
+
+MOST_RECORDS = 200
+MOST_CHUNKS = 10  # runs of records of the same type
+
+
+def save(
+    store: Store, kind: WriteKind, body: dict[str, Any], options: dict[str, Any], fault: Fault | None
+) -> list[dict[str, Any]]:
+    """Saves the records of a Collections call. Raises SaveError when the call as a whole is refused."""
+    records = body.get("records")
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise SaveError("JSON_PARSER_ERROR", "records must be a list of sObjects")
+    if len(records) > MOST_RECORDS:
+        raise SaveError(
+            "EXCEEDED_MAX_SIZE_REQUEST",
+            f"record limit reached. cannot submit more than {MOST_RECORDS} records in this request",
+        )
+    types = [str((record.get("attributes") or {}).get("type", "")) for record in records]
+    if len(list(itertools.groupby(types))) > MOST_CHUNKS:
+        raise SaveError(
+            "TOO_MANY_CHUNKS",
+            f"Cannot have more than {MOST_CHUNKS} chunks in a single operation. Please rearrange the data to reduce chunking.",
+        )
+    operations = [_operation(kind, name, record) for name, record in zip(types, records, strict=True)]
+    _refuse_repeated(operations)
+    if fault is not None:
+        _refuse_by_fault(operations, fault)
+    results = store.transact(operations, all_or_none=bool(body.get("allOrNone")), **options)
+    return [_save_result(result) for result in results]
+
+
+def _operation(kind: WriteKind, name: str, record: dict[str, Any]) -> Operation:
+    fields = {key: value for key, value in record.items() if key not in ("attributes", "id", "Id")}
+    return Operation(kind, name, str(record.get("id") or record.get("Id") or ""), fields)
+
+
+def _refuse_repeated(operations: list[Operation]) -> None:
+    seen: set[str] = set()
+    for operation in operations:
+        short = operation.record_id[:15]
+        if short and short in seen:
+            operation.refused = SaveError("DUPLICATE_VALUE", f"Duplicate id specified: {operation.record_id}")
+        seen.add(short)
+
+
+def _refuse_by_fault(operations: list[Operation], fault: Fault) -> None:
+    for index, operation in enumerate(operations):
+        if fault.hits(index):
+            operation.refused = (
+                SaveError(
+                    "UNABLE_TO_LOCK_ROW",
+                    "unable to obtain exclusive access to this record or 1 records: " + operation.record_id,
+                )
+                if fault.kind == "lock"
+                else SaveError("FIELD_CUSTOM_VALIDATION_EXCEPTION", "A validation rule of the sandbox said no")
+            )
+
+
+def _save_result(result: str | SaveError) -> dict[str, Any]:
+    if isinstance(result, SaveError):
+        error = {"statusCode": result.code, "message": result.message, "fields": result.fields}
+        return {"success": False, "errors": [error]}
+    return {"id": result, "success": True, "errors": []}

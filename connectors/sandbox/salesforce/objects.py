@@ -1,0 +1,323 @@
+"""The objects of the sandbox org: their fields as REST names them, and as Change Data Capture spells them in Avro."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import fastavro
+from msgspec import Struct
+
+# field, type, flags. "ro": nobody writes it. "rest": not part of change events. "req": a create needs it.
+# The types person, account_name and address are compounds: REST shows their parts as fields of their own.
+_AUDIT = """
+CreatedDate datetime ro
+CreatedById reference ro
+LastModifiedDate datetime ro
+LastModifiedById reference ro
+SystemModstamp datetime ro rest
+IsDeleted boolean ro rest
+"""
+_OBJECTS: dict[str, tuple[str, str]] = {
+    "Lead": (
+        "00Q",
+        """
+Name person
+Title string
+Company string req
+Address address
+Phone phone
+MobilePhone phone
+Fax phone
+Email email
+Website url
+Description textarea
+LeadSource picklist
+Status picklist
+Industry picklist
+Rating picklist
+AnnualRevenue currency
+NumberOfEmployees int
+OwnerId reference
+LastActivityDate date ro
+IsConverted boolean ro
+ConvertedDate date ro
+ConvertedAccountId reference ro
+ConvertedContactId reference ro
+ConvertedOpportunityId reference ro
+IsUnreadByOwner boolean
+HasOptedOutOfEmail boolean
+DoNotCall boolean
+""",
+    ),
+    "Account": (
+        "001",
+        """
+Name account_name req
+Type picklist
+ParentId reference
+BillingAddress address
+ShippingAddress address
+Phone phone
+Fax phone
+AccountNumber string
+Website url
+Sic string
+Industry picklist
+AnnualRevenue currency
+NumberOfEmployees int
+Ownership picklist
+TickerSymbol string
+Description textarea
+Rating picklist
+Site string
+OwnerId reference
+LastActivityDate date ro
+AccountSource picklist
+""",
+    ),
+    "Contact": (
+        "003",
+        """
+AccountId reference
+Name person
+OtherAddress address
+MailingAddress address
+Phone phone
+Fax phone
+MobilePhone phone
+HomePhone phone
+ReportsToId reference
+Email email
+Title string
+Department string
+LeadSource picklist
+Birthdate date
+Description textarea
+OwnerId reference
+LastActivityDate date ro
+HasOptedOutOfEmail boolean
+DoNotCall boolean
+""",
+    ),
+    "Opportunity": (
+        "006",
+        """
+AccountId reference
+Name string req
+Description textarea
+StageName picklist req
+Amount currency
+Probability double
+CloseDate date req
+Type picklist
+NextStep string
+LeadSource picklist
+IsClosed boolean ro
+IsWon boolean ro
+ForecastCategoryName picklist
+OwnerId reference
+""",
+    ),
+    "User": (
+        "005",
+        """
+Username string req
+Name person
+CompanyName string
+Division string
+Department string
+Title string
+Address address
+Email email
+Phone phone
+MobilePhone phone
+Alias string
+IsActive boolean
+TimeZoneSidKey picklist
+UserRoleId reference
+ProfileId reference
+UserType picklist
+ManagerId reference
+EmployeeNumber string
+""",
+    ),
+    "Task": (
+        "00T",
+        """
+WhoId reference
+WhatId reference
+Subject string
+ActivityDate date
+Status picklist
+Priority picklist
+OwnerId reference
+Description textarea
+IsClosed boolean ro
+""",
+    ),
+}
+_PERSON_PARTS = ("Salutation", "FirstName", "LastName", "MiddleName", "InformalName", "Suffix")
+_ADDRESS_PARTS = (
+    ("Street", "textarea"),
+    ("City", "string"),
+    ("State", "string"),
+    ("PostalCode", "string"),
+    ("Country", "string"),
+    ("StateCode", "picklist"),
+    ("CountryCode", "picklist"),
+    ("Latitude", "double"),
+    ("Longitude", "double"),
+    ("Xyz", "string"),
+    ("GeocodeAccuracy", "picklist"),
+)
+_AVRO = {
+    "boolean": "boolean",
+    "int": "int",
+    "double": "double",
+    "currency": "double",
+    "date": "long",
+    "datetime": "long",
+}
+_GUESSED = {bool: "boolean", int: "int", float: "double", list: "multipicklist"}
+_CHANGE_TYPES = ["CREATE", "UPDATE", "DELETE", "UNDELETE"]
+CHANGE_TYPES = [*_CHANGE_TYPES, *(f"GAP_{kind}" for kind in _CHANGE_TYPES), "GAP_OVERFLOW", "SNAPSHOT"]
+
+
+class SandboxField(Struct, frozen=True):
+    """One REST field. ``place`` is where change events carry it: (position,) or (position, position inside), or ()."""
+
+    name: str
+    type: str
+    read_only: bool = False
+    required: bool = False
+    place: tuple[int, ...] = ()
+    avro_name: str = ""  # the top-level name in the Avro schema
+    avro_part: str = ""  # the name inside a compound
+
+
+class SandboxObject:
+    """One object: its REST fields, and its change event schema with an id."""
+
+    def __init__(self, name: str, prefix: str, lines: list[list[str]]) -> None:
+        self.name = name
+        self.prefix = prefix
+        self.fields: dict[str, SandboxField] = {"Id": SandboxField("Id", "id", read_only=True)}
+        self.composed = False  # whether Name is put together from parts
+        self._avro: list[dict[str, Any]] = [{"name": "ChangeEventHeader", "type": _header()}]
+        self._named: set[str] = set()
+        for field_name, kind, *flags in lines:
+            self._add(field_name, kind, flags)
+        self.schema_json = json.dumps(
+            {"name": f"{name}ChangeEvent", "namespace": "com.sforce.eventbus", "type": "record", "fields": self._avro}
+        )
+        self.schema_id = hashlib.sha256(self.schema_json.encode()).hexdigest()[:22]
+        self.schema: Any = fastavro.parse_schema(json.loads(self.schema_json))
+
+    def _add(self, name: str, kind: str, flags: list[str]) -> None:
+        place = len(self._avro)
+        locked, required = "ro" in flags, "req" in flags
+        if kind == "person":
+            self.composed = True
+            self.fields[name] = SandboxField(name, "string", read_only=True)
+            parts = [(part, part, "string") for part in _PERSON_PARTS]
+            self._add_compound(name, "PersonName", ["null"], parts)
+        elif kind == "address":
+            prefix = name.removesuffix("Address")
+            # Xyz is in the Avro schema only: REST has no such field.
+            parts = [("" if part == "Xyz" else prefix + part, part, kind) for part, kind in _ADDRESS_PARTS]
+            self._add_compound(name, "Address", ["null"], parts)
+        elif kind == "account_name":
+            # A business account sends text here, a person account the compound.
+            union = ["null", "string"]
+            self._add_compound(name, "Switchable_PersonName", union, [("", part, "string") for part in _PERSON_PARTS])
+            self.fields[name] = SandboxField(name, "string", locked, required, (place,), name)
+        elif "rest" in flags:
+            self.fields[name] = SandboxField(name, kind, locked, required)
+        else:
+            self.fields[name] = SandboxField(name, kind, locked, required, (place,), name)
+            self._avro.append(_avro_field(name, kind))
+
+    def _add_compound(self, name: str, record: str, union: list[Any], parts: list[tuple[str, str, str]]) -> None:
+        place = len(self._avro)
+        body: Any = record
+        if record not in self._named:  # Avro defines a named type once and refers to it afterwards
+            body = {"type": "record", "name": record, "fields": [_avro_field(part, kind) for _, part, kind in parts]}
+            self._named.add(record)
+        self._avro.append({"name": name, "type": [*union, body], "default": None})
+        for inside, (rest_name, part, kind) in enumerate(parts):
+            if rest_name:
+                required = record == "PersonName" and part == "LastName"
+                self.fields[rest_name] = SandboxField(rest_name, kind, False, required, (place, inside), name, part)
+
+    def describe(self, hidden: frozenset[str]) -> dict[str, Any]:
+        """The answer of ``describe``; ``hidden`` fields are not updateable for the integration user."""
+        return {
+            "name": self.name,
+            "label": self.name,
+            "keyPrefix": self.prefix,
+            "queryable": True,
+            "createable": True,
+            "updateable": True,
+            "deletable": True,
+            "fields": [
+                {
+                    "name": field.name,
+                    "label": field.name,
+                    "type": field.type,
+                    "nillable": not field.required,
+                    "createable": not field.read_only and field.name not in hidden,
+                    "updateable": not field.read_only and field.name not in hidden,
+                    "length": 0 if field.type in _AVRO else 255,
+                    "referenceTo": ["User"] if field.name == "OwnerId" else [],
+                    "custom": field.name.endswith("__c"),
+                }
+                for field in self.fields.values()
+            ],
+        }
+
+
+def _avro_field(name: str, kind: str) -> dict[str, Any]:
+    return {"name": name, "type": ["null", _AVRO.get(kind, "string")], "doc": f"Data:{kind}", "default": None}
+
+
+def _header() -> dict[str, Any]:
+    text_list = {"type": "array", "items": "string"}
+    change_type = {"type": "enum", "name": "ChangeType", "symbols": CHANGE_TYPES}
+    parts: list[tuple[str, Any]] = [
+        ("entityName", "string"),
+        ("recordIds", text_list),
+        ("changeType", change_type),
+        ("changeOrigin", "string"),
+        ("transactionKey", "string"),
+        ("sequenceNumber", "int"),
+        ("commitTimestamp", "long"),
+        ("commitNumber", "long"),
+        ("commitUser", "string"),
+        ("nulledFields", text_list),
+        ("diffFields", text_list),
+        ("changedFields", text_list),
+    ]
+    return {
+        "type": "record",
+        "name": "ChangeEventHeader",
+        "fields": [{"name": name, "type": kind} for name, kind in parts],
+    }
+
+
+def build_objects(seed: Mapping[str, list[dict[str, Any]]]) -> dict[str, SandboxObject]:
+    """All objects. A field of the seed that is no standard field becomes a custom one, typed by its first value."""
+    objects = {}
+    for name, (prefix, text) in _OBJECTS.items():
+        lines = [line.split() for line in (text + _AUDIT).strip().splitlines() if line.strip()]
+        known = set(SandboxObject(name, prefix, lines).fields)
+        custom: dict[str, str] = {}
+        for row in seed.get(name, ()):
+            for field_name, value in row.items():
+                if field_name not in known and (field_name not in custom or custom[field_name] == ""):
+                    custom[field_name] = "" if value is None else _GUESSED.get(type(value), "string")
+        lines += [[field_name, kind or "string"] for field_name, kind in sorted(custom.items())]
+        objects[name] = SandboxObject(name, prefix, lines)
+    return objects

@@ -1,0 +1,293 @@
+"""REST of the sandbox: what simple-salesforce and the connector call, with Salesforce's own error shapes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from connectors.sandbox.faults import Fault, Faults
+from connectors.sandbox.salesforce.collections import save
+from connectors.sandbox.salesforce.query import Queries
+from connectors.sandbox.salesforce.sessions import OAuthError, Sessions
+from connectors.sandbox.salesforce.store import Operation, SaveError, Store, WriteKind
+
+VERSIONS = ("64.0", "65.0", "66.0")
+DAILY_LIMIT = 100_000
+_JSON = "application/json;charset=UTF-8"
+
+_DATA = "/services/data"
+
+
+class ApiError(Exception):
+    """An answer that is not a success: HTTP status, Salesforce code, words."""
+
+    def __init__(self, status: int, code: str, message: str, fields: list[str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body = [{"message": message, "errorCode": code} | ({"fields": fields} if fields is not None else {})]
+
+
+class Call(NamedTuple):
+    """One request with its body."""
+
+    request: Request
+    body: bytes
+
+
+def answer(content: Any, status: int = 200, **headers: str) -> Response:
+    """A JSON response, or an empty one for None."""
+    body = b"" if content is None else msgspec.json.encode(content)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(body, status, headers=named, media_type=_JSON if body else None)
+
+
+class RestApi:
+    """The ASGI application, over a Store. ``requests`` counts calls as the daily limit does (logins are free)."""
+
+    def __init__(
+        self, store: Store, sessions: Sessions, faults: Faults, clock: Callable[[], datetime], actor: str, org_id: str
+    ) -> None:
+        self.store = store
+        self.sessions = sessions
+        self.faults = faults
+        self.clock = clock
+        self.actor = actor
+        self.org_id = org_id
+        self.requests = 0
+        self.queries = Queries(store)
+        self.base_url = ""
+        self.app = Starlette(routes=self._routes())
+
+    def _routes(self) -> list[Route]:
+        v = _DATA + "/v{version}"
+        table: list[tuple[str, str, str, Callable[..., Response]]] = [
+            ("GET", v + "/query", "query", self._query),
+            ("GET", v + "/query/", "query", self._query),
+            ("GET", v + "/query/{cursor}", "query", self._query_more),
+            ("GET", v + "/queryAll", "query", self._query_all),
+            ("GET", v + "/queryAll/", "query", self._query_all),
+            ("GET", v + "/queryAll/{cursor}", "query", self._query_more),
+            ("GET", v + "/limits", "limits", self._limits),
+            ("GET", v + "/limits/", "limits", self._limits),
+            ("GET", v + "/sobjects/{object}/describe", "describe", self._describe),
+            ("GET", v + "/sobjects/{object}/{id}", "read", self._get_row),
+            ("PATCH", v + "/sobjects/{object}/{id}", "read", self._patch_row),
+            ("DELETE", v + "/sobjects/{object}/{id}", "read", self._delete_row),
+            ("POST", v + "/sobjects/{object}", "read", self._post_row),
+            ("POST", v + "/sobjects/{object}/", "read", self._post_row),
+            ("PATCH", v + "/composite/sobjects", "collections", self._collections),
+            ("POST", v + "/composite/sobjects", "collections", self._collections),
+            ("GET", "/services/oauth2/userinfo", "login", self._userinfo),
+        ]
+        routes = [
+            Route(path, self._guarded(operation, handler), methods=[method])
+            for method, path, operation, handler in table
+        ]
+        # Without a session: the login itself, and the list of versions.
+        routes.append(Route("/services/oauth2/token", self._token, methods=["POST"]))
+        routes += [Route(path, self._versions, methods=["GET"]) for path in (_DATA, _DATA + "/")]
+        return routes
+
+    def _guarded(self, operation: str, handler: Callable[..., Response]) -> Any:
+        """Wraps a handler: session, armed faults, error shapes, the limits header."""
+
+        async def endpoint(request: Request) -> Response:
+            call = Call(request, await request.body())
+            fault: Fault | None = None
+            self.requests += 1
+            try:
+                self._authorize(request)
+                fault = self.faults.take("salesforce", operation)
+                if fault is None:
+                    response = handler(call)
+                else:
+                    response = await self._faulty(fault, call, handler)
+            except ApiError as error:
+                response = answer(error.body, error.status)
+                if error.status in (403, 503) and fault is not None and fault.retry_after is not None:
+                    response.headers["Retry-After"] = f"{fault.retry_after:g}"
+            response.headers["Sforce-Limit-Info"] = f"api-usage={self.requests}/{DAILY_LIMIT}"
+            response.headers["Date"] = format_datetime(self.clock().astimezone(UTC), usegmt=True)
+            return response
+
+        return endpoint
+
+    def _authorize(self, request: Request) -> None:
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not self.sessions.live(token):
+            raise ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
+        version = request.path_params.get("version")
+        if version is not None and version not in VERSIONS:
+            raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
+
+    async def _faulty(self, fault: Fault, call: Call, handler: Callable[..., Response]) -> Response:
+        if fault.kind == "unavailable":
+            raise ApiError(503, "SERVER_UNAVAILABLE", "Server is too busy to handle this request. Try again later.")
+        if fault.kind == "rate_limited":
+            raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+        if fault.kind == "expired_session":
+            self.sessions.expire()
+            raise ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
+        if fault.kind == "timeout_after_commit":
+            handler(call)
+        if fault.kind in ("timeout", "timeout_after_commit"):
+            call.request.scope["fingerpost.transport"].abort()
+            await asyncio.sleep(0)  # lets the server notice that the connection is gone
+            return Response()
+        if handler == self._collections:
+            return self._collections(call, fault)
+        if fault.kind == "lock":
+            raise ApiError(400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")
+        raise ApiError(400, "FIELD_CUSTOM_VALIDATION_EXCEPTION", "A validation rule of the sandbox said no", [])
+
+    # Login
+
+    async def _token(self, request: Request) -> Response:
+        form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
+        fault = self.faults.take("salesforce", "login")
+        if fault is not None and fault.kind == "unavailable":
+            return answer({"error": "server_error", "error_description": "try again later"}, 503)
+        if fault is not None:
+            return answer({"error": "invalid_grant", "error_description": "authentication failure"}, 400)
+        try:
+            granted = self.sessions.grant(form, request.headers.get("authorization", ""), self.base_url, self.clock())
+        except OAuthError as error:
+            return answer({"error": error.error, "error_description": str(error)}, 400)
+        return answer(granted)
+
+    async def _versions(self, _: Request) -> Response:
+        content = [{"label": f"v{one}", "url": f"{_DATA}/v{one}", "version": one} for one in VERSIONS]
+        return answer(content, Date=format_datetime(self.clock().astimezone(UTC), usegmt=True))
+
+    def _userinfo(self, _: Call) -> Response:
+        user = self.store.find("User", self.actor) or {}
+        return answer(
+            {
+                "user_id": self.actor,
+                "organization_id": self.org_id,
+                "preferred_username": user.get("Username"),
+                "active": True,
+            }
+        )
+
+    # Reading
+
+    def _query(self, call: Call, include_deleted: bool = False) -> Response:
+        return self._queried(
+            lambda: self.queries.run(call.request.query_params.get("q", ""), include_deleted, call.request)
+        )
+
+    def _query_all(self, call: Call) -> Response:
+        return self._query(call, include_deleted=True)
+
+    def _query_more(self, call: Call) -> Response:
+        return self._queried(lambda: self.queries.more(call.request.path_params["cursor"], call.request))
+
+    @staticmethod
+    def _queried(run: Callable[[], dict[str, Any]]) -> Response:
+        try:
+            return answer(run())
+        except SaveError as error:
+            raise ApiError(400, error.code, error.message) from error
+
+    def _limits(self, _: Call) -> Response:
+        remaining = max(0, DAILY_LIMIT - self.requests)
+        return answer(
+            {
+                "DailyApiRequests": {"Max": DAILY_LIMIT, "Remaining": remaining},
+                "DailyDeliveredPlatformEvents": {"Max": 50_000, "Remaining": 50_000},
+            }
+        )
+
+    def _object(self, request: Request) -> str:
+        name = str(request.path_params["object"])
+        if name not in self.store.objects:
+            raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
+        return name
+
+    def _describe(self, call: Call) -> Response:
+        name = self._object(call.request)
+        return answer(self.store.objects[name].describe(frozenset(self.store.hidden.get(name, ()))))
+
+    def _row(self, request: Request) -> tuple[str, dict[str, Any]]:
+        name = self._object(request)
+        row = self.store.find(name, request.path_params["id"])
+        if row is None:
+            raise ApiError(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: ")
+        if row["IsDeleted"]:
+            raise ApiError(404, "ENTITY_IS_DELETED", "entity is deleted")
+        return name, row
+
+    def _get_row(self, call: Call) -> Response:
+        with self.store.lock:
+            name, row = self._row(call.request)
+            url = call.request.url.path
+            return answer({"attributes": {"type": name, "url": url}, **row})
+
+    # Writing
+
+    def _options(self, request: Request) -> dict[str, Any]:
+        """How the transaction is marked. The client's name reaches change events for single rows only."""
+        named = dict(
+            part.strip().split("=", 1)
+            for part in request.headers.get("sforce-call-options", "").split(",")
+            if "=" in part
+        )
+        client = named.get("client", "")
+        origin = f"com/salesforce/api/rest/{request.path_params['version']}"
+        if client and "sobjects/" in request.url.path and "composite" not in request.url.path:
+            origin += f";client={client}"
+        # The default is the trap: without the header, the org's own assignment rule runs.
+        assign = request.headers.get("sforce-auto-assign", "TRUE").upper() != "FALSE"
+        return {"actor": self.actor, "client": client, "origin": origin, "auto_assign": assign}
+
+    def _one(self, request: Request, operation: Operation) -> str:
+        [result] = self.store.transact([operation], **self._options(request))
+        if isinstance(result, SaveError):
+            status = 404 if result.code == "ENTITY_IS_DELETED" else 400
+            raise ApiError(status, result.code, result.message, result.fields)
+        return result
+
+    def _post_row(self, call: Call) -> Response:
+        created = self._one(call.request, Operation("create", self._object(call.request), fields=_object_in(call.body)))
+        return answer({"id": created, "success": True, "errors": []}, 201)
+
+    def _patch_row(self, call: Call) -> Response:
+        name, row = self._row(call.request)
+        unmodified = call.request.headers.get("if-unmodified-since")
+        if unmodified and datetime.fromisoformat(row["LastModifiedDate"]) > parsedate_to_datetime(unmodified):
+            raise ApiError(412, "PRECONDITION_FAILED", "The record was modified since the given date")
+        self._one(call.request, Operation("update", name, row["Id"], _object_in(call.body)))
+        return answer(None, 204)
+
+    def _delete_row(self, call: Call) -> Response:
+        name, row = self._row(call.request)
+        self._one(call.request, Operation("delete", name, row["Id"]))
+        return answer(None, 204)
+
+    def _collections(self, call: Call, fault: Fault | None = None) -> Response:
+        kind: WriteKind = "create" if call.request.method == "POST" else "update"
+        try:
+            return answer(save(self.store, kind, _object_in(call.body), self._options(call.request), fault))
+        except SaveError as error:
+            raise ApiError(400, error.code, error.message) from error
+
+
+def _object_in(body: bytes) -> dict[str, Any]:
+    try:
+        content = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise ApiError(400, "JSON_PARSER_ERROR", f"Unexpected content: {error}") from error
+    if not isinstance(content, dict):
+        raise ApiError(400, "JSON_PARSER_ERROR", "Can not deserialize: unexpected array")
+    return content

@@ -1,0 +1,237 @@
+"""The stand-in for Salesforce: REST over TLS and Pub/Sub over gRPC, both on loopback, over rows in memory."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from connectors.sandbox.faults import Faults
+from connectors.sandbox.ids import salesforce_id
+from connectors.sandbox.salesforce.bus import EventBus, Spoil
+from connectors.sandbox.salesforce.changes import encode, header_of
+from connectors.sandbox.salesforce.objects import build_objects
+from connectors.sandbox.salesforce.pubsub import PubSubServer
+from connectors.sandbox.salesforce.rest import RestApi
+from connectors.sandbox.salesforce.sessions import Sessions
+from connectors.sandbox.salesforce.store import HistoryEntry, Operation, SaveError, Store
+from connectors.sandbox.salesforce.tls import make_certificate
+
+Row = dict[str, Any]
+_STARTUP_SECONDS = 20.0
+
+
+class SalesforceSeed(Protocol):
+    """What the sandbox needs of a world: rows by Salesforce field names, each with its Id."""
+
+    users: list[Row]
+    accounts: list[Row]
+    contacts: list[Row]
+    opportunities: list[Row]
+
+
+class _Protocol(HttpToolsProtocol):
+    """Hands the transport to the application, so that an armed fault can drop the connection."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["fingerpost.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.transport.abort()  # a TLS farewell would wait for the client beyond the life of the loop
+
+
+class SalesforceSandbox:
+    """One Salesforce org on this machine.
+
+    ``rest_url`` and ``pubsub_address`` are known once ``start`` returned; ``ca_file`` is the root that clients must trust.
+    ``port`` and ``pubsub_port`` of 0 choose free ones. ``api_requests`` counts calls as the daily limit does.
+    """
+
+    def __init__(
+        self,
+        world: SalesforceSeed,
+        clock: Callable[[], datetime],
+        faults: Faults,
+        port: int = 0,
+        pubsub_port: int = 0,
+        keepalive_seconds: float = 30.0,
+    ) -> None:
+        self._clock = clock
+        self._ports = (port, pubsub_port)
+        self._folder = Path(tempfile.mkdtemp(prefix="fingerpost-sandbox-"))
+        self._certificate, self._key = make_certificate(self._folder)
+        self.ca_file = str(self._certificate)
+        self.client_id, self.client_secret = "3MVG9.sandbox.app", "sandbox-client-secret"
+        self.org_id = salesforce_id("00D", 1)
+        users = self._with_own_users(world)
+        seed = {
+            "User": users,
+            "Account": world.accounts,
+            "Contact": world.contacts,
+            "Opportunity": world.opportunities,
+            "Lead": list(getattr(world, "leads", ())),
+        }
+        self.store = Store(build_objects(seed), clock)
+        for name, rows in seed.items():
+            self.store.load(name, rows)
+        self.store.default_lead_owner = self.assignment_rule_owner_id
+        self.username = str((self.store.find("User", self.integration_user_id) or {})["Username"])
+        self.bus = EventBus(self.store.objects)
+        self.store.announce = self.bus.publish
+        self.sessions = Sessions(
+            self.org_id, self.integration_user_id, self.client_id, self.client_secret, self.username
+        )
+        self._rest = RestApi(self.store, self.sessions, faults, clock, self.integration_user_id, self.org_id)
+        self._pubsub = PubSubServer(self.bus, faults, self.sessions.live, self.org_id, keepalive_seconds)
+        self.rest_url = ""
+        self.pubsub_address = ""
+        self._web: uvicorn.Server | None = None
+        self._web_thread: threading.Thread | None = None
+
+    def _with_own_users(self, world: SalesforceSeed) -> list[Row]:
+        """The world's users, the integration user, and whoever gets what the org's own assignment rule assigns."""
+        users = list(world.users)
+
+        def own(number: int, first: str, last: str) -> str:
+            user_id = salesforce_id("005", 9_000_000 + number)
+            username = f"{first}.{last}@org.sandbox".lower()
+            row = {"Id": user_id, "FirstName": first, "LastName": last, "Username": username, "IsActive": True}
+            users.append({**row, "Email": username})
+            return user_id
+
+        self.integration_user_id = str(getattr(world, "integration_user_id", "")) or own(1, "Fingerpost", "Integration")
+        self.assignment_rule_owner_id = own(2, "Assignment", "Rule")
+        self.admin_user_id = own(3, "Org", "Admin")
+        return users
+
+    # Serving
+
+    def start(self) -> None:
+        """Serves in threads of its own; returns once both ports answer. Raises OSError when a port is taken."""
+        listener = socket.create_server(("127.0.0.1", self._ports[0]))
+        self.rest_url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        self._rest.base_url = self.rest_url
+        config = uvicorn.Config(
+            self._rest.app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            date_header=False,  # the application sends the sandbox's own time
+            server_header=False,
+            ssl_certfile=str(self._certificate),
+            ssl_keyfile=str(self._key),
+            timeout_graceful_shutdown=1,
+        )
+        self._web = uvicorn.Server(config)
+        self._web_thread = threading.Thread(
+            target=self._web.run, args=([listener],), name="sandbox-salesforce", daemon=True
+        )
+        self._web_thread.start()
+        bound = self._pubsub.start(self._ports[1], self._certificate.read_bytes(), self._key.read_bytes())
+        self.pubsub_address = f"127.0.0.1:{bound}"
+        waited = threading.Event()
+        for _ in range(int(_STARTUP_SECONDS / 0.01)):
+            if self._web.started:
+                return
+            waited.wait(0.01)
+        raise OSError(f"the sandbox Salesforce did not start on {self.rest_url} within {_STARTUP_SECONDS:g} s")
+
+    def stop(self) -> None:
+        """Ends all streams and connections, and removes the certificate."""
+        self._pubsub.stop()
+        if self._web is not None and self._web_thread is not None:
+            self._web.should_exit = True
+            self._web_thread.join(_STARTUP_SECONDS)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def api_requests(self) -> int:
+        """REST calls answered so far."""
+        return self._rest.requests
+
+    # The org, as its people and administrators handle it
+
+    def create(self, name: str, fields: Mapping[str, Any], actor: str = "", origin: str = "") -> str:
+        """Makes a record and returns its id. ``origin`` names the client, "" is a person at the screen.
+
+        Raises SaveError as Salesforce would refuse it.
+        """
+        return self._save(Operation("create", name, fields=dict(fields)), actor, origin)
+
+    def update(self, name: str, record_id: str, fields: Mapping[str, Any], actor: str = "", origin: str = "") -> None:
+        """Changes a record. Raises SaveError."""
+        self._save(Operation("update", name, record_id, dict(fields)), actor, origin)
+
+    def delete(self, name: str, record_id: str, actor: str = "", origin: str = "") -> None:
+        """Deletes a record. Raises SaveError."""
+        self._save(Operation("delete", name, record_id), actor, origin)
+
+    def transact(self, operations: Sequence[Operation], actor: str = "", origin: str = "") -> list[str | SaveError]:
+        """Several writes in one transaction."""
+        full = f"com/salesforce/api/rest/66.0;client={origin}" if origin and "/" not in origin else origin
+        return self.store.transact(
+            operations, actor=actor or self.admin_user_id, client=origin, origin=full, trusted=True
+        )
+
+    def _save(self, operation: Operation, actor: str, origin: str) -> str:
+        [result] = self.transact([operation], actor, origin)
+        if isinstance(result, SaveError):
+            raise result
+        return result
+
+    def record(self, name: str, record_id: str) -> Row | None:
+        """What the org holds of a record; None when it does not exist or is deleted."""
+        with self.store.lock:
+            row = self.store.find(name, record_id)
+            return None if row is None or row["IsDeleted"] else row.copy()
+
+    def records(self, name: str) -> list[Row]:
+        """All records of an object that are not deleted."""
+        with self.store.lock:
+            return [row.copy() for row in self.store.rows(name).values() if not row["IsDeleted"]]
+
+    def history(self, name: str, record_id: str) -> list[HistoryEntry]:
+        """Every write of a record since the start, oldest first: proof of what was written, and how often."""
+        del name  # ids are unique in the org
+        return self.store.history(record_id)
+
+    def forbid(self, name: str, field: str) -> None:
+        """Takes the integration user's right to write a field away."""
+        self.store.hidden.setdefault(name, set()).add(field)
+
+    # The event bus on a bad day
+
+    def spoil_next(self, spoil: Spoil, times: int = 1) -> None:
+        """The next events come out duplicated, with an unknown schema, cut off, or with an impossible bitmap."""
+        self.bus.spoil_next(spoil, times)
+
+    def gap(self, name: str, record_ids: Sequence[str], change_type: str = "GAP_UPDATE") -> None:
+        """Publishes a gap event: something happened to these records, the bus does not know what."""
+        definition = self.store.objects[name]
+        number = self.store.next_number()
+        header = header_of(name, record_ids, change_type, number=number, at=self._clock())
+        self.bus.append([(definition, encode(definition, header, {}, ()))])
+
+    def expire_events(self) -> None:
+        """Forgets all events, so that replay ids known so far are too old."""
+        self.bus.expire()
+
+    def break_streams(self) -> None:
+        """Ends every open subscription."""
+        self.bus.break_streams()
+
+    def expire_sessions(self) -> None:
+        """Ends every session: the next call is answered with INVALID_SESSION_ID."""
+        self.sessions.expire()

@@ -1,0 +1,1 @@
+"""Wiring: settings, connections and the daemon made of them. Nothing else knows which part is made of which."""

@@ -1,0 +1,160 @@
+"""``fingerpost.yaml``: what the daemon is told about its surroundings. Secrets come from the environment or from files.
+
+    policy: policy                      # the folder with the rules
+    ledger: sqlite:///fingerpost.db     # an SQLAlchemy URL
+    intake: {host: 127.0.0.1, port: 8710}
+    salesforce:
+      login_url: https://example.my.salesforce.com
+      client_id: {env: SALESFORCE_CLIENT_ID}
+      client_secret: {file: /run/secrets/salesforce}
+    hubspot:
+      access_token: {env: HUBSPOT_ACCESS_TOKEN}
+      client_secrets: [{env: HUBSPOT_CLIENT_SECRET}]
+      public_url: https://leads.example.com/hooks/hubspot
+
+Relative paths are relative to the file. ``python -m pydoc connectors.salesforce.settings`` lists what each section takes.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from msgspec import Struct
+
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.salesforce.settings import SalesforceSettings, Secret
+
+T = TypeVar("T")
+
+# A value under these names is never written into the file itself, where backups and screens would show it.
+SECRETS = frozenset({"client_secret", "client_secrets", "access_token", "private_key", "password", "security_token"})
+MOST_BYTES = 1024 * 1024
+
+
+class SettingsError(Exception):
+    """A settings file that cannot be used; says which setting, and what it should be."""
+
+
+class IntakeSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the daemon listens for webhooks. Keep it on loopback behind a proxy that speaks TLS."""
+
+    host: str = "127.0.0.1"
+    port: int = 8710
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything in ``fingerpost.yaml``. A system without a section is not connected."""
+
+    policy: Path
+    ledger: str
+    intake: IntakeSettings = IntakeSettings()
+    salesforce: SalesforceSettings | None = None
+    hubspot: HubSpotSettings | None = None
+
+
+def load(path: Path) -> Settings:
+    """Reads a settings file. Raises SettingsError; the message never holds a secret."""
+    raw = _read(path)
+    known = set(Settings.__struct_fields__)
+    for name in raw:
+        if name not in known:
+            raise SettingsError(f"{path}: there is no setting {name!r}; there are {', '.join(sorted(known))}.")
+    if "policy" not in raw:
+        raise SettingsError(f"{path}: the setting 'policy' is missing: name the folder that holds the rules.")
+    base = path.resolve().parent
+    return Settings(
+        policy=base / str(raw["policy"]),
+        ledger=_ledger_url(raw.get("ledger", "sqlite:///fingerpost.db"), base, path),
+        intake=_section(path, "intake", raw.get("intake") or {}, IntakeSettings),
+        salesforce=_optional(path, "salesforce", raw, SalesforceSettings, base),
+        hubspot=_optional(path, "hubspot", raw, HubSpotSettings, base),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
+    if len(text) > MOST_BYTES:
+        raise SettingsError(f"{path} is over 1 MB; that is not a settings file.")
+    try:
+        raw = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise SettingsError(
+            f"{path}: {where}this is not YAML: {getattr(error, 'problem', None) or 'bad encoding'}."
+        ) from None
+    if not isinstance(raw, dict):
+        raise SettingsError(f"{path}: expected settings such as 'policy: policy', one a line.")
+    return raw
+
+
+def _ledger_url(value: Any, base: Path, path: Path) -> str:
+    url = str(_resolve(path, "ledger", value, base))
+    prefix = "sqlite:///"
+    if "://" not in url:
+        url = prefix + url
+    if url.startswith(prefix) and not url.startswith("sqlite:////"):
+        return f"{prefix}{base / url.removeprefix(prefix)}"
+    return url
+
+
+def _optional(path: Path, name: str, raw: dict[str, Any], shape: type[T], base: Path) -> T | None:
+    values = raw.get(name)
+    if values is None:
+        return None
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: {name}: expected settings below it, one a line.")
+    return _section(path, name, {key: _resolve(path, f"{name}.{key}", v, base) for key, v in values.items()}, shape)
+
+
+def _section(path: Path, name: str, values: dict[str, Any], shape: type[T]) -> T:
+    known = msgspec.structs.fields(shape)  # type: ignore[arg-type]  # all shapes here are Structs
+    names = {field.name for field in known}
+    for key in values:
+        if key not in names:
+            raise SettingsError(f"{path}: {name}: there is no setting {key!r}; there are {', '.join(sorted(names))}.")
+    hidden = {field.name for field in known if field.type is Secret}
+    try:
+        return msgspec.convert({key: Secret(v) if key in hidden else v for key, v in values.items()}, shape)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{path}: {name}: {error}.") from None
+
+
+def _resolve(path: Path, name: str, value: Any, base: Path) -> Any:
+    if isinstance(value, dict) and len(value) == 1 and next(iter(value)) in ("env", "file"):
+        return (
+            _from_env(path, name, str(value["env"])) if "env" in value else _from_file(path, name, base, value["file"])
+        )
+    if isinstance(value, list):
+        return [_resolve(path, name, item, base) for item in value]
+    if name.rsplit(".", 1)[-1] in SECRETS:
+        raise SettingsError(
+            f"{path}: {name} is a secret and does not belong in this file. Write {{env: NAME}} to take it from the "
+            "environment, or {file: PATH} to read it from a file."
+        )
+    return value
+
+
+def _from_env(path: Path, name: str, variable: str) -> str:
+    value = os.environ.get(variable, "")
+    if not value:
+        raise SettingsError(f"{path}: {name} is to come from the environment variable {variable}, which is not set.")
+    return value
+
+
+def _from_file(path: Path, name: str, base: Path, where: object) -> str:
+    file = base / str(where)
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path}: {name} is to come from the file {file}, which cannot be read: {error}."
+        ) from error

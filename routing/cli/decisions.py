@@ -1,0 +1,138 @@
+"""``fingerpost decisions``: what was decided, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from routing.cli.output import err, one_line, open_ledger, out, print_json
+from routing.core.model import Decision, Step
+from routing.ledger import decisions, outbox
+from routing.ledger.schema import from_ms
+
+app = typer.Typer(no_args_is_help=True)
+
+Config = Annotated[Path | None, typer.Option("--config", help="The daemon's settings file.")]
+LedgerAt = Annotated[str | None, typer.Option("--ledger", help="A ledger file or URL, instead of the settings' one.")]
+Json = Annotated[bool, typer.Option("--json", help="Print as JSON, one decision a line.")]
+
+
+@app.command("list")
+def list_(
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, the newest first.")] = 20,
+    outcome: Annotated[str, typer.Option(help="Only assign, keep, hold, reject or none.")] = "",
+    owner: Annotated[str, typer.Option(help="Only those given to this e-mail address.")] = "",
+    pool: Annotated[str, typer.Option(help="Only those out of this pool.")] = "",
+    config: Config = None,
+    ledger: LedgerAt = None,
+    as_json: Json = False,
+) -> None:
+    """Lists decisions, the newest first."""
+    with open_ledger(config, ledger).read() as conn:
+        found = decisions.recent(conn, limit, outcome=outcome, owner=owner.lower(), pool=pool)
+    if as_json:
+        for made in found:
+            print_json(made)
+    elif found:
+        out.print(_table(found))
+    else:
+        err.print("No decision fits.")
+    raise typer.Exit(0 if found else 1)
+
+
+def _table(found: list[Decision]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("decided (UTC)", "record", "outcome", "owner", "rung", "why", "id"):
+        table.add_column(heading, overflow="ellipsis", no_wrap=heading != "why")
+    for made in found:
+        record = f"{made.system} {made.entity} {made.record_id}"
+        row = [f"{made.decided_at:%m-%d %H:%M:%S}", record, made.outcome, made.owner, made.rung, made.reason]
+        table.add_row(*(Text(one_line(cell, 160)) for cell in (*row, made.decision_id[:8])))
+    return table
+
+
+@app.command()
+def show(
+    ident: Annotated[
+        str, typer.Argument(metavar="ID", help="A decision's id (its beginning is enough), or a CRM record's id.")
+    ],
+    config: Config = None,
+    ledger: LedgerAt = None,
+    as_json: Json = False,
+) -> None:
+    """Tells one decision as a story: each rung with the values that decided it, each candidate, each write."""
+    with open_ledger(config, ledger).read() as conn:
+        one = decisions.get(conn, ident)
+        found = [one] if one else decisions.of_record(conn, ident)
+        writes = {made.decision_id: outbox.of_decision(conn, made.decision_id) for made in found}
+    if not found:
+        err.print(
+            f"There is no decision {ident!r}, or its beginning fits several; `fingerpost decisions list` shows ids."
+        )
+        raise typer.Exit(1)
+    for made in found:
+        if as_json:
+            print_json({"decision": made, "writes": writes[made.decision_id]})
+        else:
+            out.print(story(made, writes[made.decision_id]))
+
+
+def story(made: Decision, writes: list[dict[str, Any]]) -> Text:
+    """A decision in words. Values come from the CRM and are printed as they are, never as markup."""
+    text = Text()
+    who = {"assign": f"goes to {made.owner}", "keep": f"stays with {made.owner}", "hold": "is on hold"}
+    verb = who.get(made.outcome, {"reject": "was rejected", "none": "keeps its owner"}.get(made.outcome, made.outcome))
+    text.append(f"{made.entity} {made.record_id} in {made.system} {verb}\n", style="bold")
+    text.append(f"  {one_line(made.reason)}\n")
+    text.append(
+        f"  decided {made.decided_at:%Y-%m-%d %H:%M:%S} UTC, policy {made.policy[:12]}, decision {made.decision_id}\n"
+    )
+    _section(text, "Corrected", [f"{c.field}: {c.old!r} → {c.new!r}  ({c.reason})" for c in made.corrections])
+    _section(text, "Accounts considered", [_candidate(c) for c in made.candidates])
+    text.append("\nHow it was decided\n", style="bold")
+    for step in made.trace:
+        _step(text, step)
+    _section(
+        text,
+        f"The pool {made.pool} at that moment",
+        [
+            f"{m.person}: {m.assigned} given, fair share {m.ideal:.2f}"
+            + (f", weight {m.weight:g}" if m.weight != 1 else "")
+            + (f" — not now: {m.unavailable}" if m.unavailable else "")
+            for m in made.members
+        ],
+    )
+    _section(text, "Written", [_write(w) for w in writes])
+    return text
+
+
+def _section(text: Text, heading: str, lines: list[str]) -> None:
+    if lines:
+        text.append(f"\n{heading}\n", style="bold")
+        for line in lines:
+            text.append(f"  {one_line(line)}\n")
+
+
+def _candidate(candidate: Any) -> str:
+    evidence = ", ".join(candidate.evidence)
+    verdict = f"passed over: {candidate.passed_over}" if candidate.passed_over else "chosen"
+    return f"{candidate.name} ({candidate.account_id}): {evidence} — {verdict}"
+
+
+def _step(text: Text, step: Step) -> None:
+    text.append("  ✓ " if step.held else "  · ", style="green" if step.held else "dim")
+    text.append(one_line(f"{step.stage}: {step.name}"))
+    details = [step.condition and f"when {step.condition}", step.rule and f"by {step.rule}", step.note]
+    details += [f"{name} is {'blank' if value in (None, '') else repr(value)}" for name, value in step.values.items()]
+    told = "; ".join(detail for detail in details if detail)
+    text.append(f"\n      {one_line(told)}\n" if told else "\n", style="dim")
+
+
+def _write(write: dict[str, Any]) -> str:
+    fields = ", ".join(f"{name} = {value!r}" for name, value in write["fields"].items())
+    at = f" at {from_ms(write['ended_ms']):%H:%M:%S.%f}"[:-3] + " UTC" if write["ended_ms"] else ""
+    return f"{write['system']}: {fields}: {write['state']}{at}" + (f" ({write['detail']})" if write["detail"] else "")

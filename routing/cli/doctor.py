@@ -1,0 +1,97 @@
+"""``fingerpost doctor``: is everything the daemon needs there, and allowed? In plain words, with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import text as sql
+
+from connectors.contract import Finding
+from routing.cli.output import err, out, print_json
+
+
+def doctor(
+    config: Annotated[Path, typer.Option("--config", help="The daemon's settings file.")] = Path("fingerpost.yaml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, one finding a line.")] = False,
+) -> None:
+    """Checks each connection, permission, clock and limit. Changes nothing in the CRMs. Exit code 1 when something is wrong."""
+    findings = []
+    for finding in _findings(config):
+        findings.append(finding)
+        if as_json:
+            print_json(finding)
+        else:
+            _show(finding)
+    wrong = sum(not finding.ok for finding in findings)
+    if not as_json:
+        err.print("All is well." if not wrong else f"{wrong} of {len(findings)} checks need attention.")
+    raise typer.Exit(1 if wrong else 0)
+
+
+def _show(finding: Finding) -> None:
+    mark = Text("✓ " if finding.ok else "✗ ", style="green" if finding.ok else "red")
+    row = Table.grid(padding=(0, 1))
+    row.add_row(mark, Text(finding.check, style="bold"), Text(finding.detail))
+    out.print(row)
+    if finding.advice and not finding.ok:
+        out.print(Text(f"    → {finding.advice}", style="yellow"))
+
+
+def _findings(config: Path) -> Iterator[Finding]:
+    from routing.bootstrap.settings import load
+    from routing.bootstrap.systems import connections
+    from routing.runtime.policy_folder import PolicyFolderError, read_folder
+    from rules.policy import check
+    from rules.source import render
+
+    settings = load(config)
+    yield Finding("settings", True, f"{config} can be read")
+    try:
+        policy, problems = check(read_folder(settings.policy))
+    except PolicyFolderError as error:
+        yield Finding("policy", False, str(error), "Name the policy's folder in the settings.")
+        return
+    if policy is None:
+        yield Finding("policy", False, render(problems), "Correct it; `fingerpost policy check` shows the same.")
+        return
+    yield Finding("policy", True, f"{settings.policy} compiles ({policy.digest[:12]}), {len(problems)} warning(s)")
+    yield _ledger(settings.ledger)
+    yield _port(settings.intake.host, settings.intake.port)
+    made = connections(settings, policy)
+    if not made:
+        yield Finding(
+            "systems", False, "no system is configured", "Add a section 'salesforce' or 'hubspot' to the settings."
+        )
+    for connection in made:
+        yield from connection.check()
+        connection.close()
+
+
+def _ledger(url: str) -> Finding:
+    from routing.ledger.engine import Ledger, LedgerError
+
+    try:
+        ledger = Ledger(url)
+        ledger.upgrade()
+        with ledger.write() as conn:
+            conn.execute(sql("UPDATE position SET updated_ms = updated_ms WHERE 1 = 0"))
+        ledger.close()
+    except (LedgerError, OSError) as error:
+        return Finding("ledger", False, str(error), "Give the daemon a folder it may write to, with free space.")
+    return Finding("ledger", True, "can be opened and written")
+
+
+def _port(host: str, port: int) -> Finding:
+    from routing.web.app import listen
+
+    try:
+        listen(host, port).close()
+    except OSError as error:
+        advice = "If the daemon is running now, that is why; otherwise choose another port under 'intake'."
+        return Finding("intake port", False, f"{host}:{port} cannot be opened: {error.strerror}", advice)
+    return Finding("intake port", True, f"{host}:{port} is free")

@@ -1,0 +1,56 @@
+"""How commands print: data to stdout, everything about it to stderr."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(data: Any) -> None:
+    """One line of JSON."""
+    sys.stdout.write(msgspec.json.encode(data).decode() + "\n")
+
+
+def problem(text: str) -> None:
+    """An error, in the reader's words."""
+    err.print(text, style="red", markup=False)
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """``text`` on one line and of bounded length, without control characters: it may come from a stranger's web form."""
+    clean = "".join(c if c.isprintable() else " " for c in text[: most * 2])
+    clean = " ".join(clean.split())
+    return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+
+STATE = Path(".fingerpost")
+SANDBOX_LEDGER = STATE / "sandbox" / "ledger.db"
+
+
+def open_ledger(config: Path | None, ledger: str | None) -> Any:
+    """The ledger that a command is to look at: ``--ledger``, that of ``--config``, or the last sandbox run's.
+
+    Raises LedgerError when there is none.
+    """
+    from routing.bootstrap.settings import load
+    from routing.ledger.engine import Ledger, LedgerError
+
+    if ledger is not None:
+        url = ledger if "://" in ledger else f"sqlite:///{Path(ledger).resolve()}"
+    elif config is not None:
+        url = load(config).ledger
+    else:
+        url = f"sqlite:///{SANDBOX_LEDGER.resolve()}"
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        raise LedgerError(
+            f"There is no ledger at {url.removeprefix('sqlite:///')}. Name the daemon's settings with --config, or the "
+            "ledger with --ledger; `fingerpost run --sandbox` makes one to look at."
+        )
+    return Ledger(url)

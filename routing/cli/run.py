@@ -1,0 +1,210 @@
+"""``fingerpost run``: the daemon, against the sandbox or against real systems."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from routing.cli.output import err, out, print_json, problem
+
+if TYPE_CHECKING:
+    from routing.bootstrap.daemon import Daemon
+    from routing.bootstrap.settings import Settings
+    from routing.cli.sandbox_run import SandboxRun
+    from routing.cli.screen import Screen
+
+LOOK_SECONDS = 0.125
+QUIET_LOOKS = 8  # this many looks in a row must find nothing to do before a run counts as idle
+
+
+def run(
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Against local stand-ins for the CRMs, with made-up leads.")
+    ] = False,
+    config: Annotated[Path | None, typer.Option("--config", help="Against real systems, with these settings.")] = None,
+    leads: Annotated[int | None, typer.Option(min=0, help="Sandbox: stop making leads after this many.")] = None,
+    rate: Annotated[float, typer.Option(min=0.1, help="Sandbox: leads a second.")] = 5.0,
+    seed: Annotated[int, typer.Option(help="Sandbox: another seed makes another world.")] = 1,
+    policy: Annotated[Path | None, typer.Option(help="Sandbox: a policy folder other than the example.")] = None,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="Stop by itself when nothing is left to do.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No line for each decision.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Runs the daemon until Ctrl-C (or SIGTERM): watches, decides, writes back. Ends with a summary.
+
+    Exit codes: 0 stopped as asked; 1 something is parked, or a part of the daemon failed; 2 could not start.
+    """
+    if sandbox == (config is not None):
+        problem("Say either --sandbox, or --config FILE with the settings of your systems.")
+        raise typer.Exit(2)
+    stopping = _on_signals()
+    with _started(sandbox, config, policy, seed) as (settings, stand_in), _logging(settings, quiet) as _:
+        code = _serve(settings, stand_in, stopping, leads, rate, until_idle, quiet or as_json, as_json)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _started(
+    sandbox: bool, config: Path | None, policy: Path | None, seed: int
+) -> Iterator[tuple[Settings, SandboxRun | None]]:
+    """The settings to run with; with ``--sandbox``, of stand-ins that run as long as we do."""
+    from routing.bootstrap.settings import load
+    from routing.cli.sandbox_run import SandboxRun
+
+    if not sandbox:
+        assert config is not None
+        yield load(config), None
+        return
+    with SandboxRun(policy or _example_policy(), seed) as stand_in:
+        yield stand_in.settings, stand_in
+
+
+def _example_policy() -> Path:
+    import rules
+
+    return Path(rules.__file__).parent / "examples" / "inbound"
+
+
+@contextmanager
+def _logging(settings: Settings, quiet: bool) -> Iterator[None]:
+    """To stderr; beside a live screen, which log lines would tear apart, to a file next to the ledger."""
+    from routing.runtime.logs import configure
+
+    if not out.is_terminal or quiet:
+        configure(sys.stderr)
+        yield
+        return
+    path = Path(settings.ledger.removeprefix("sqlite:///")).parent if settings.ledger.startswith("sqlite") else Path()
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / "daemon.log").open("a", encoding="utf-8") as file:
+        configure(file)
+        yield
+
+
+def _on_signals() -> threading.Event:
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: object) -> None:
+        if stopping.is_set():
+            sys.exit(130)  # asked twice: at once; the ledger makes that safe
+        stopping.set()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    return stopping
+
+
+def _serve(
+    settings: Settings,
+    stand_in: SandboxRun | None,
+    stopping: threading.Event,
+    leads: int | None,
+    rate: float,
+    until_idle: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    from routing.bootstrap.daemon import Daemon
+    from routing.bootstrap.systems import connect
+    from routing.cli.screen import Screen
+    from routing.ledger.report import run_report
+    from routing.web.app import Server, build_app, listen
+
+    daemon = Daemon(settings.ledger, settings.policy, connect(settings))
+    try:
+        port = stand_in.listening if stand_in else listen(settings.intake.host, settings.intake.port)
+    except OSError as error:
+        problem(
+            f"The intake cannot listen on {settings.intake.host}:{settings.intake.port}: {error.strerror}. "
+            "Choose another port under 'intake' in the settings."
+        )
+        return 2
+    app = build_app(daemon.webhooks, daemon.intake, daemon.clock, daemon.health, daemon.metrics.registry)
+    screen = Screen(out, _namer(daemon), quiet)
+    screen.hint = f"Rules: {settings.policy}   Ctrl-C stops"
+    daemon.feed.watch(screen.watch)
+    daemon.services.start("web", "web server", Server(app, port).run)
+    daemon.start()
+    try:
+        with screen if not as_json else nullcontext():
+            _watch(daemon, stand_in, screen, stopping, leads, rate, until_idle)
+    finally:
+        late = daemon.stop()
+    if late:
+        err.print(
+            f"Did not stop in time: {', '.join(late)}. What they were at is in the ledger and will be taken up again."
+        )
+    with daemon.ledger.read() as conn:
+        report = run_report(conn, {name: system.connection.calls for name, system in daemon.systems.items()})
+    daemon.ledger.close()
+    _show(report, as_json, stand_in is not None)
+    if daemon.services.failed.is_set():
+        problem(f"The daemon stopped: {daemon.services.failure}")
+        return 1
+    return 1 if report.parked else 0
+
+
+def _show(report: object, as_json: bool, sandbox: bool) -> None:
+    from routing.cli.screen import summary
+    from routing.ledger.report import RunReport
+
+    assert isinstance(report, RunReport)
+    if as_json:
+        print_json({**_plain(report), "calls_per_1000_assignments": report.calls_per_1000})
+        return
+    summary(report, out)
+    if sandbox:
+        out.print("\nSee why: fingerpost decisions list, then fingerpost decisions show ID", style="dim")
+
+
+def _plain(report: object) -> dict[str, object]:
+    import msgspec
+
+    plain: dict[str, object] = msgspec.to_builtins(report)
+    return plain
+
+
+def _namer(daemon: Daemon) -> Callable[[str], str]:
+    def name(key: str) -> str:
+        person = daemon.policies.current.people.get(key)
+        return person.name if person else key
+
+    return name
+
+
+def _watch(
+    daemon: Daemon,
+    stand_in: SandboxRun | None,
+    screen: Screen,
+    stopping: threading.Event,
+    leads: int | None,
+    rate: float,
+    until_idle: bool,
+) -> None:
+    """Keeps the screen up to date until it is time to stop."""
+    flowing, quiet_looks = False, 0
+    while not stopping.wait(LOOK_SECONDS) and not daemon.services.failed.is_set():
+        screen.backlog = daemon.backlog()
+        screen.calls = {name: system.connection.calls for name, system in daemon.systems.items()}
+        screen.policy = f"Policy {daemon.policies.current.digest[:12]}"
+        if daemon.policies.refused:
+            screen.policy += " (the folder as it is now has errors and is not live)"
+        screen.tick()
+        if stand_in and daemon.ready.is_set() and not flowing:
+            stand_in.start_traffic(leads, rate)
+            flowing = True
+        if until_idle and daemon.ready.is_set():
+            idle = screen.backlog["events"] == 0 and screen.backlog["writes"] == 0
+            idle = idle and (stand_in is None or (flowing and stand_in.all_arrived(daemon.ledger)))
+            quiet_looks = quiet_looks + 1 if idle else 0
+            if quiet_looks >= QUIET_LOOKS:
+                return

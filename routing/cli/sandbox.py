@@ -1,0 +1,92 @@
+"""``fingerpost sandbox``: the stand-ins for Salesforce and HubSpot, as a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from connectors.sandbox.server import SandboxOptions
+
+app = typer.Typer(no_args_is_help=True)
+
+_LOOK = 0.25  # seconds between looks at whether the parent still lives
+
+
+@app.callback()
+def sandbox() -> None:
+    """Local stand-ins for Salesforce and HubSpot."""
+
+
+@app.command()
+def serve(
+    people: Annotated[Path, typer.Option(help="people.csv: who the CRMs' users and owners are.")],
+    seed: Annotated[int, typer.Option(help="The same seed makes the same world and the same leads.")] = 1,
+    accounts: Annotated[int, typer.Option(min=0, help="How many accounts the world starts with.")] = 2000,
+    salesforce_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+    pubsub_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+    hubspot_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(help="Of the admin address; 0 takes a free one.")] = 0,
+    webhook_url: Annotated[str, typer.Option(help="Where HubSpot's webhooks go; POST /webhook sets it later.")] = "",
+    hubspot_limit: Annotated[int, typer.Option(min=1, help="HubSpot requests allowed in ten seconds.")] = 190,
+    settings_out: Annotated[Path | None, typer.Option(help="Also write the addresses to this file.")] = None,
+    with_parent: Annotated[bool, typer.Option("--with-parent", help="End when the parent process ends.")] = False,
+) -> None:
+    """Serves both until SIGTERM, Ctrl-C or POST /stop. Prints one JSON line with all addresses when ready.
+
+    Exit codes: 0 stopped as asked; 2 a port is taken or people.csv cannot be used.
+    """
+    from connectors.sandbox.server import SandboxOptions
+
+    options = SandboxOptions(
+        seed=seed,
+        accounts=accounts,
+        salesforce_port=salesforce_port,
+        pubsub_port=pubsub_port,
+        hubspot_port=hubspot_port,
+        admin_port=port,
+        webhook_url=webhook_url,
+        hubspot_ten_seconds=hubspot_limit,
+    )
+    try:
+        _serve(people, options, settings_out, with_parent)
+    except (OSError, ValueError) as error:
+        typer.echo(f"The sandbox did not start: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _serve(people: Path, options: SandboxOptions, settings_out: Path | None, with_parent: bool) -> None:
+    from connectors.sandbox.people import read_people
+    from connectors.sandbox.server import SandboxServer
+    from routing.runtime.clock import monotonic, utcnow
+
+    parent = os.getppid()
+    server = SandboxServer(read_people(people), utcnow, monotonic, options)
+    asked: list[int] = []  # an Event's lock must not be taken in a signal handler
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda signum, _: asked.append(signum))
+    try:
+        server.start()
+        line = json.dumps({**server.settings(), "pid": os.getpid()})
+        if settings_out is not None:
+            _write_whole(settings_out, line + "\n")
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+        while not server.stopped.wait(_LOOK):
+            if asked or (with_parent and os.getppid() != parent):
+                break
+    finally:
+        server.stop()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """So that whoever waits for the file never sees half of it."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

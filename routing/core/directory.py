@@ -1,0 +1,143 @@
+"""Who is who: the roster of people.csv joined with the users of each CRM.
+
+A person's key is the lower-case e-mail address; a CRM knows the same person by an id of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from routing.core.model import Record
+
+if TYPE_CHECKING:
+    from rules.policy import Policy
+
+# Offline files name their owners by name or e-mail: there is no CRM, so a person's key is their id.
+FILE = "file"
+
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+
+class Directory:
+    """Answers whose id that is, what a person's id is in a system, and whether they can receive a lead.
+
+    Built anew whenever the policy or a person record changes; never changed afterwards.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._keys: dict[str, dict[str, str]] = {}  # system -> CRM id -> key
+        self._ids: dict[str, dict[str, str]] = {}  # system -> key -> CRM id
+        self._names: dict[str, str] = {}  # people of a CRM who are not in the roster
+        self._gone: dict[str, dict[str, str]] = {}  # system -> key -> why that CRM cannot give them records
+        self._never: dict[
+            str, dict[str, str | None]
+        ] = {}  # system -> key -> what ``why_not`` answers whatever the date
+        self._starts = {
+            key: datetime.fromisoformat(person.start_date).replace(tzinfo=UTC)
+            for key, person in policy.people.items()
+            if person.start_date
+        }
+        self._typed: dict[str, str] = {}  # owner as written in a file -> key
+
+    @classmethod
+    def build(cls, policy: Policy, persons: Iterable[Record]) -> Directory:
+        """From the roster and the mirror's person records (values email, name, active). Ids fixed in people.csv win."""
+        self = cls(policy)
+        for record in sorted(persons, key=lambda r: (r.system, not _usable(r), r.record_id)):
+            email = str(record.values.get("email") or "").strip().lower()
+            if email:
+                self._learn(record, email)
+        for key, person in policy.people.items():
+            for system, written in person.ids.items():
+                crm_id = _full_id(system, written)
+                self._keys.setdefault(system, {})[crm_id] = key
+                self._ids.setdefault(system, {})[key] = crm_id
+        return self
+
+    def _learn(self, record: Record, key: str) -> None:
+        """Usable records come first, so that a person's old, deactivated user does not hide the present one."""
+        system, crm_id = record.system, _full_id(record.system, record.record_id)
+        self._keys.setdefault(system, {})[crm_id] = key
+        self._names.setdefault(key, str(record.values.get("name") or key))
+        ids = self._ids.setdefault(system, {})
+        if key in ids:
+            return
+        ids[key] = crm_id
+        if not _usable(record):
+            what = "deleted" if record.deleted else "deactivated"
+            self._gone.setdefault(system, {})[key] = f"{self.name(key)}'s user is {what} in {system.capitalize()}"
+
+    def key_of(self, system: str, crm_id: str) -> str:
+        """The key of the person with that id in that system; "" for an unknown id, a queue or nobody."""
+        if not crm_id:
+            return ""
+        if system == FILE:
+            return self._typed_key(str(crm_id))
+        found = self._keys.get(system)
+        return found.get(crm_id, "") if found else ""
+
+    def crm_id(self, system: str, key: str) -> str | None:
+        """That person's id in that system, None when they have none there."""
+        if system == FILE:
+            return key or None
+        return self._ids.get(system, {}).get(key)
+
+    def name(self, key: str) -> str:
+        """The person's name for sentences; the key itself when nobody knows more."""
+        person = self._policy.people.get(key)
+        return person.name if person else self._names.get(key, key)
+
+    def why_not(self, key: str, system: str, now: datetime) -> str | None:
+        """Why this person cannot receive a record of that system now, as a sentence; None when they can.
+
+        A start date counts from midnight UTC.
+        """
+        reasons = self._never.get(system)
+        if reasons is None:
+            reasons = self._never[system] = {}
+        try:
+            reason = reasons[key]
+        except KeyError:
+            reason = reasons[key] = self._standing_reason(key, system)
+        if reason is None and key in self._starts and self._starts[key] > now:
+            return f"{self.name(key)} starts on {self._starts[key].date().isoformat()}"
+        return reason
+
+    def _standing_reason(self, key: str, system: str) -> str | None:
+        person = self._policy.people.get(key)
+        if person is None:
+            return f"{self.name(key)} is not in people.csv" if key else "nobody is named"
+        if not person.active:
+            return f"{person.name} is inactive in people.csv"
+        fixed = system in person.ids
+        if not fixed and key in self._gone.get(system, {}):
+            return self._gone[system][key]
+        crm_id = self.crm_id(system, key)
+        if crm_id is None:
+            return f"{person.name} has no active user in {system.capitalize()} with the e-mail address {key}"
+        return None
+
+    def _typed_key(self, text: str) -> str:
+        key = self._typed.get(text)
+        if key is None:
+            person = self._policy.person(text.strip())
+            key = person.key if person else ""
+            if len(self._typed) < 10_000:
+                self._typed[text] = key
+        return key
+
+
+def _usable(record: Record) -> bool:
+    return not record.deleted and record.values.get("active") is not False
+
+
+def _full_id(system: str, crm_id: str) -> str:
+    """A Salesforce id of 15 characters, as reports show it, gets the three that the API appends to tell cases apart."""
+    crm_id = crm_id.strip()
+    if system != "salesforce" or len(crm_id) != 15:
+        return crm_id
+    chunks = (crm_id[0:5], crm_id[5:10], crm_id[10:15])
+    return crm_id + "".join(_ALPHABET[sum(1 << i for i, c in enumerate(chunk) if "A" <= c <= "Z")] for chunk in chunks)

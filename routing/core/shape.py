@@ -1,0 +1,52 @@
+"""What the core needs of a policy, worked out once for each policy instead of once for each event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from routing.core.correct import Fixers, fixers_for
+from routing.core.directory import FILE
+
+if TYPE_CHECKING:
+    from rules.policy import Policy
+
+
+class Shape(Struct, frozen=True):
+    """Per entity: the fixes, and the fields that hold a person. ``writable`` by system and entity."""
+
+    fixers: dict[str, Fixers]
+    people: dict[str, tuple[str, ...]]
+    writable: dict[tuple[str, str], frozenset[str]]
+
+
+# The live policy, the one being tried, and a few that old events still refer to. Equal digests are equal policies.
+_KEEP = 8
+_shapes: dict[str, Shape] = {}
+
+
+def shape_of(policy: Policy) -> Shape:
+    """The policy's shape, from memory when it was worked out before."""
+    shape = _shapes.get(policy.digest)
+    if shape is None:
+        shape = _build(policy)
+        if len(_shapes) >= _KEEP:
+            _shapes.pop(next(iter(_shapes)))
+        _shapes[policy.digest] = shape
+    return shape
+
+
+def _build(policy: Policy) -> Shape:
+    people: dict[str, tuple[str, ...]] = {}
+    writable: dict[tuple[str, str], frozenset[str]] = {}
+    for name, entity in policy.entities.items():
+        fields = entity.fields.values()
+        people[name] = tuple(field.name for field in fields if field.type == "person")
+        writable[FILE, name] = frozenset(field.name for field in fields if not field.read_only)
+        for system in {system for field in fields for system in field.remote}:
+            writable[system, name] = frozenset(
+                f.name for f in fields if system in f.remote and not f.read_only and system not in f.read_only_in
+            )
+    entities = {*policy.entities, "lead", "account", "contact", "opportunity", "person"}
+    return Shape({name: fixers_for(name, policy) for name in entities}, people, writable)

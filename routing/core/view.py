@@ -1,0 +1,27 @@
+"""What the core is shown of the world for one event. The runtimes gather it; the core only reads it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from routing.core.model import Record
+
+
+class AccountView(Struct, frozen=True):
+    """An account that shares a key with the record. ``open_opportunities`` is None where nobody counts them.
+
+    ``opportunity_owner`` is the CRM id of who owns the newest open opportunity, "" when there is none.
+    """
+
+    record: Record
+    parent: Record | None = None
+    open_opportunities: int | None = None
+    opportunity_owner: str = ""
+
+
+class View(Struct, frozen=True):
+    """The record after the event, the accounts it may belong to, and the same person's record in the other system."""
+
+    record: Record
+    candidates: tuple[AccountView, ...] = ()
+    counterpart: Record | None = None

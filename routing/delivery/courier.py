@@ -1,0 +1,166 @@
+"""The courier takes what is owed to one system out of the outbox and brings it there: batched, guarded, once.
+
+One courier a system, in a thread of its own: its batches keep the order of a record's writes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from tenacity import RetryCallState, wait_random_exponential
+
+from connectors.contract import Connection, Snapshot, WriteResult
+from connectors.errors import ConnectorError
+from routing.core.model import Write
+from routing.delivery.guard import Checked, check
+from routing.delivery.retrying import patiently
+from routing.delivery.verdicts import Verdict, verdict
+from routing.ledger import outbox
+from routing.ledger.engine import Ledger
+from routing.ledger.outbox import Fate, Owed
+from routing.ledger.schema import to_ms
+from routing.runtime.clock import Clock
+from routing.runtime.feed import Feed
+
+log = structlog.get_logger()
+
+# A write waits this long for company, so that a trickle of leads does not cost one call each …
+LINGER_MS = 100
+# … and this long while the loop still has events to decide: a burst then goes out in full batches.
+LINGER_BURST_MS = 400
+# How long an effect may still come after the process that sent it died (a request on the wire).
+GRACE_MS = 2_000
+# A record read from the CRM this recently counts as the guard's read.
+FRESH = timedelta(seconds=2)
+# After a lost answer the CRM may still be committing.
+DOUBT_MS = 500
+
+
+class Courier:
+    """Delivers to one system until stopped."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        ledger: Ledger,
+        clock: Clock,
+        feed: Feed,
+        more_to_come: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """``more_to_come`` tells whether the loop is still deciding events."""
+        self._connection, self._ledger, self._clock, self._feed = connection, ledger, clock, feed
+        self._more_to_come = more_to_come
+        self._jitter = wait_random_exponential(multiplier=0.2, max=30)
+
+    def run(self, owing: threading.Event, stop: threading.Event) -> None:
+        """Delivers whatever is owed until ``stop``; the batch at hand is finished or given back."""
+        while not stop.is_set():
+            if not self.deliver_some(stop):
+                owing.wait(0.05)
+                owing.clear()
+
+    def deliver_some(self, stop: threading.Event) -> int:
+        """Delivers one batch when one is ready. Returns how many writes it held; 0 when nothing is due yet."""
+        if not self._ready():
+            return 0
+        with self._ledger.write() as conn:
+            batch = outbox.claim(conn, self._connection.system, self._connection.batch_size, self._clock())
+        if batch:
+            self._deliver(batch, stop)
+        return len(batch)
+
+    def _ready(self) -> bool:
+        with self._ledger.read() as conn:
+            n, oldest_ms = outbox.waiting(conn, self._connection.system, self._clock())
+        if n == 0:
+            return False
+        linger = LINGER_BURST_MS if self._more_to_come() else LINGER_MS
+        return n >= self._connection.batch_size or oldest_ms >= linger
+
+    def _deliver(self, batch: list[Owed], stop: threading.Event) -> None:
+        doubtful = {owed.seq for owed in batch if owed.doubtful}
+        try:
+            for attempt in patiently(stop, self._feed, f"writing {len(batch)} record(s)"):
+                with attempt:
+                    self._try(batch, doubtful)
+        except ConnectorError as error:
+            self._failed_whole(batch, doubtful, error)
+
+    def _try(self, batch: list[Owed], doubtful: set[int]) -> None:
+        """One try of the whole batch. Raises ConnectorError when the call as a whole failed; ``doubtful`` then remembers
+        that its writes may have happened."""
+        checked = self._guard(batch, doubtful)
+        fates = [Fate(o.seq, c.state, c.detail) for o, c in zip(batch, checked, strict=True) if c.write is None]
+        going = [(o, c) for o, c in zip(batch, checked, strict=True) if c.write is not None]
+        if going:
+            try:
+                results = self._connection.write([c.write for _, c in going if c.write is not None])
+            except ConnectorError as error:
+                if error.outcome_unknown:
+                    doubtful.update(owed.seq for owed, _ in going)
+                raise
+            fates += [self._fate(o, c, result) for (o, c), result in zip(going, results, strict=True)]
+        self._end(batch, fates)
+
+    def _guard(self, batch: list[Owed], doubtful: set[int]) -> list[Checked]:
+        now = self._clock()
+        current: dict[tuple[str, str], Snapshot] = {}
+        to_read: dict[str, list[Write]] = {}
+        for owed in batch:
+            if not self._fresh(owed, doubtful, now):
+                to_read.setdefault(owed.write.entity, []).append(owed.write)
+        for entity, writes in to_read.items():
+            fields = sorted({field for write in writes for field in write.fields})
+            found = self._connection.read(entity, [write.record_id for write in writes], fields)
+            current |= {(entity, record_id): snapshot for record_id, snapshot in found.items()}
+        return [
+            Checked(owed.write)
+            if self._fresh(owed, doubtful, now)
+            else check(owed.write, current.get((owed.write.entity, owed.write.record_id)))
+            for owed in batch
+        ]
+
+    @staticmethod
+    def _fresh(owed: Owed, doubtful: set[int], now: datetime) -> bool:
+        """Whether what we expect was itself read from the CRM a moment ago, by a record never written to since."""
+        seen = owed.write.seen_at
+        return seen is not None and owed.seq not in doubtful and owed.attempts == 1 and now - seen <= FRESH
+
+    def _fate(self, owed: Owed, checked: Checked, result: WriteResult) -> Fate:
+        error = result.error
+        if error is None:
+            return Fate(owed.seq, "confirmed", checked.detail)
+        decided = verdict(error, owed.attempts)
+        if decided is Verdict.PARK:
+            return Fate(owed.seq, "parked", str(error))
+        return Fate(owed.seq, "pending", str(error), self._again_ms(owed.attempts), error.outcome_unknown)
+
+    def _again_ms(self, attempts: int) -> int:
+        state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+        state.attempt_number = attempts
+        return to_ms(self._clock()) + round(self._jitter(state) * 1000)
+
+    def _failed_whole(self, batch: list[Owed], doubtful: set[int], error: ConnectorError) -> None:
+        """The call failed for good (the records are parked), or we are stopping (they are given back)."""
+        if verdict(error, batch[0].attempts) is Verdict.PARK:
+            self._end(batch, [Fate(owed.seq, "parked", str(error)) for owed in batch])
+            return
+        soon = to_ms(self._clock()) + DOUBT_MS
+        self._end(batch, [Fate(o.seq, "pending", str(error), soon, o.seq in doubtful) for o in batch])
+
+    def _end(self, batch: Sequence[Owed], fates: list[Fate]) -> None:
+        now = self._clock()
+        with self._ledger.write() as conn:
+            outbox.end(conn, fates, now)
+        by_seq = {owed.seq: owed for owed in batch}
+        for fate in fates:
+            owed = by_seq[fate.seq]
+            what = "retried" if fate.state == "pending" else fate.state
+            if fate.state == "parked":
+                log.error(
+                    "a write is parked", write_id=owed.write.write_id, record=owed.write.record_id, why=fate.detail
+                )
+            self._feed.tell(what, 1, (owed, fate, to_ms(now)))

@@ -1,0 +1,51 @@
+"""Compare-and-set for CRMs that have none: what a record holds now decides which fields of a write still may be sent.
+
+A field that already holds our value is done: that is how a write whose answer was lost is found to have happened. A field that
+holds something else than we expected was changed by somebody after us, and their hand wins.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from connectors.contract import Snapshot
+from routing.core.model import Write
+from routing.runtime.echo import same
+
+
+class Checked(Struct, frozen=True):
+    """``write`` is what is left to send, None when nothing is. ``state`` and ``detail`` then say how it ended."""
+
+    write: Write | None
+    state: str = ""
+    detail: str = ""
+
+
+def check(write: Write, now: Snapshot | None) -> Checked:
+    """What of ``write`` may be sent to a record that holds ``now`` (None: the record is gone). Pure."""
+    if now is None:
+        return Checked(None, "superseded", "the record was deleted, or the integration user cannot see it any more")
+    send, overtaken = {}, []
+    for field, value in write.fields.items():
+        current = now.values.get(field)
+        if same(value, current):
+            continue
+        if field not in write.guard or same(write.guard[field], current):
+            send[field] = value
+        else:
+            overtaken.append(f"{field} is now {current!r}, not {write.guard[field]!r}")
+    detail = _who(overtaken, now)
+    if send:
+        return Checked(msgspec.structs.replace(write, fields=send), "", detail)
+    if overtaken:
+        return Checked(None, "superseded", detail)
+    return Checked(None, "confirmed", "the record already holds it")
+
+
+def _who(overtaken: list[str], now: Snapshot) -> str:
+    if not overtaken:
+        return ""
+    by = f"; last changed by {now.modified_by}" if now.modified_by else ""
+    at = f" at {now.modified_at:%Y-%m-%d %H:%M:%S} UTC" if now.modified_at else ""
+    return f"superseded: {', '.join(overtaken)}{by}{at}"

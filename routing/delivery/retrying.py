@@ -1,0 +1,68 @@
+"""How a connection waits and tries again: tenacity, with the waits that the error or the number of tries ask for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_random_exponential
+from tenacity.nap import sleep_using_event
+
+from connectors.errors import AuthenticationFailed, ConnectorError
+from routing.delivery.verdicts import Verdict, verdict
+from routing.runtime.feed import Feed
+
+log = structlog.get_logger()
+
+_growing = wait_random_exponential(multiplier=0.25, max=60)
+# A refused login may lock the account when it is tried often.
+_slowly = wait_random_exponential(multiplier=10, max=600)
+
+
+def wait_as_asked(state: RetryCallState) -> float:
+    """Seconds to wait: what the system asked for (Retry-After), otherwise growing with the number of tries."""
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, ConnectorError) and error.retry_after is not None:
+        return max(0.05, error.retry_after)
+    # A request whose answer was lost may still be at work: reading too soon would find the old value.
+    if isinstance(error, ConnectorError) and error.outcome_unknown:
+        return max(1.0, _growing(state))
+    # The first refusal of a login is often an expired session: it is tried again at once.
+    if isinstance(error, AuthenticationFailed) and state.attempt_number > 1:
+        return _slowly(state)
+    return _growing(state)
+
+
+def pauses(error: BaseException) -> bool:
+    """Whether the whole connection has to wait because of this."""
+    return isinstance(error, ConnectorError) and verdict(error) is Verdict.PAUSE
+
+
+def patiently(stop: threading.Event, feed: Feed, what: str) -> Retrying:
+    """Tries for as long as the system is unwell, until ``stop``; then the last error is raised as it is.
+
+    Blocks in its waits, but wakes when ``stop`` is set. Errors that do not pause the connection are raised at once.
+    """
+
+    def note(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        pause = state.next_action.sleep if state.next_action else 0.0
+        system = getattr(error, "system", "")
+        log.warning("a connection waits", system=system, doing=what, error=str(error), seconds=round(pause, 2))
+        feed.tell("paused", 1, f"{system} waits {pause:.1f} s while {what}: {error}")
+
+    return Retrying(
+        retry=retry_if_exception(pauses),
+        wait=wait_as_asked,
+        stop=stop_when_event_set(stop),
+        sleep=sleep_using_event(stop),
+        before_sleep=note,
+        reraise=True,
+    )
+
+
+def until_well(stop: threading.Event, feed: Feed, what: str, call: Callable[[], Any]) -> Any:
+    """Calls until it works; see ``patiently``."""
+    return patiently(stop, feed, what)(call)

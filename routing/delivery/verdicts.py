@@ -1,0 +1,35 @@
+"""What each class of connector error does. The one place where that is decided."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from connectors.errors import (
+    AuthenticationFailed,
+    Conflict,
+    ConnectorError,
+    RateLimited,
+    Transient,
+)
+
+
+class Verdict(Enum):
+    """PAUSE: nothing more goes to this system for a while, the same batch is tried again; for ever, with growing waits.
+    AGAIN: this write alone is tried again later. PARK: this write waits for the operator."""
+
+    PAUSE = "pause"
+    AGAIN = "again"
+    PARK = "park"
+
+
+# A lock that is still there after this many tries is not going away by itself.
+MOST_ATTEMPTS = 12
+
+
+def verdict(error: ConnectorError, attempts: int = 0) -> Verdict:
+    """What to do about ``error`` after ``attempts`` tries of the same write."""
+    if isinstance(error, Transient | RateLimited | AuthenticationFailed):
+        return Verdict.PAUSE
+    if isinstance(error, Conflict):
+        return Verdict.AGAIN if attempts < MOST_ATTEMPTS else Verdict.PARK
+    return Verdict.PARK

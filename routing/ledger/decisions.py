@@ -1,0 +1,118 @@
+"""Decisions as they were made, with their whole trace, and the pools' arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Select, insert, select, update
+
+from routing.core.model import Decision, PoolState
+from routing.ledger.schema import decision, pool_member, ref_of, to_ms
+from routing.ledger.sql import chunks, upsert
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Decision).decode
+
+
+def save(conn: Connection, decisions: Sequence[tuple[int, Decision]]) -> None:
+    """Stores decisions with the number of the event each was made for."""
+    if decisions:
+        conn.execute(insert(decision), [_row(seq, made) for seq, made in decisions])
+
+
+def _row(seq: int, made: Decision) -> dict[str, Any]:
+    return {
+        "decision_id": made.decision_id,
+        "seq": seq,
+        "ref": ref_of(made.system, made.entity, made.record_id),
+        "outcome": made.outcome,
+        "owner": made.owner,
+        "pool": made.pool,
+        "rung": made.rung,
+        "corrections": len(made.corrections),
+        "policy": made.policy,
+        "decided_ms": to_ms(made.decided_at),
+        "body": _encode(made).decode(),
+    }
+
+
+def get(conn: Connection, decision_id: str) -> Decision | None:
+    """One decision, by its id or by an unambiguous beginning of it."""
+    where = decision.c.decision_id.startswith(decision_id, autoescape=True)
+    rows = conn.execute(select(decision.c.body).where(where).limit(2)).all()
+    return _decode(rows[0][0]) if len(rows) == 1 else None
+
+
+def of_record(conn: Connection, record_id: str) -> list[Decision]:
+    """All decisions for a CRM record id, in any system, oldest first."""
+    where = decision.c.ref.endswith(":" + record_id, autoescape=True)
+    return [_decode(body) for body in conn.scalars(select(decision.c.body).where(where).order_by(decision.c.seq))]
+
+
+def recent(
+    conn: Connection, limit: int, *, outcome: str = "", owner: str = "", pool: str = "", before_seq: int | None = None
+) -> list[Decision]:
+    """The newest decisions first, narrowed by what is given."""
+    query: Select[str] = select(decision.c.body).order_by(decision.c.seq.desc()).limit(limit)
+    for column, wanted in ((decision.c.outcome, outcome), (decision.c.owner, owner), (decision.c.pool, pool)):
+        if wanted:
+            query = query.where(column == wanted)
+    if before_seq is not None:
+        query = query.where(decision.c.seq < before_seq)
+    return [_decode(body) for body in conn.scalars(query)]
+
+
+def erase(conn: Connection, ref: str) -> int:
+    """Forgets the personal data in a record's decisions (a legal erasure): facts, values and candidates; the choice stays."""
+    rows = conn.execute(select(decision.c.decision_id, decision.c.body).where(decision.c.ref == ref)).all()
+    for decision_id, body in rows:
+        made = _decode(body)
+        bare = msgspec.structs.replace(
+            made,
+            facts={},
+            corrections=(),
+            candidates=(),
+            trace=tuple(msgspec.structs.replace(step, values={}, note="") for step in made.trace),
+        )
+        where = decision.c.decision_id == decision_id
+        conn.execute(update(decision).where(where).values(body=_encode(bare).decode(), corrections=0))
+    return len(rows)
+
+
+def load_pools(conn: Connection, names: Collection[str]) -> dict[str, PoolState]:
+    """The state of pools, rows locked until the transaction ends, always in the order of their names."""
+    states = {name: PoolState(name) for name in sorted(names)}
+    if states:
+        rows = conn.execute(
+            select(pool_member.c.pool, pool_member.c.person, pool_member.c.assigned, pool_member.c.ideal)
+            .where(pool_member.c.pool.in_(list(states)))
+            .order_by(pool_member.c.pool, pool_member.c.person)
+            .with_for_update()
+        )
+        for pool, person, assigned, ideal in rows:
+            states[pool].assigned[person] = assigned
+            states[pool].ideal[person] = ideal
+    return states
+
+
+def save_pools(conn: Connection, states: Iterable[PoolState]) -> None:
+    """Stores what settling changed."""
+    rows = [
+        {"pool": state.pool, "person": person, "assigned": state.assigned.get(person, 0), "ideal": ideal}
+        for state in states
+        for person, ideal in state.ideal.items()
+    ]
+    for some in chunks(rows):
+        upsert(conn, pool_member, some)
+
+
+def all_pools(conn: Connection) -> Mapping[str, PoolState]:
+    """Every pool that ever assigned, for reports."""
+    names = [name for (name,) in conn.execute(select(pool_member.c.pool).distinct())]
+    states: dict[str, PoolState] = {name: PoolState(name) for name in sorted(names)}
+    for row in conn.execute(select(pool_member).order_by(pool_member.c.pool, pool_member.c.person)):
+        states[row.pool].assigned[row.person] = row.assigned
+        states[row.pool].ideal[row.person] = row.ideal
+    return states

@@ -1,0 +1,213 @@
+"""The journal: every event that was accepted, and how it ended.
+
+States: ``accepted`` (ready to be decided), ``incomplete`` (values must be read back first), ``reread`` (was unreadable, is to be
+read again); and the three ends ``applied``, ``skipped``, ``parked``. In the embedded runtime it is also the log that the loop reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from routing.core.model import ChangeEvent, Unreadable, derived_id
+from routing.ledger.schema import journal, position, ref_of, to_ms
+from routing.ledger.sql import chunks, insert_new, upsert
+
+OPEN = ("accepted", "incomplete", "reread")
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(ChangeEvent).decode
+
+
+class Entry(Struct, frozen=True):
+    """One event of the journal, waiting. ``accepted_ms`` is when it became durable."""
+
+    seq: int
+    event: ChangeEvent
+    accepted_ms: int
+
+
+class Ending(Struct, frozen=True):
+    """How an entry ended: ``applied``, ``skipped`` or ``parked``, and why in a sentence."""
+
+    seq: int
+    state: str
+    reason: str = ""
+
+
+class RawEntry(Struct, frozen=True):
+    """An entry whose bytes are to be read again by its connector."""
+
+    seq: int
+    event_id: str
+    system: str
+    raw: bytes
+
+
+def accept(conn: Connection, events: Sequence[ChangeEvent | Unreadable], now: datetime) -> int:
+    """Writes ``events`` down; those already known by ``event_id`` are left alone. Returns how many were new."""
+    if not events:
+        return 0
+    now_ms = to_ms(now)
+    before = _last_seq(conn)
+    rows = [_row(event, now_ms) for event in events]
+    # One statement for all rows: the driver's own executemany, the fastest way in.
+    conn.execute(insert_new(conn, journal, "event_id"), rows)
+    return int(conn.scalar(select(func.count()).select_from(journal).where(journal.c.seq > before)) or 0)
+
+
+def _last_seq(conn: Connection) -> int:
+    return int(conn.scalar(select(func.max(journal.c.seq))) or 0)
+
+
+def _row(event: ChangeEvent | Unreadable, now_ms: int) -> dict[str, Any]:
+    if isinstance(event, Unreadable):
+        return {
+            "event_id": event.event_id,
+            "ref": ref_of(event.system, event.entity, event.record_id),
+            "kind": "unreadable",
+            "state": "parked",
+            "reason": event.error,
+            "body": "",
+            "raw": event.raw,
+            "occurred_ms": to_ms(event.observed_at),
+            "accepted_ms": now_ms,
+        }
+    return {
+        "event_id": event.event_id,
+        "ref": ref_of(event.system, event.entity, event.record_id),
+        "kind": event.kind,
+        "state": "accepted" if event.complete else "incomplete",
+        "reason": "",
+        "body": _encode(event).decode(),
+        "raw": None,
+        "occurred_ms": to_ms(event.occurred_at),
+        "accepted_ms": now_ms,
+    }
+
+
+def next_entries(conn: Connection, state: str, limit: int) -> list[Entry]:
+    """The oldest entries in ``state`` (accepted or incomplete), in the order of arrival."""
+    rows = conn.execute(
+        select(journal.c.seq, journal.c.body, journal.c.accepted_ms)
+        .where(journal.c.state == state)
+        .order_by(journal.c.seq)
+        .limit(limit)
+    )
+    return [Entry(seq, _decode(body), accepted_ms) for seq, body, accepted_ms in rows]
+
+
+def next_raw(conn: Connection, limit: int) -> list[RawEntry]:
+    """Entries to be read again, oldest first."""
+    rows = conn.execute(
+        select(journal.c.seq, journal.c.event_id, journal.c.ref, journal.c.raw)
+        .where(journal.c.state == "reread")
+        .order_by(journal.c.seq)
+        .limit(limit)
+    )
+    return [RawEntry(seq, event_id, ref.split(":", 1)[0], raw) for seq, event_id, ref, raw in rows]
+
+
+def complete(conn: Connection, entries: Sequence[tuple[int, ChangeEvent]]) -> None:
+    """Stores events whose values have been read back; they are now ready to be decided."""
+    if entries:
+        conn.execute(
+            update(journal)
+            .where(journal.c.seq == bindparam("b_seq"))
+            .values(state="accepted", body=bindparam("b_body")),
+            [{"b_seq": seq, "b_body": _encode(event).decode()} for seq, event in entries],
+        )
+
+
+def settle(conn: Connection, endings: Sequence[Ending], now: datetime) -> None:
+    """Ends entries."""
+    if endings:
+        now_ms = to_ms(now)
+        conn.execute(
+            update(journal)
+            .where(journal.c.seq == bindparam("b_seq"))
+            .values(state=bindparam("b_state"), reason=bindparam("b_reason"), settled_ms=now_ms),
+            [{"b_seq": e.seq, "b_state": e.state, "b_reason": e.reason} for e in endings],
+        )
+
+
+def parked(conn: Connection, limit: int = 1000) -> list[dict[str, Any]]:
+    """Parked events, oldest first: id, ref, kind, reason, when accepted."""
+    rows = conn.execute(
+        select(journal.c.event_id, journal.c.ref, journal.c.kind, journal.c.reason, journal.c.accepted_ms)
+        .where(journal.c.state == "parked")
+        .order_by(journal.c.seq)
+        .limit(limit)
+    )
+    return [dict(row._mapping) for row in rows]
+
+
+def retry_parked(conn: Connection, event_ids: Sequence[str] | None) -> int:
+    """Puts parked events (all when None) back into the log: raw ones to be read again, others to be decided again.
+
+    Others pass through ``incomplete``, since the step that reads values back lets complete ones through.
+    """
+    changed = 0
+    for raw, state in ((True, "reread"), (False, "incomplete")):
+        condition = (journal.c.state == "parked") & (journal.c.raw.is_not(None) if raw else journal.c.raw.is_(None))
+        for some in [None] if event_ids is None else chunks(event_ids):
+            where = condition if some is None else condition & journal.c.event_id.in_(some)
+            changed += conn.execute(update(journal).where(where).values(state=state, settled_ms=None)).rowcount
+    return changed
+
+
+def discard_parked(conn: Connection, event_ids: Sequence[str], reason: str, now: datetime) -> int:
+    """Ends parked events as skipped, with the reason that the operator gave."""
+    changed = 0
+    for some in chunks(event_ids):
+        where = (journal.c.state == "parked") & journal.c.event_id.in_(some)
+        values = {"state": "skipped", "reason": reason, "settled_ms": to_ms(now)}
+        changed += conn.execute(update(journal).where(where).values(values)).rowcount
+    return changed
+
+
+def replace_raw(conn: Connection, seq: int, events: Sequence[ChangeEvent], now: datetime) -> None:
+    """A raw entry turned out to hold ``events``: they enter the log, the entry itself ends."""
+    accept(conn, events, now)
+    settle(conn, [Ending(seq, "skipped", f"read again as {len(events)} event(s)")], now)
+
+
+def erase(conn: Connection, ref: str) -> int:
+    """Forgets what the journal holds of a record's values (a legal erasure); the entries themselves stay, as stubs."""
+    rows = conn.execute(select(journal.c.seq, journal.c.body).where(journal.c.ref == ref, journal.c.body != "")).all()
+    for seq, body in rows:
+        stub = msgspec.structs.replace(_decode(body), values={})
+        conn.execute(update(journal).where(journal.c.seq == seq).values(body=_encode(stub).decode()))
+    return len(rows)
+
+
+def counts(conn: Connection) -> dict[str, int]:
+    """Entries by state."""
+    rows = conn.execute(select(journal.c.state, func.count()).group_by(journal.c.state))
+    return {state: int(n) for state, n in rows}
+
+
+def count(conn: Connection, states: Sequence[str]) -> int:
+    """Entries in those states."""
+    return int(conn.scalar(select(func.count()).select_from(journal).where(journal.c.state.in_(states))) or 0)
+
+
+def get_position(conn: Connection, system: str, stream: str) -> bytes | None:
+    """Where a source stopped, None when it never started."""
+    where = (position.c.system == system) & (position.c.stream == stream)
+    return conn.scalar(select(position.c.cursor).where(where))
+
+
+def set_position(conn: Connection, system: str, stream: str, cursor: bytes, now: datetime) -> None:
+    """Remembers where a source is; in the transaction that accepted what came before."""
+    upsert(conn, position, [{"system": system, "stream": stream, "cursor": cursor, "updated_ms": to_ms(now)}])
+
+
+def reread_id(event_id: str, n: int) -> str:
+    """The id of the n-th event read out of an unreadable one."""
+    return derived_id("reread", event_id, str(n))

@@ -1,0 +1,87 @@
+"""The mirror: what each CRM record held when we last heard of it, findable by key (domain, e-mail, account)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select
+
+from routing.core.model import Record
+from routing.ledger.schema import mirror, mirror_key, ref_of
+from routing.ledger.sql import chunks, upsert
+
+Key = tuple[str, str]  # ("domain", "acme.example"), see routing.core.keys
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Record).decode
+
+
+def ref(record: Record) -> str:
+    """The record's name within the ledger."""
+    return ref_of(record.system, record.entity, record.record_id)
+
+
+def _text(key: Key) -> str:
+    return f"{key[0]}:{key[1]}"
+
+
+def load(conn: Connection, refs: Collection[str]) -> dict[str, Record]:
+    """The records of ``refs`` that the mirror has."""
+    found: dict[str, Record] = {}
+    for some in chunks(list(refs)):
+        for name, body in conn.execute(select(mirror.c.ref, mirror.c.body).where(mirror.c.ref.in_(some))):
+            found[name] = _decode(body)
+    return found
+
+
+def find(conn: Connection, keys: Collection[Key]) -> dict[Key, dict[str, Record]]:
+    """For each key the records that carry it, by ref."""
+    names = {_text(key): key for key in keys}
+    found: dict[Key, dict[str, Record]] = {}
+    for some in chunks(list(names)):
+        rows = conn.execute(
+            select(mirror_key.c.key, mirror.c.ref, mirror.c.body)
+            .join(mirror, mirror.c.ref == mirror_key.c.ref)
+            .where(mirror_key.c.key.in_(some))
+        )
+        for name, record_ref, body in rows:
+            found.setdefault(names[name], {})[record_ref] = _decode(body)
+    return found
+
+
+def people(conn: Connection) -> list[Record]:
+    """All users and owners of all systems."""
+    rows = conn.execute(select(mirror.c.body).where(mirror.c.entity == "person").order_by(mirror.c.ref))
+    return [_decode(body) for (body,) in rows]
+
+
+def save(conn: Connection, records: Iterable[tuple[Record, Collection[Key] | None]]) -> None:
+    """Stores records with the keys by which they are found; None for keys that did not change."""
+    bodies: list[dict[str, str]] = []
+    keyed: list[str] = []
+    keys: list[dict[str, str]] = []
+    for record, its_keys in records:
+        name = ref(record)
+        bodies.append({"ref": name, "entity": record.entity, "body": _encode(record).decode()})
+        if its_keys is not None:
+            keyed.append(name)
+            keys.extend({"key": _text(key), "ref": name} for key in its_keys)
+    upsert(conn, mirror, bodies)
+    for some in chunks(keyed):
+        conn.execute(delete(mirror_key).where(mirror_key.c.ref.in_(some)))
+    if keys:
+        conn.execute(insert(mirror_key), keys)
+
+
+def forget(conn: Connection, refs: Sequence[str]) -> None:
+    """Removes records for good (a legal erasure)."""
+    for some in chunks(list(refs)):
+        conn.execute(delete(mirror_key).where(mirror_key.c.ref.in_(some)))
+        conn.execute(delete(mirror).where(mirror.c.ref.in_(some)))
+
+
+def counts(conn: Connection) -> dict[str, int]:
+    """Records by entity."""
+    rows = conn.execute(select(mirror.c.entity, func.count()).group_by(mirror.c.entity))
+    return {entity: int(n) for entity, n in rows}

@@ -1,0 +1,111 @@
+"""The one door into the journal. Whatever comes in at the same time is made durable by one commit."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+import structlog
+from msgspec import Struct
+from sqlalchemy.exc import SQLAlchemyError
+
+from routing.core.model import ChangeEvent, Unreadable
+from routing.ledger import journal
+from routing.ledger.engine import Ledger
+from routing.runtime.clock import Clock
+from routing.runtime.feed import Feed
+
+log = structlog.get_logger()
+
+# More than this many events in one commit would make the ones in front wait for the ones behind.
+COMMIT_EVENTS = 2000
+QUEUE_DELIVERIES = 1000
+
+
+class IntakeClosed(Exception):
+    """The ledger takes no events at the moment; nothing was accepted, deliver again later."""
+
+
+class _Delivery(Struct, frozen=True):
+    events: Sequence[ChangeEvent | Unreadable]
+    position: tuple[str, str, bytes] | None
+    done: Future[int]
+
+
+class Intake:
+    """Accepts events from all sources. ``submit`` returns at once with a future; ``accept`` waits until they are durable."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, feed: Feed) -> None:
+        self._ledger, self._clock, self._feed = ledger, clock, feed
+        self._waiting: queue.Queue[_Delivery] = queue.Queue(QUEUE_DELIVERIES)
+        self.arrived = threading.Event()  # set whenever the journal has something new
+        self.closed = ""  # why nothing is accepted, "" while all is well
+
+    def submit(
+        self, events: Sequence[ChangeEvent | Unreadable], position: tuple[str, str, bytes] | None = None
+    ) -> Future[int]:
+        """Queues one delivery with the (system, stream, cursor) it brings the source to. The future holds how many were new.
+
+        Raises IntakeClosed when the queue is full or the intake was closed.
+        """
+        if self.closed:
+            raise IntakeClosed(self.closed)
+        done: Future[int] = Future()
+        try:
+            self._waiting.put_nowait(_Delivery(events, position, done))
+        except queue.Full:
+            raise IntakeClosed("more is coming in than the ledger can write; try again in a moment") from None
+        return done
+
+    def accept(self, events: Sequence[ChangeEvent | Unreadable], position: tuple[str, str, bytes] | None = None) -> int:
+        """As ``submit``, but waits. Raises IntakeClosed when the ledger could not write; then nothing was accepted."""
+        return self.submit(events, position).result()
+
+    def run(self, stop: threading.Event) -> None:
+        """Writes until ``stop``; what is queued then is still written."""
+        while not (stop.is_set() and self._waiting.empty()):
+            try:
+                first = self._waiting.get(timeout=0.1)
+            except queue.Empty:
+                continue
+            self._commit(self._drain(first))
+
+    def _drain(self, first: _Delivery) -> list[_Delivery]:
+        deliveries, events = [first], len(first.events)
+        while events < COMMIT_EVENTS:
+            try:
+                deliveries.append(self._waiting.get_nowait())
+            except queue.Empty:
+                break
+            events += len(deliveries[-1].events)
+        return deliveries
+
+    def _commit(self, deliveries: list[_Delivery]) -> None:
+        try:
+            with self._ledger.write() as conn:
+                now = self._clock()
+                new = [journal.accept(conn, delivery.events, now) for delivery in deliveries]
+                for delivery in deliveries:
+                    if delivery.position:
+                        journal.set_position(conn, *delivery.position, now)
+        except SQLAlchemyError as error:
+            reason = f"the ledger could not write: {getattr(error, 'orig', None) or error}"
+            log.error("nothing was accepted", deliveries=len(deliveries), error=reason)  # noqa: TRY400 - said in full
+            for delivery in deliveries:
+                delivery.done.set_exception(IntakeClosed(reason))
+            return
+        self._tell(deliveries, sum(new))
+        for delivery, n in zip(deliveries, new, strict=True):
+            delivery.done.set_result(n)
+
+    def _tell(self, deliveries: list[_Delivery], new: int) -> None:
+        if new:
+            self.arrived.set()
+            self._feed.tell("accepted", new)
+        for delivery in deliveries:
+            for event in delivery.events:
+                if isinstance(event, Unreadable):
+                    log.warning("an event could not be read and is parked", event_id=event.event_id, reason=event.error)
+                    self._feed.tell("parked", 1, event.error)

@@ -1,0 +1,59 @@
+"""The daemon's metrics, all of them, in one commented list. Served by ``/metrics``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from routing.runtime.feed import Happening
+
+
+class Metrics:
+    """Counts what the feed tells. One instance a process, with a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        make: dict[str, Any] = {"registry": self.registry}
+        # Events that became durable in the journal.
+        self.accepted = Counter("fingerpost_events_accepted", "Events accepted into the journal", **make)
+        # Events that ended, by how; accepted minus settled is the backlog.
+        self.settled = Counter("fingerpost_events_settled", "Events that reached a terminal state", **make)
+        # Parked events and writes: each waits for the operator. Anything above zero deserves a look.
+        self.parked = Counter("fingerpost_parked", "Events and writes parked for the operator", **make)
+        # Decisions by outcome: assign, keep, hold, reject, none.
+        self.decided = Counter("fingerpost_decisions", "Decisions made", ["outcome"], **make)
+        # Writes by how they ended: confirmed, superseded (a person was faster), parked; retried counts tries again.
+        self.writes = Counter("fingerpost_writes", "Writes by what became of them", ["state"], **make)
+        # How often a connection had to wait: rate limits, outages, refused logins.
+        self.pauses = Counter("fingerpost_connection_pauses", "Times a connection had to wait", **make)
+        # Speed to lead as far as we are concerned: change in the CRM to confirmed write, seconds.
+        self.latency = Histogram(
+            "fingerpost_event_to_crm_seconds",
+            "From the change in the CRM to the confirmed write",
+            buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600),
+            **make,
+        )
+        # Events waiting for a decision, and writes waiting for the CRM, at the time of asking.
+        self.backlog = Gauge("fingerpost_backlog_events", "Events accepted and not settled", **make)
+        self.outbox = Gauge("fingerpost_outbox_writes", "Writes owed and not ended", **make)
+
+    def watch(self, happening: Happening) -> None:
+        """Counts one happening of the feed."""
+        what, detail = happening.what, happening.detail
+        if what == "accepted":
+            self.accepted.inc(happening.count)
+        elif what == "settled":
+            self.settled.inc(happening.count)
+        elif what == "decided":
+            self.decided.labels(detail[1].outcome).inc()
+        elif what == "paused":
+            self.pauses.inc()
+        elif what in ("confirmed", "superseded", "retried", "parked"):
+            if isinstance(detail, tuple):
+                self.writes.labels(what).inc()
+            if what == "parked":
+                self.parked.inc()
+            if what == "confirmed":
+                owed, _fate, ended_ms = detail
+                self.latency.observe(max(0, ended_ms - owed.occurred_ms) / 1000)

@@ -1,0 +1,120 @@
+"""The daemon's HTTP side: webhooks in, health and metrics out."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+import uvicorn
+from prometheus_client import CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from connectors.contract import Webhook
+from connectors.errors import SignatureRefused
+from routing.runtime.clock import Clock
+from routing.runtime.intake import Intake, IntakeClosed
+
+log = structlog.get_logger()
+
+MOST_BYTES = 5 * 1024 * 1024
+# A sender that dribbles its body would hold a connection for ever.
+BODY_SECONDS = 10.0
+RETRY_AFTER_SECONDS = "5"
+
+
+class BodyTooLarge(Exception):
+    """The body is over MOST_BYTES."""
+
+
+async def _body(request: Request) -> bytes:
+    """The raw body, read no further than the limit whatever the headers claim."""
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise BodyTooLarge
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _refuse(status: int, why: str, **headers: str) -> Response:
+    return JSONResponse({"error": why}, status, headers={name.replace("_", "-"): v for name, v in headers.items()})
+
+
+def webhook_route(webhook: Webhook, intake: Intake, clock: Clock) -> Route:
+    """The route of one system's webhooks: verified, read, and answered 2xx only once the events are durable."""
+
+    async def receive(request: Request) -> Response:
+        try:
+            body = await asyncio.wait_for(_body(request), BODY_SECONDS)
+        except BodyTooLarge:
+            log.warning("a webhook was refused", system=webhook.system, why="body over 5 MB")
+            # Closing spares us the rest of the body.
+            return _refuse(413, "The body is over 5 MB.", connection="close")
+        except (TimeoutError, ClientDisconnect):
+            return _refuse(408, "The body did not arrive in time.", connection="close")
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers.raw}
+        try:
+            events = webhook.receive(request.method, request.url.path, request.url.query, headers, body, clock())
+        except SignatureRefused as refused:
+            log.warning("a webhook was refused", system=webhook.system, why=str(refused))
+            return _refuse(401, f"The signature was refused: {refused}.")
+        try:
+            new = await asyncio.wrap_future(intake.submit(events))
+        except IntakeClosed as closed:
+            return _refuse(503, f"Nothing was accepted: {closed}.", retry_after=RETRY_AFTER_SECONDS)
+        return JSONResponse({"accepted": len(events), "new": new})
+
+    return Route(webhook.path, receive, methods=["POST"])
+
+
+def build_app(
+    webhooks: Sequence[Webhook],
+    intake: Intake,
+    clock: Clock,
+    health: Callable[[], Mapping[str, object]],
+    registry: CollectorRegistry,
+) -> Starlette:
+    """``health`` answers what ``/healthz`` shows; ``ok`` in it decides between 200 and 503."""
+
+    async def healthz(_request: Request) -> Response:
+        state = await asyncio.to_thread(health)
+        return JSONResponse(dict(state), 200 if state["ok"] else 503)
+
+    async def metrics(_request: Request) -> Response:
+        text = await asyncio.to_thread(generate_latest, registry)
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    routes = [webhook_route(webhook, intake, clock) for webhook in webhooks]
+    return Starlette(routes=[*routes, Route("/healthz", healthz), Route("/metrics", metrics)])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Opens a port, any free one for 0. Raises OSError when it is taken or not allowed."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=256)
+
+
+class Server:
+    """Serves an app on an open port, from a thread of its own."""
+
+    def __init__(self, app: Starlette, listening: socket.socket) -> None:
+        self._socket = listening
+        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=5)
+        self._server = uvicorn.Server(config)
+
+    def run(self, stop: threading.Event) -> None:
+        """Serves until ``stop``; requests at hand are answered first."""
+        asyncio.run(self._serve(stop))
+
+    async def _serve(self, stop: threading.Event) -> None:
+        serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not serving.done() and not stop.is_set():
+            await asyncio.sleep(0.05)
+        self._server.should_exit = True
+        await serving

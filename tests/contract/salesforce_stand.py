@@ -1,0 +1,187 @@
+"""Salesforce's stand for the contract suites: the connector over the sandbox org, on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from connectors.salesforce.connection import SalesforceConnection
+from connectors.salesforce.settings import SalesforceSettings, Secret
+from connectors.salesforce.source import SalesforceSource
+from connectors.sandbox.faults import Faults
+from connectors.sandbox.ids import salesforce_id
+from connectors.sandbox.salesforce import SalesforceSandbox
+from routing.core.model import EntityMap, Values
+from routing.runtime.clock import utcnow
+
+ANA, BEN, ZOE = (salesforce_id("005", n) for n in (1, 2, 3))
+
+LEAD = EntityMap(
+    system="salesforce",
+    entity="lead",
+    remote="Lead",
+    fields={
+        "name": "Name",
+        "first_name": "FirstName",
+        "last_name": "LastName",
+        "company": "Company",
+        "title": "Title",
+        "email": "Email",
+        "city": "City",
+        "country": "Country",
+        "website": "Website",
+        "employees": "NumberOfEmployees",
+        "annual_revenue": "AnnualRevenue",
+        "description": "Description",
+        "owner": "OwnerId",
+        "opted_out": "HasOptedOutOfEmail",
+        "converted_on": "ConvertedDate",
+        "created_at": "CreatedDate",
+    },
+    types={
+        "employees": "number",
+        "annual_revenue": "money",
+        "opted_out": "boolean",
+        "owner": "person",
+        "converted_on": "date",
+        "created_at": "datetime",
+    },
+    read_only=frozenset({"name", "converted_on", "created_at"}),
+)
+ACCOUNT = EntityMap(
+    system="salesforce",
+    entity="account",
+    remote="Account",
+    fields={
+        "name": "Name",
+        "website": "Website",
+        "country": "BillingCountry",
+        "city": "BillingCity",
+        "shipping_city": "ShippingCity",
+        "owner": "OwnerId",
+        "csm": "CSM__c",
+        "segments": "Segments__c",
+    },
+    types={"owner": "person", "csm": "person", "segments": "list"},
+)
+PERSON = EntityMap(
+    system="salesforce",
+    entity="person",
+    remote="User",
+    fields={"name": "Name", "email": "Email", "active": "IsActive"},
+    types={"active": "boolean"},
+    read_only=frozenset({"name", "email", "active"}),
+)
+MAPS = {"lead": LEAD, "account": ACCOUNT, "person": PERSON}
+
+
+class SmallWorld:
+    """Three people (Zoe has left) and one account."""
+
+    def __init__(self) -> None:
+        people = ((ANA, "Ana", True), (BEN, "Ben", True), (ZOE, "Zoe", False))
+        self.users = [
+            {
+                "Id": user_id,
+                "FirstName": name,
+                "LastName": "Rep",
+                "Email": f"{name.lower()}@fingerpost.example",
+                "Username": f"{name.lower()}@fingerpost.example",
+                "IsActive": active,
+            }
+            for user_id, name, active in people
+        ]
+        self.accounts: list[dict[str, Any]] = [
+            {"Id": salesforce_id("001", 1), "Name": "Acme", "OwnerId": ANA, "CSM__c": BEN, "Segments__c": "A;B"}
+        ]
+        self.contacts: list[dict[str, Any]] = []
+        self.opportunities: list[dict[str, Any]] = []
+
+
+class SalesforceStand:
+    """See ``suites.SourceStand``."""
+
+    system = "salesforce"
+    entity = "lead"
+    text_field, other_field, owner_field = "company", "title", "owner"
+    owners = (ANA, BEN)
+    write_operation, read_operation = "collections", "query"
+
+    def __init__(self) -> None:
+        self.faults = Faults()
+        self.sandbox = SalesforceSandbox(SmallWorld(), utcnow, self.faults, keepalive_seconds=0.2)
+        self.sandbox.start()
+        self.connection = self.connect()
+        self.source = SalesforceSource(self.connection, lambda: MAPS, utcnow)
+
+    def settings(self, **changes: Any) -> SalesforceSettings:
+        """Settings that lead to the sandbox."""
+        given: dict[str, Any] = {
+            "login_url": self.sandbox.rest_url,
+            "client_id": self.sandbox.client_id,
+            "client_secret": Secret(self.sandbox.client_secret),
+            "pubsub_address": self.sandbox.pubsub_address,
+            "ca_file": self.sandbox.ca_file,
+        }
+        return SalesforceSettings(**(given | changes))
+
+    def connect(self, **changes: Any) -> SalesforceConnection:
+        """A connection of its own."""
+        return SalesforceConnection(self.settings(**changes), lambda: MAPS, utcnow)
+
+    def close(self) -> None:
+        self.connection.close()
+        self.sandbox.stop()
+
+    def create(self, values: Values) -> str:
+        fields = {"LastName": "Doe", "Company": "Some company"} | self._remote(values)
+        return self.sandbox.create("Lead", fields)
+
+    def change(self, record_id: str, values: Values) -> None:
+        self.sandbox.update("Lead", record_id, self._remote(values))
+
+    def delete(self, record_id: str) -> None:
+        self.sandbox.delete("Lead", record_id)
+
+    def held(self, record_id: str) -> Values:
+        row = self.sandbox.record("Lead", record_id)
+        assert row is not None
+        return {name: row[remote] for name, remote in LEAD.fields.items()}
+
+    def times_written(self, record_id: str) -> int:
+        history = self.sandbox.history("Lead", record_id)
+        return sum(1 for entry in history if entry.actor == self.sandbox.integration_user_id)
+
+    def missing_id(self) -> str:
+        return salesforce_id("00Q", 777)
+
+    def break_streams(self) -> None:
+        self.sandbox.break_streams()
+
+    def deliver_twice(self) -> None:
+        self.sandbox.spoil_next("duplicate")
+
+    def deliver_garbage(self) -> None:
+        self.sandbox.spoil_next("corrupt")
+        self.sandbox.update("Account", salesforce_id("001", 1), {"Website": "garbage.example"})
+
+    @staticmethod
+    def _remote(values: Values) -> dict[str, Any]:
+        return {LEAD.fields[name]: value for name, value in values.items()}
+
+
+@contextmanager
+def salesforce_stand() -> Iterator[SalesforceStand]:
+    """A stand that is closed afterwards."""
+    stand = SalesforceStand()
+    try:
+        yield stand
+    finally:
+        stand.close()
+
+
+def at(text: str) -> datetime:
+    """An instant in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

@@ -1,0 +1,190 @@
+"""HubSpot passes the shared suites, and a few things only HubSpot does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.errors import AuthenticationFailed, ConnectorBug, Misconfigured, RateLimited, RecordRejected
+from connectors.hubspot.connection import HubSpotConnection
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.sandbox.faults import Fault
+from routing.core.model import Write
+from routing.runtime.clock import utcnow
+from tests.contract.hubspot_stand import MAPS, HubSpotStand, hubspot_stand
+from tests.contract.suites import ReaderSuite, SinkSuite, write_of
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[HubSpotStand]:
+    with hubspot_stand() as stand:
+        yield stand
+
+
+@pytest.fixture
+def stand(running: HubSpotStand) -> HubSpotStand:
+    running.faults.clear()
+    return running
+
+
+class TestReader(ReaderSuite):
+    def test_numbers_dates_and_empty_values_come_typed(self, stand: HubSpotStand) -> None:
+        record = stand.create({"employees": "25-50", "company": ""})
+        values = stand.connection.read("lead", [record], ["employees", "company", "created_at"])[record].values
+        assert values["employees"] == 25  # HubSpot's own ranges count from their lower end
+        assert values["company"] is None
+        assert values["created_at"].endswith("Z")
+        assert len(values["created_at"]) == 24
+
+    def test_says_who_changed_a_record(self, stand: HubSpotStand) -> None:
+        record = stand.create({"company": "a"})
+        stand.change(record, {"company": "b"})
+        ana = next(owner["userId"] for owner in stand.world.owners if owner["email"].startswith("ana."))
+        assert stand.connection.read("lead", [record], ["company"])[record].modified_by == f"userId:{ana}"
+
+    def test_tells_who_overtook_us_on_one_field(self, stand: HubSpotStand) -> None:
+        record = stand.create({"company": "a", "city": "Rome"})
+        stand.change(record, {"company": "b"})
+        stand.connection.write([write_of(stand, record, city="Roma")])
+        company = stand.connection.last_change("lead", record, "company")
+        city = stand.connection.last_change("lead", record, "city")
+        assert company is not None
+        assert city is not None
+        assert company.modified_by.startswith("userId:")
+        assert company.values == {"company": "b"}
+        assert city.modified_by == "INTEGRATION"
+        assert stand.connection.last_change("lead", stand.missing_id(), "city") is None
+
+    def test_owners_are_people_the_departed_ones_too(self, stand: HubSpotStand) -> None:
+        people = {event.record_id: event for page in stand.connection.backfill(["person"]) for event in page}
+        assert people[stand.owners[0]].values == {"name": "Ana Diaz", "email": "ana.diaz@example.com", "active": True}
+        assert people[stand.world.owner_id("dan.left@example.com")].values["active"] is False
+        read = stand.connection.read("person", [stand.owners[1]], ["email"])
+        assert read[stand.owners[1]].values == {"email": "ben.okafor@example.com"}
+
+    def test_backfill_pages_through_all_companies(self, stand: HubSpotStand) -> None:
+        before = stand.connection.calls
+        events = [event for page in stand.connection.backfill(["account", "opportunity"]) for event in page]
+        assert {event.record_id for event in events} == {row["id"] for row in stand.world.companies}
+        assert all(isinstance(event.values["employees"], int) for event in events)
+        assert stand.connection.calls - before == -(-len(events) // 100)
+
+    def test_an_unmapped_entity_says_what_to_do(self, stand: HubSpotStand) -> None:
+        with pytest.raises(Misconfigured, match=r"fields\.yaml gives opportunity no name in HubSpot"):
+            stand.connection.read("opportunity", ["1"], ["name"])
+
+
+class TestSink(SinkSuite):
+    def test_every_value_goes_out_as_text(self, stand: HubSpotStand) -> None:
+        record = stand.create({"employees": "5"})
+        [result] = stand.connection.write([write_of(stand, record, employees=1200)])
+        assert result.error is None
+        assert (stand.sandbox.record("contacts", record) or {})["numemployees"] == "1200"
+
+    def test_partial_failures_are_told_record_by_record(self, stand: HubSpotStand) -> None:
+        ids = [stand.create({"company": "old"}) for _ in range(10)]
+        stand.faults.add(Fault(system="hubspot", operation="batch_update", kind="partial", share=0.3))
+        results = stand.connection.write([write_of(stand, one, company="new") for one in ids])
+        for one, result in zip(ids, results, strict=True):
+            assert stand.held(one)["company"] == ("new" if result.error is None else "old")
+        refused = [result.error for result in results if result.error]
+        assert refused
+        assert all(isinstance(error, RecordRejected) and "sandbox said no" in str(error) for error in refused)
+
+    def test_an_owner_who_left_is_refused_with_hubspots_words(self, stand: HubSpotStand) -> None:
+        record = stand.create({"company": "x"})
+        gone = stand.world.owner_id("dan.left@example.com")
+        [result] = stand.connection.write([write_of(stand, record, owner=gone)])
+        assert isinstance(result.error, RecordRejected)
+        assert result.error.code == "INVALID_OWNER"
+        assert "deactivated" in str(result.error)
+
+    def test_a_property_hubspot_does_not_have_is_misconfigured(self, stand: HubSpotStand) -> None:
+        lead = MAPS["lead"]
+        maps = {"lead": type(lead)("hubspot", "lead", "contacts", {"score": "no_such_property"}, {})}
+        connection = HubSpotConnection(stand.settings, lambda: maps, utcnow)
+        record = stand.create({"company": "x"})
+        [result] = connection.write([write_of(stand, record, score="7")])
+        connection.close()
+        assert isinstance(result.error, Misconfigured)
+        assert "no_such_property" in str(result.error)
+
+    def test_a_read_only_field_never_leaves_the_house(self, stand: HubSpotStand) -> None:
+        record, before = stand.create({"company": "x"}), stand.connection.calls
+        [result] = stand.connection.write([write_of(stand, record, created_at="2026-01-01T00:00:00.000Z")])
+        assert isinstance(result.error, Misconfigured)
+        assert stand.connection.calls == before
+
+    def test_a_record_twice_in_a_batch_is_our_own_mistake(self, stand: HubSpotStand) -> None:
+        record = stand.create({"company": "x"})
+        twice = [write_of(stand, record, company="a"), write_of(stand, record, company="b")]
+        with pytest.raises(ConnectorBug, match="twice"):
+            stand.connection.write(twice)
+        assert stand.times_written(record) == 0
+
+    def test_two_entities_in_a_batch_are_two_calls(self, stand: HubSpotStand) -> None:
+        contact, company = stand.create({"company": "x"}), stand.sandbox.create("companies", {"name": "old"})
+        account = Write(
+            write_id="w2", decision_id="d2", system="hubspot", entity="account", record_id=company,
+            fields={"name": "new"}, guard={},
+        )  # fmt: skip
+        before = stand.connection.calls
+        results = stand.connection.write([write_of(stand, contact, company="new"), account])
+        assert [result.error for result in results] == [None, None]
+        assert stand.connection.calls - before == 2
+        assert (stand.sandbox.record("companies", company) or {})["name"] == "new"
+
+    def test_a_refused_token_is_told_without_showing_it(self, stand: HubSpotStand) -> None:
+        settings = HubSpotSettings(access_token="pat-very-secret", host=stand.sandbox.url)
+        connection = HubSpotConnection(settings, lambda: MAPS, utcnow)
+        with pytest.raises(AuthenticationFailed) as caught:
+            connection.write([write_of(stand, stand.create({}), company="new")])
+        connection.close()
+        assert "pat-very-secret" not in str(caught.value) + repr(settings) + repr(caught.value.__cause__)
+
+
+def test_the_ten_second_limit_says_how_long_to_wait() -> None:
+    with hubspot_stand(ten_seconds=3) as stand:
+        for _ in range(3):
+            stand.connection.read("lead", ["1"], ["company"])
+        with pytest.raises(RateLimited) as caught:
+            stand.connection.read("lead", ["1"], ["company"])
+    assert caught.value.retry_after == 10.0
+    assert "TEN_SECONDLY" not in str(caught.value)
+
+
+def test_a_system_that_is_not_there_is_unreachable_and_nothing_was_sent() -> None:
+    with hubspot_stand() as stand:
+        stand.sandbox.stop()
+        with pytest.raises(Exception, match="could not be reached") as caught:
+            stand.connection.write([write_of(stand, "1", company="new")])
+    assert caught.value.outcome_unknown is False  # type: ignore[attr-defined]
+
+
+class TestDoctor:
+    def test_a_healthy_account(self, stand: HubSpotStand) -> None:
+        findings = stand.connection.check()
+        assert [finding.check for finding in findings if not finding.ok] == []
+        assert any("3 active, 1 archived" in finding.detail for finding in findings)
+
+    def test_a_missing_property_and_a_locked_one_are_named(self, stand: HubSpotStand) -> None:
+        lead = MAPS["lead"]
+        fields = {"score": "no_such_property", "created_at": "createdate"}
+        maps = {"lead": type(lead)("hubspot", "lead", "contacts", fields, {})}
+        connection = HubSpotConnection(stand.settings, lambda: maps, utcnow)
+        wrong = {finding.check: finding for finding in connection.check() if not finding.ok}
+        connection.close()
+        assert "no_such_property" in wrong["contacts: every mapped property is there"].detail
+        assert "created_at" in wrong["contacts: mapped properties can be written"].detail
+        assert "read_only" in wrong["contacts: mapped properties can be written"].advice
+
+    def test_a_wrong_token_is_the_first_thing_said(self, stand: HubSpotStand) -> None:
+        settings = HubSpotSettings(access_token="wrong", host=stand.sandbox.url)
+        connection = HubSpotConnection(settings, lambda: MAPS, utcnow)
+        first, webhook = connection.check()
+        connection.close()
+        assert not first.ok
+        assert "access token" in first.detail
+        assert not webhook.ok
+        assert "client secret" in webhook.detail

@@ -1,0 +1,38 @@
+"""Salesforce passes the contract suites."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.salesforce_stand import SalesforceStand, salesforce_stand
+from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite, SourceSuite
+
+
+@pytest.fixture(scope="module")
+def one_stand() -> Iterator[SalesforceStand]:
+    with salesforce_stand() as stand:
+        yield stand
+
+
+@pytest.fixture
+def stand(one_stand: SalesforceStand) -> Iterator[SalesforceStand]:
+    yield one_stand
+    one_stand.faults.clear()
+
+
+class TestReader(ReaderSuite):
+    pass
+
+
+class TestSink(SinkSuite):
+    pass
+
+
+class TestSession(SessionSuite):
+    pass
+
+
+class TestSource(SourceSuite):
+    pass

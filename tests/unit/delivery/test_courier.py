@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from connectors.contract import Finding, Snapshot, WriteResult
+from connectors.errors import (
+    AuthenticationFailed,
+    Conflict,
+    ConnectorError,
+    RateLimited,
+    RecordRejected,
+    Transient,
+)
+from routing.core.model import ChangeEvent, Write, derived_id
+from routing.delivery import retrying
+from routing.delivery.courier import Courier
+from routing.ledger import outbox
+from routing.ledger.engine import Ledger
+from routing.runtime.feed import Feed
+from tests.conftest import ManualClock
+
+
+class FakeCrm:
+    """A CRM in memory that fails as told: each of ``script`` is called with the writes of one call."""
+
+    system = "fake"
+    batch_size = 200
+    calls = 0
+
+    def __init__(self) -> None:
+        self.records: dict[str, dict[str, Any]] = {}
+        self.applied: list[Write] = []
+        self.script: list[Callable[[Sequence[Write]], list[WriteResult]]] = []
+        self.reads = 0
+
+    def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
+        self.reads += 1
+        return {i: Snapshot(values={f: self.records[i].get(f) for f in fields}) for i in ids if i in self.records}
+
+    def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
+        return iter(())
+
+    def write(self, writes: Sequence[Write]) -> list[WriteResult]:
+        assert len({write.record_id for write in writes}) == len(writes) <= self.batch_size
+        return self.script.pop(0)(writes) if self.script else self.apply(writes)
+
+    def apply(self, writes: Sequence[Write]) -> list[WriteResult]:
+        for write in writes:
+            self.records[write.record_id] |= write.fields
+            self.applied.append(write)
+        return [WriteResult(write.write_id) for write in writes]
+
+    def check(self) -> list[Finding]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+class Bench:
+    """A courier with everything around it."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock, stop: threading.Event) -> None:
+        self.ledger, self.clock, self.stop, self.crm = ledger, clock, stop, FakeCrm()
+        self.courier = Courier(self.crm, ledger, clock, Feed())
+
+    def owe(self, record: str, owner: str, expected: str = "queue", **more: Any) -> None:
+        self.crm.records.setdefault(record, {"owner": "queue"})
+        n = len(self.fates())
+        write = Write(
+            write_id=derived_id(record, owner, str(n)),
+            decision_id=derived_id("d", record, str(n)),
+            system="fake",
+            entity="lead",
+            record_id=record,
+            fields={"owner": owner},
+            guard={"owner": expected},
+        )
+        with self.ledger.write() as conn:
+            outbox.add(conn, [(msgspec.structs.replace(write, **more), 0, 0)], self.clock())
+
+    def deliver(self) -> int:
+        """One batch, after long enough for anything to be due."""
+        self.clock.advance(60)
+        return self.courier.deliver_some(self.stop)
+
+    def fates(self) -> list[tuple[str, str]]:
+        with self.ledger.read() as conn:
+            rows = conn.exec_driver_sql("SELECT ref, state FROM outbox ORDER BY seq").all()
+        return [(ref.rsplit(":", 1)[1], state) for ref, state in rows]
+
+
+@pytest.fixture
+def bench(ledger: Ledger, clock: ManualClock, stop: threading.Event, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(retrying, "wait_as_asked", lambda _state: 0.0)
+    return Bench(ledger, clock, stop)
+
+
+def fails(error: ConnectorError) -> Callable[[Sequence[Write]], list[WriteResult]]:
+    def answer(_writes: Sequence[Write]) -> list[WriteResult]:
+        raise error
+
+    return answer
+
+
+def test_writes_reach_the_crm_in_one_call_and_are_confirmed(bench: Bench) -> None:
+    for n in range(5):
+        bench.owe(f"r{n}", "ana")
+    assert bench.deliver() == 5
+    assert {r["owner"] for r in bench.crm.records.values()} == {"ana"}
+    assert bench.crm.reads == 1
+    assert [state for _, state in bench.fates()] == ["confirmed"] * 5
+    assert bench.deliver() == 0
+
+
+def test_writes_wait_a_moment_for_company(bench: Bench) -> None:
+    bench.owe("r1", "ana")
+    assert bench.courier.deliver_some(bench.stop) == 0
+    assert bench.deliver() == 1
+
+
+def test_two_writes_to_one_record_go_one_after_the_other(bench: Bench) -> None:
+    bench.owe("r1", "ana")
+    bench.owe("r1", "ben", expected="ana")
+    assert bench.deliver() == 1
+    assert bench.deliver() == 1
+    assert [write.fields["owner"] for write in bench.crm.applied] == ["ana", "ben"]
+
+
+def test_a_time_out_after_the_commit_is_found_out_and_not_written_twice(bench: Bench) -> None:
+    def commits_and_times_out(writes: Sequence[Write]) -> list[WriteResult]:
+        bench.crm.apply(writes)
+        raise Transient("no answer", system="fake", outcome_unknown=True)
+
+    bench.crm.script = [commits_and_times_out]
+    bench.owe("r1", "ana")
+    bench.deliver()
+    assert len(bench.crm.applied) == 1
+    assert bench.fates() == [("r1", "confirmed")]
+
+
+def test_a_time_out_before_the_commit_is_sent_again(bench: Bench) -> None:
+    bench.crm.script = [fails(Transient("no answer", system="fake", outcome_unknown=True))]
+    bench.owe("r1", "ana")
+    bench.deliver()
+    assert [write.record_id for write in bench.crm.applied] == ["r1"]
+    assert bench.fates() == [("r1", "confirmed")]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Transient("503", system="fake"),
+        RateLimited("429", system="fake", retry_after=1),
+        AuthenticationFailed("401", system="fake"),
+    ],
+)
+def test_an_unwell_crm_delays_but_loses_nothing(bench: Bench, error: ConnectorError) -> None:
+    bench.crm.script = [fails(error), fails(error), fails(error)]
+    bench.owe("r1", "ana")
+    bench.deliver()
+    assert bench.fates() == [("r1", "confirmed")]
+    assert len(bench.crm.applied) == 1
+
+
+def test_a_refused_record_is_parked_alone(bench: Bench) -> None:
+    def refuses_one(writes: Sequence[Write]) -> list[WriteResult]:
+        good = [write for write in writes if write.record_id != "bad"]
+        bench.crm.apply(good)
+        refusal = RecordRejected("ENTITY_IS_DELETED: entity is deleted", system="fake")
+        return [WriteResult(w.write_id, refusal if w.record_id == "bad" else None) for w in writes]
+
+    bench.crm.script = [refuses_one]
+    bench.owe("good", "ana")
+    bench.owe("bad", "ana")
+    bench.deliver()
+    assert bench.fates() == [("good", "confirmed"), ("bad", "parked")]
+    with bench.ledger.read() as conn:
+        assert "ENTITY_IS_DELETED" in outbox.parked(conn)[0]["detail"]
+
+
+def test_a_locked_record_is_tried_again_by_itself_and_parked_in_the_end(bench: Bench) -> None:
+    def locked(writes: Sequence[Write]) -> list[WriteResult]:
+        return [WriteResult(w.write_id, Conflict("UNABLE_TO_LOCK_ROW", system="fake")) for w in writes]
+
+    bench.owe("r1", "ana")
+    bench.crm.script = [locked]
+    bench.deliver()
+    assert bench.fates() == [("r1", "pending")]
+    bench.deliver()
+    assert bench.fates() == [("r1", "confirmed")]
+
+    bench.owe("r2", "ana")
+    bench.crm.script = [locked] * 50
+    for _ in range(50):
+        bench.deliver()
+    assert bench.fates()[1] == ("r2", "parked")
+
+
+def test_a_human_change_in_between_wins(bench: Bench) -> None:
+    bench.owe("r1", "ana")
+    bench.crm.records["r1"]["owner"] = "manager"
+    bench.deliver()
+    assert bench.crm.applied == []
+    assert bench.fates() == [("r1", "superseded")]
+
+
+def test_stopping_gives_the_batch_back(bench: Bench) -> None:
+    def stops(_writes: Sequence[Write]) -> list[WriteResult]:
+        bench.stop.set()
+        raise Transient("503", system="fake", outcome_unknown=True)
+
+    bench.crm.script = [stops]
+    bench.owe("r1", "ana")
+    bench.deliver()
+    assert bench.fates() == [("r1", "pending")]
+    bench.stop.clear()
+    bench.deliver()
+    assert bench.fates() == [("r1", "confirmed")]
+
+
+def test_what_was_on_its_way_when_the_process_died_is_read_first(bench: Bench) -> None:
+    bench.owe("r1", "ana")
+    with bench.ledger.write() as conn:
+        [owed] = outbox.claim(conn, "fake", 10, bench.clock())
+    bench.crm.apply([owed.write])  # it did arrive; the process died before it could know
+    with bench.ledger.write() as conn:
+        assert outbox.recover(conn, bench.clock(), 2000) == 1
+    assert bench.courier.deliver_some(bench.stop) == 0  # not before the grace is over
+    bench.deliver()
+    assert len(bench.crm.applied) == 1
+    assert bench.fates() == [("r1", "confirmed")]
+
+
+def test_a_value_read_a_moment_ago_needs_no_second_read_but_an_old_one_does(bench: Bench) -> None:
+    bench.owe("r1", "ana", seen_at=bench.clock() + timedelta(seconds=60))
+    bench.deliver()
+    assert bench.crm.reads == 0
+    bench.owe("r2", "ana", seen_at=bench.clock() - timedelta(seconds=60))
+    bench.deliver()
+    assert bench.crm.reads == 1
+
+
+def test_a_parked_write_can_be_tried_again(bench: Bench) -> None:
+    bench.crm.script = [lambda writes: [WriteResult(w.write_id, RecordRejected("no", system="fake")) for w in writes]]
+    bench.owe("r1", "ana")
+    bench.deliver()
+    with bench.ledger.write() as conn:
+        assert outbox.retry_parked(conn, None, bench.clock()) == 1
+    bench.deliver()
+    assert bench.fates() == [("r1", "confirmed")]

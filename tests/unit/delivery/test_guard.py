@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connectors.contract import Snapshot
+from routing.core.model import Write
+from routing.delivery.guard import check
+from tests.conftest import START
+
+
+def write(fields: dict[str, Any], guard: dict[str, Any]) -> Write:
+    return Write(write_id="w", decision_id="d", system="s", entity="lead", record_id="1", fields=fields, guard=guard)
+
+
+def snapshot(**values: Any) -> Snapshot:
+    return Snapshot(values=values, modified_at=START, modified_by="005MANAGER")
+
+
+def test_what_is_as_expected_is_sent() -> None:
+    checked = check(write({"owner": "b"}, {"owner": "a"}), snapshot(owner="a"))
+    assert checked.write is not None
+    assert checked.write.fields == {"owner": "b"}
+
+
+def test_a_persons_hand_wins_and_the_record_says_whose() -> None:
+    checked = check(write({"owner": "b"}, {"owner": "a"}), snapshot(owner="c"))
+    assert checked.write is None
+    assert checked.state == "superseded"
+    assert "owner is now 'c', not 'a'" in checked.detail
+    assert "005MANAGER" in checked.detail
+
+
+def test_one_overtaken_field_does_not_hold_back_the_others() -> None:
+    both = write({"owner": "b", "country": "DE"}, {"owner": "a", "country": "germany"})
+    checked = check(both, snapshot(owner="a", country="AT"))
+    assert checked.write is not None
+    assert checked.write.fields == {"owner": "b"}
+    assert "country is now 'AT'" in checked.detail
+
+
+def test_what_the_record_already_holds_is_done() -> None:
+    checked = check(write({"owner": "b"}, {"owner": "a"}), snapshot(owner="b"))
+    assert (checked.write, checked.state) == (None, "confirmed")
+
+
+def test_a_record_that_is_gone_takes_nothing() -> None:
+    checked = check(write({"owner": "b"}, {"owner": "a"}), None)
+    assert (checked.write, checked.state) == (None, "superseded")
+
+
+@pytest.mark.parametrize(("expected", "held"), [(None, ""), ("", None), (5, 5.0), (None, None)])
+def test_blank_is_blank_and_numbers_are_numbers(expected: object, held: object) -> None:
+    assert check(write({"f": "new"}, {"f": expected}), snapshot(f=held)).write is not None
+
+
+@pytest.mark.parametrize(("expected", "held"), [(True, 1), ("1", 1), ("a", "A")])
+def test_other_values_are_other_values(expected: object, held: object) -> None:
+    assert check(write({"f": "new"}, {"f": expected}), snapshot(f=held)).state == "superseded"
