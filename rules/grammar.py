@@ -1,13 +1,11 @@
-"""The grammar of conditions: text to tree, and mistakes to sentences.
+"""The grammar of conditions: text to tree.
 
 LALR(1), so reading is linear in the length of the text and needs no recursion. Words are the language's own, without case.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 from lark import Lark, Token, Transformer, UnexpectedInput, v_args
 from lark.exceptions import VisitError
 
+from rules.mistakes import ConditionError, explained
 from rules.syntax import (
     Both,
     Constant,
@@ -94,37 +93,6 @@ PATH: /[^\W\d]\w*(\.[^\W\d]\w*)*/
 """
 
 _UNITS = {"minute": "minutes", "hour": "hours", "day": "days", "week": "weeks"}
-_JOINTS = [
-    "=",
-    "!=",
-    "<",
-    "<=",
-    ">",
-    ">=",
-    "in",
-    "not in",
-    "contains",
-    "starts with",
-    "ends with",
-    "is blank",
-    "is active",
-]
-_JOINTS += ["within", "before", "after", "and", "or"]
-# Words of other languages and programs, and ours for the same.
-_OURS = {
-    "equals": "=", "equal": "=", "eq": "=", "is": "=", "==": "=", "<>": "!=", "=<": "<=", "=>": ">=", "&&": "and",
-    "||": "or", "&": "and", "|": "or", "!": "not", "has": "contains", "includes": "contains", "like": "contains",
-    "begins": "starts with", "empty": "is blank", "null": "is blank", "isblank": "is blank", "over": ">", "above": ">",
-    "under": "<", "below": "<", "between": "in 200..999", "matches": "contains",
-}  # fmt: skip
-
-
-class ConditionError(Exception):
-    """A text that is no condition: the offsets meant, a sentence, and a hint."""
-
-    def __init__(self, span: Span, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.span, self.message, self.hint = span, message, hint
 
 
 def parse(text: str) -> Expression:
@@ -149,55 +117,12 @@ def _parse(text: str, start: str) -> Any:
             raise error.orig_exc from None
         raise
     except UnexpectedInput as error:
-        raise _explained(text, error) from None
+        raise explained(text, error) from None
 
 
 @cache
 def _parser() -> Lark:
     return Lark(GRAMMAR, parser="lalr", start=["condition", "column"], transformer=_Build(), maybe_placeholders=False)
-
-
-def _explained(text: str, error: UnexpectedInput) -> ConditionError:
-    found_at: int | None = error.pos_in_stream
-    at = -1 if found_at is None else found_at
-    if not 0 <= at < len(text) or not text[at:].strip():
-        last = max(1, len(text.rstrip()))
-        return ConditionError((last - 1, last), "the condition stops too early: something is missing here")
-    found = re.compile(r"\w+(\.\w+)*|[^\w\s\"'().,]+|.", re.DOTALL).match(text, at)
-    word = found.group() if found else text[at]
-    span = (at, at + len(word))
-    if word[0] in "“”„‟‘’«»":
-        return ConditionError(span, "these are typographic quotes", 'use straight ones: "Customer"')
-    if word[0] in "\"'":
-        return ConditionError((at, len(text)), "this text has no closing quote")
-    if at > 0 and text[at - 1 : at] in ("=", "<", ">", "!") and word[0] in "=<>":
-        both = text[at - 1] + word
-        return ConditionError(
-            (at - 1, span[1]), f"'{both}' is no comparison", f"did you mean '{_OURS.get(both, '=')}'?"
-        )
-    ours = _OURS.get(word.casefold())
-    if ours is None:
-        close = difflib.get_close_matches(word.casefold()[:50], _JOINTS, n=1, cutoff=0.6)
-        ours = close[0] if close else None
-    hint = f"did you mean '{ours}'?" if ours and ours != word.casefold() else ""
-    return ConditionError(span, f"'{word[:60]}' does not fit here", hint or _expected(error))
-
-
-def _expected(error: UnexpectedInput) -> str:
-    wanted: set[str] = set()
-    for name in ("expected", "allowed"):  # what UnexpectedToken and UnexpectedCharacters call it
-        wanted |= set(getattr(error, name, None) or ())
-    if "SIGN" in wanted:
-        return f"expected one of: {', '.join(_JOINTS)}"
-    if "PATH" in wanted:
-        return 'expected a field such as lead.country, or a value such as "DE" or 200'
-    if "STRING" in wanted:
-        return 'expected a value such as "DE" or 200'
-    if "_AND" in wanted:
-        return "expected 'and', 'or', or the end"
-    if "UNIT" in wanted:
-        return "expected minutes, hours, days or weeks"
-    return ""
 
 
 def _span(token: Token) -> Span:

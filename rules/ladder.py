@@ -12,7 +12,8 @@ from rules.actions import Targets
 from rules.checking import Checker
 from rules.closures import Run, compile_expression
 from rules.fields import Getter, Path, Scope
-from rules.grammar import ConditionError, parse
+from rules.grammar import parse
+from rules.mistakes import ConditionError
 from rules.model import Action, Facts, Person, Walk, WalkStep, WhyNot
 from rules.source import Report
 from rules.syntax import Span, paths

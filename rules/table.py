@@ -12,8 +12,9 @@ from rules.checking import Checker
 from rules.closures import getter
 from rules.csvfile import Row, Sheet
 from rules.fields import Path, Scope
-from rules.grammar import ConditionError, parse_column
+from rules.grammar import parse_column
 from rules.index import Mask, TooLarge, day_column, number_column, text_column
+from rules.mistakes import ConditionError
 from rules.model import Action
 from rules.people import People
 from rules.source import Place, Report, nearest

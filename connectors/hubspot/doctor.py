@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -84,9 +84,9 @@ class Doctor:
             return Finding(check, False, str(error), "Add the scope it names to the private app, or check fields.yaml.")
 
     def _clock_and_limits(self, answer: Answer) -> Iterator[Finding]:
-        date = answer.headers.get("Date")
+        date = _moment(answer.headers.get("Date"))
         if date:
-            skew = (self._clock() - parsedate_to_datetime(date)).total_seconds()
+            skew = (self._clock() - date).total_seconds()
             fine = abs(skew) <= _SKEW_LIMIT
             advice = "" if fine else "Set this machine's clock (NTP): webhooks off by more than 300 s are refused."
             yield Finding("the clocks agree", fine, f"this machine is {skew:+.0f} s from HubSpot", advice)
@@ -104,9 +104,10 @@ class Doctor:
         wanted = {"crm.objects.owners.read"}
         for found in maps.values():
             if found.remote != OWNERS:
-                wanted.add(f"crm.objects.{found.remote}.read")
+                scope = found.remote if found.remote.isalpha() else "custom"  # 2-123456, p_name
+                wanted.add(f"crm.objects.{scope}.read")
                 if set(found.fields) - found.read_only:
-                    wanted.add(f"crm.objects.{found.remote}.write")
+                    wanted.add(f"crm.objects.{scope}.write")
         missing = sorted(wanted - set(token.scopes))
         if missing:
             return Finding(
@@ -160,6 +161,13 @@ class Doctor:
         return Finding(
             check, True, f"{len(settings.client_secrets)} client secret(s), signed for {settings.public_url}"
         )
+
+
+def _moment(header: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(header).astimezone(UTC) if header else None
+    except ValueError:
+        return None  # a proxy's idea of a date; then there is nothing to compare
 
 
 def _count(headers: Mapping[str, Any], name: str) -> int | None:

@@ -36,7 +36,7 @@ class HubSpotWebhook:
         body: bytes,
         now: datetime,
     ) -> list[ChangeEvent | Unreadable]:
-        """See ``contract.Webhook``. 20 to 25 µs an event."""
+        """See ``contract.Webhook``. 10 to 20 µs an event."""
         verify(self._secrets, method, signed_uri(self._settings.public_url, query), headers, body, now)
         return read_batch(body, self._targets(), now)
 

@@ -15,7 +15,7 @@ from connectors.contract import Maps
 from connectors.errors import ConnectorBug
 from connectors.salesforce.bitmap import BitmapError
 from connectors.salesforce.errors import SYSTEM
-from connectors.salesforce.layout import EventSchema, Layout, Slot
+from connectors.salesforce.layout import EventSchema, Layout, Slot, Told
 from connectors.salesforce.values import instant_of
 from routing.core.model import ChangeEvent, EntityMap, Kind, Unreadable, Values, derived_id
 
@@ -187,16 +187,12 @@ def _told(
 ) -> tuple[tuple[str, ...], Values, bool] | None:
     """Changed fields, values, and whether the values are all there; None for an update of nothing that is mapped."""
     if kind == "updated":
-        changed_bits = schema.bits(header["changedFields"])
-        nulled_bits = schema.bits(header["nulledFields"])
-        diff_bits = schema.bits(header["diffFields"])
         if layout is None:
+            for name in ("changedFields", "nulledFields", "diffFields"):
+                schema.bits(header[name])
             return None
-        nulled = layout.named(nulled_bits) if header["nulledFields"] else []
-        diffed = layout.named(diff_bits) if header["diffFields"] else []
-        slots = layout.named(changed_bits)
-        slots += [slot for slot in (*nulled, *diffed) if slot not in slots]
-        return _updated(slots, nulled, diffed, record) if slots else None
+        plan = layout.plan(header)
+        return _updated(plan, record) if plan else None
     if layout is None:
         return None
     if kind in ("deleted", "gap"):
@@ -206,17 +202,15 @@ def _told(
     return tuple(values), values, kind != "restored"
 
 
-def _updated(
-    slots: list[Slot], nulled: list[Slot], diffed: list[Slot], record: dict[str, Any]
-) -> tuple[tuple[str, ...], Values, bool]:
+def _updated(plan: Sequence[tuple[Slot, Told]], record: dict[str, Any]) -> tuple[tuple[str, ...], Values, bool]:
     values: Values = {}
     complete = True
-    for slot in slots:
-        if slot in diffed or (slot.whole and isinstance(record[slot.top], dict)):
+    for slot, told in plan:
+        if told == "patch" or (slot.whole and isinstance(record[slot.top], dict)):
             # A large text comes as a patch, a name in parts: what the field now holds must be read back.
             complete = False
-        elif slot in nulled:
+        elif told == "empty":
             values[slot.canonical] = None
         else:
             values[slot.canonical] = slot.value(record)
-    return tuple(slot.canonical for slot in slots), values, complete
+    return tuple(slot.canonical for slot, _ in plan), values, complete

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import fastavro
 from msgspec import Struct
@@ -12,6 +12,8 @@ from msgspec import Struct
 from connectors.salesforce.bitmap import Bits, parse
 from connectors.salesforce.values import full_name, reader_of
 from routing.core.model import EntityMap
+
+Told = Literal["value", "empty", "patch"]  # how an update tells what a field now holds
 
 _MOST_BITMAPS = 4096  # bitmap lists remembered per schema; real traffic repeats a few dozen
 
@@ -102,6 +104,7 @@ class Layout:
         self._top: dict[int, list[Slot]] = {}
         self._inside: dict[int, dict[int, list[Slot]]] = {}
         self._top_mask = 0
+        self._plans: dict[tuple[tuple[str, ...], ...], list[tuple[Slot, Told]]] = {}
         types = entity_map.types
         for position, (name, parts) in enumerate(zip(schema.names, schema.parts, strict=True)):
             whole = bool(parts)
@@ -120,6 +123,25 @@ class Layout:
         self._top_mask |= 1 << position
         for bit in inside:
             self._inside.setdefault(position, {}).setdefault(bit, []).append(slot)
+
+    def plan(self, header: Mapping[str, Any]) -> list[tuple[Slot, Told]]:
+        """What an update tells of the mapped fields, each with how; remembered, as traffic repeats.
+
+        Raises BitmapError.
+        """
+        key = (tuple(header["changedFields"]), tuple(header["nulledFields"]), tuple(header["diffFields"]))
+        found = self._plans.get(key)
+        if found is None:
+            if len(self._plans) >= _MOST_BITMAPS:
+                self._plans.clear()
+            found = self._plans[key] = self._plan(*(self.schema.bits(elements) for elements in key))
+        return found
+
+    def _plan(self, changed: Bits, nulled: Bits, diffed: Bits) -> list[tuple[Slot, Told]]:
+        empty, patched = self.named(nulled), self.named(diffed)
+        slots = self.named(changed)
+        slots += [slot for slot in (*empty, *patched) if slot not in slots]
+        return [(slot, "patch" if slot in patched else "empty" if slot in empty else "value") for slot in slots]
 
     def named(self, bits: Bits) -> list[Slot]:
         """The mapped fields that a bitmap names, each once."""

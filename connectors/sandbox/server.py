@@ -33,6 +33,7 @@ from connectors.sandbox.hubspot import HubSpotSandbox
 from connectors.sandbox.hubspot.properties import PROPERTIES
 from connectors.sandbox.hubspot.server import summary
 from connectors.sandbox.hubspot.webhooks import Mischief
+from connectors.sandbox.listening import listen
 from connectors.sandbox.salesforce import SalesforceSandbox
 from connectors.sandbox.traffic import Traffic, TrafficOrder
 from connectors.sandbox.world import PersonSeed, World
@@ -97,7 +98,7 @@ class SandboxServer:
         """Serves in threads of its own; returns once everything answers. Raises OSError when a port is taken."""
         self.salesforce.start()
         self.hubspot.start()
-        listener = socket.create_server(("127.0.0.1", self.options.admin_port))
+        listener = listen(self.options.admin_port)
         self.admin_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             self._app(),
@@ -196,7 +197,7 @@ class SandboxServer:
             writes: Counter[str] = Counter()
             for entry in self.salesforce.history(name, row["Id"]):
                 if entry.kind == "update" and entry.actor == self.salesforce.integration_user_id:
-                    writes.update(entry.fields)
+                    writes.update(list(entry.fields))
             yield {"id": row["Id"], "owner": row.get("OwnerId"), "fields": fields, "writes": dict(writes)}
 
     # -- the admin address ----------------------------------------------------------------------------------------

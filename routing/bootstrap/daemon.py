@@ -95,16 +95,12 @@ class Daemon:
         """Waits until every source stands, fills the mirror, then starts deciding and delivering."""
         for system in self.systems.values():
             self._await_positions(system, stop)
-            Backfill(system.connection, self.ledger, self.policies, self.clock, self.feed).once(stop)
+            self._backfill(system).once(stop)
         if stop.is_set():
             return
-        readers = {name: system.connection for name, system in self.systems.items()}
-        reread = {
-            name: [part.reread for part in (*system.sources, *system.webhooks)] for name, system in self.systems.items()
-        }
-        completer = Completer(self.ledger, self.clock, self.feed, readers, reread, self.policies.maps)
         start = self.services.start
-        start("deciding", "completer", lambda s: completer.run(self.intake, s))
+        for name, system in self.systems.items():
+            start("deciding", f"{name} completer", self._complete(system))
         start("deciding", "loop", lambda s: self.loop.run(self.intake, self._tell_couriers, s))
         start("deciding", "timers", self._run_timers)
         start("deciding", "people", self._renew_people)
@@ -113,6 +109,21 @@ class Daemon:
             start("delivery", f"{name} courier", _courier_run(courier, self.owing[name]))
         self.ready.set()
         log.info("ready", systems=sorted(self.systems))
+
+    def _backfill(self, system: System) -> Backfill:
+        return Backfill(system.connection, self.ledger, self.policies, self.clock, self.feed)
+
+    def _complete(self, system: System) -> Callable[[threading.Event], None]:
+        completer = Completer(
+            self.ledger,
+            self.clock,
+            self.feed,
+            system.connection,
+            [source.reread for source in system.sources] + [webhook.reread for webhook in system.webhooks],
+            lambda: self.policies.maps(system.name),
+            self._backfill(system),
+        )
+        return lambda stop: completer.run(self.intake, stop)
 
     def _tell_couriers(self) -> None:
         for event in self.owing.values():
@@ -167,9 +178,8 @@ class Daemon:
     def _renew_people(self, stop: threading.Event) -> None:
         while not stop.wait(PEOPLE_SECONDS):
             for system in self.systems.values():
-                backfill = Backfill(system.connection, self.ledger, self.policies, self.clock, self.feed)
                 try:
-                    backfill.people()
+                    self._backfill(system).people()
                 except ConnectorError as error:
                     log.warning("people could not be read again", system=system.name, error=str(error))
             self.loop.forget_people()

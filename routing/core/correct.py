@@ -18,19 +18,20 @@ from rules.model import CorrectionRule
 if TYPE_CHECKING:
     from rules.policy import Policy
 
-# A fix is given the text and the record's country code; it answers the right text, or None for "cannot say".
-Fix = Callable[[str, str], str | None]
+# A fix is given the text, some the record's country code as well; it answers the right text, or None for "cannot say".
+Fix = Callable[..., str | None]
 
 FIXES: dict[str, Fix] = {
-    "email": lambda text, _: normalise.email(text),
-    "name": lambda text, _: person_names.person_name(text),
-    "family name": lambda text, _: person_names.person_name(text, family=True),
-    "country": lambda text, _: places.country(text),
+    "email": normalise.email,
+    "name": person_names.person_name,
+    "family name": person_names.family_name,
+    "country": places.country,
     "state": places.state,
     "phone": phones.phone,
-    "website": lambda text, _: normalise.company_website(text),
-    "text": lambda text, _: normalise.clean_text(text),
+    "website": normalise.company_website,
+    "text": normalise.clean_text,
 }
+_BY_COUNTRY = ("state", "phone")
 
 # What the policy sees in normal form whatever corrections.yaml says.
 _ALWAYS = {"country": "country", "state": "state", "email": "email", "website": "website"}
@@ -46,6 +47,7 @@ class Fixer(Struct, frozen=True):
     fix: Fix
     kind: str
     rule: CorrectionRule | None
+    by_country: bool
 
 
 class Fixers(Struct, frozen=True):
@@ -67,9 +69,11 @@ def fixers_for(entity: str, policy: Policy) -> Fixers:
         if rule.fix not in FIXES:
             raise ValueError(f"corrections.yaml: there is no fix '{rule.fix}'; known are {', '.join(sorted(FIXES))}")
         kind = "family name" if rule.fix == "name" and "last" in rule.field else rule.fix
-        found.append(Fixer(rule.field, FIXES[kind], rule.fix, rule))
+        found.append(Fixer(rule.field, FIXES[kind], rule.fix, rule, kind in _BY_COUNTRY))
     ruled = {rule.field for rule in rules}
-    found += [Fixer(name, FIXES[kind], kind, None) for name, kind in _ALWAYS.items() if name not in ruled]
+    found += [
+        Fixer(name, FIXES[kind], kind, None, kind in _BY_COUNTRY) for name, kind in _ALWAYS.items() if name not in ruled
+    ]
     country = next(fixer for fixer in found if fixer.field == "country")
     others = tuple(fixer for fixer in found if fixer is not country)
     return Fixers(country, others, tuple(fixer for fixer in others if fixer.kind in _ALWAYS.values()))
@@ -81,15 +85,18 @@ def normalised(values: Values, fixers: Fixers, view_only: bool = False) -> dict[
     written = values.get("country")
     code = ""
     if written:
-        fixed = _fixed(fixers.country, written, "")
+        fixed = _fixed(fixers.country, written)
         if fixed is not None and fixed != written:
             out["country"] = fixed
         code = fixed if fixed and len(fixed) == 2 and fixers.country.kind == "country" else ""
     for fixer in fixers.view if view_only else fixers.others:
         written = values.get(fixer.field)
         if written:
-            fixed = _fixed(fixer, written, code)
-            if fixed is not None and fixed != written:
+            if type(written) is not str or len(written) > _FIX_LIMIT:
+                continue
+            fixed = fixer.fix(written, code) if fixer.by_country else fixer.fix(written)
+            # An empty answer would delete what somebody wrote: for a correction that is never certain.
+            if fixed and fixed != written:
                 out[fixer.field] = fixed
     return out
 
@@ -110,12 +117,10 @@ def corrections(
     return tuple(found)
 
 
-def _fixed(fixer: Fixer, value: Value, code: str) -> str | None:
-    if not isinstance(value, str) or len(value) > _FIX_LIMIT:
+def _fixed(fixer: Fixer, value: Value) -> str | None:
+    if type(value) is not str or len(value) > _FIX_LIMIT:
         return None
-    fixed = fixer.fix(value, code)
-    # An empty answer would delete what somebody wrote: for a correction that is never certain.
-    return fixed or None
+    return (fixer.fix(value, "") if fixer.by_country else fixer.fix(value)) or None
 
 
 def _reason(kind: str, old: str, new: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import tldextract
 
@@ -29,9 +29,6 @@ _IPV4 = re.compile(r"[0-9.]+")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_\-]{0,61}[a-z0-9])?")
 _NOT_WORD = re.compile(r"[^\w]+")
 
-# The list shipped with the library: no network, no cache directory, and company names below co.uk but not below github.io.
-_split_host = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=False)
-
 
 def clean_text(text: str) -> str:
     """Without control and layout characters, with single spaces, without spaces at the ends."""
@@ -42,10 +39,13 @@ def clean_text(text: str) -> str:
 
 def email(text: str) -> str | None:
     """The address in lower case, bare of ``mailto:``, brackets and stray spaces. None when it is not an e-mail address."""
+    return _email(text) if len(text) <= EMAIL_LIMIT * 2 else None
+
+
+@lru_cache(maxsize=4_096)  # small: it serves the several looks at one record, not the next record
+def _email(text: str) -> str | None:
     if _TIDY_EMAIL.fullmatch(text):
         return text if ".." not in text and not text.startswith(".") and ".@" not in text else None
-    if len(text) > EMAIL_LIMIT * 2:
-        return None
     text = clean_text(unicodedata.normalize("NFKC", text)).lower()
     if text.endswith(">") and "<" in text:
         text = text[text.rindex("<") + 1 : -1].strip()
@@ -67,11 +67,19 @@ def email_domain(address: str) -> str | None:
 
 def website(text: str) -> str | None:
     """The bare registrable domain of a web address: ``http://www.acme.co.uk/contact`` is ``acme.co.uk``."""
-    return _website(text) if len(text) <= 2048 else None
+    if len(text) > 2048:
+        return None
+    found = _HOST.match(clean_text(text).lower().strip("<>\"'()[],; "))
+    return registrable(found.group(1)) if found else None
 
 
 def company_website(text: str) -> str | None:
     """As ``website``, but None for a page at a shared host (``facebook.com/acme``), which says nothing of the company."""
+    return _company_website(text) if len(text) <= 2048 else None
+
+
+@lru_cache(maxsize=65_536)
+def _company_website(text: str) -> str | None:
     domain = website(text)
     if domain is None or domain not in SHARED_HOSTS:
         return domain
@@ -79,13 +87,7 @@ def company_website(text: str) -> str | None:
     return domain if host_and_path.strip() == domain else None
 
 
-@lru_cache(maxsize=65_536)
-def _website(text: str) -> str | None:
-    found = _HOST.match(clean_text(text).lower().strip("<>\"'()[],; "))
-    return registrable(found.group(1)) if found else None
-
-
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=32_768)
 def registrable(host: str) -> str | None:
     """The domain somebody registered: ``mail.acme.co.uk`` is ``acme.co.uk``. ASCII (punycode) and lower case.
 
@@ -94,10 +96,29 @@ def registrable(host: str) -> str | None:
     ascii_host = _ascii_host(host)
     if ascii_host is None or "." not in ascii_host or _IPV4.fullmatch(ascii_host):
         return None
-    parts = _split_host(ascii_host)
-    if parts.suffix:
-        return f"{parts.domain}.{parts.suffix}" if parts.domain else None
-    return ".".join(ascii_host.split(".")[-2:])
+    labels = ascii_host.split(".")
+    suffix = _suffix_length(labels)
+    return ".".join(labels[-suffix - 1 :]) if suffix < len(labels) else None
+
+
+def _suffix_length(labels: list[str]) -> int:
+    """How many labels at the end are a public suffix. The list's own algorithm: the longest rule wins, exceptions first."""
+    suffixes = _suffixes()
+    for start in range(len(labels)):
+        name = ".".join(labels[start:])
+        if name in suffixes:
+            return len(labels) - start
+        rest = ".".join(labels[start + 1 :])
+        if rest and f"*.{rest}" in suffixes:
+            return len(labels) - start - (f"!{name}" in suffixes)
+    return 1
+
+
+@cache
+def _suffixes() -> frozenset[str]:
+    """The public suffix list as tldextract ships it: no network, no cache directory; co.uk is in it, github.io is not."""
+    shipped = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=False).tlds
+    return frozenset(rule if rule.isascii() else rule.encode("idna").decode("ascii") for rule in shipped)
 
 
 def _ascii_host(host: str) -> str | None:

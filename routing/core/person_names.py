@@ -39,6 +39,11 @@ def person_name(text: str, family: bool = False) -> str:
     )
 
 
+def family_name(text: str) -> str:
+    """As ``person_name``, for a field that holds only the family name."""
+    return person_name(text, family=True)
+
+
 def _latin(text: str) -> bool:
     if text.isascii():
         return True

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberFormat
+from msgspec import Struct
+from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberFormat
 
 # E.164 allows 15 digits; with prefixes, brackets and an extension nobody needs more than this.
 PHONE_LIMIT = 60
 
-_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_PLAIN = re.compile(r"\+?[0-9(][0-9 ().\-/]{4,30}")
+_NOT_DIGIT = re.compile(r"[^0-9]+")
+_KINDS = (
+    *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan"),
+    "voicemail",
+)
 
 
 def phone(text: str, country_code: str) -> str | None:
@@ -28,6 +34,15 @@ def phone(text: str, country_code: str) -> str | None:
 @lru_cache(maxsize=16_384)
 def _phone(text: str, country_code: str) -> str | None:
     text = unicodedata.normalize("NFKC", text).strip() if not text.isascii() else text.strip()
+    if _PLAIN.fullmatch(text):
+        quick = _quick(text, country_code)
+        if quick is not None:
+            return quick or None
+    return thorough(text, country_code)
+
+
+def thorough(text: str, country_code: str) -> str | None:
+    """As ``phone``, by phonenumbers alone. Some 100 µs; ``_quick`` answers the plain cases in a few, and only those."""
     number = None
     if country_code or text.startswith(("+", "(+", "tel:+")):
         number = _parse(text, country_code)
@@ -46,3 +61,67 @@ def _parse(text: str, country_code: str) -> phonenumbers.PhoneNumber | None:
     except NumberParseException:
         return None
     return number if phonenumbers.is_valid_number(number) else None
+
+
+class _Plan(Struct, frozen=True):
+    """A region's numbering plan, of phonenumbers' metadata: what a plain number needs."""
+
+    calling_code: str
+    abroad: re.Pattern[str] | None  # what one dials before an international number
+    trunk: re.Pattern[str] | None  # what one dials before a national number, as phonenumbers recognises it
+    prefix: str  # the same as plain digits; "" where it is more than that
+    valid: re.Pattern[str]  # a national number that exists, without the trunk prefix, in any region of the calling code
+
+
+def _quick(text: str, country_code: str) -> str | None:
+    """E.164 where the number leaves no doubt how phonenumbers would read it, "" where it is surely not valid; None says nothing."""
+    digits = _NOT_DIGIT.sub("", text)
+    if text[0] == "+":
+        for length in (1, 2, 3):
+            regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length] or "0"))
+            if regions is not None:
+                plan = _plan(regions[0])
+                national = digits[length:]
+                if plan is None or (plan.trunk is not None and plan.trunk.match(national)):
+                    return None
+                return "+" + digits if plan.valid.fullmatch(national) else ""
+        return ""
+    plan = _plan(country_code) if country_code else None
+    if plan is None or (plan.abroad is not None and plan.abroad.match(digits)):
+        return None
+    if digits.startswith((plan.calling_code, "00")):
+        return None
+    if plan.trunk is None or not plan.trunk.match(digits):
+        return f"+{plan.calling_code}{digits}" if plan.valid.fullmatch(digits) else ""
+    if not plan.prefix or not digits.startswith(plan.prefix):
+        return None
+    national = digits[len(plan.prefix) :]
+    if plan.valid.fullmatch(digits) or plan.trunk.match(national):
+        return None
+    return f"+{plan.calling_code}{national}" if plan.valid.fullmatch(national) else ""
+
+
+@cache
+def _plan(region: str) -> _Plan | None:
+    own = PhoneMetadata.metadata_for_region(region, None)
+    if own is None or own.country_code is None:
+        return None
+    kinds: list[str] = []
+    for name in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[own.country_code]:
+        metadata = PhoneMetadata.metadata_for_region(name, None)
+        if metadata is None or metadata.general_desc is None:
+            return None
+        general = metadata.general_desc.national_number_pattern
+        for kind in _KINDS:
+            described = getattr(metadata, kind)
+            if described is not None and described.national_number_pattern:
+                kinds.append(f"(?=(?:{general})$)(?:{described.national_number_pattern})")
+    trunk = own.national_prefix_for_parsing
+    simple = trunk is not None and trunk == own.national_prefix and own.national_prefix_transform_rule is None
+    return _Plan(
+        str(own.country_code),
+        re.compile(own.international_prefix) if own.international_prefix else None,
+        re.compile(trunk) if trunk else None,
+        trunk if simple and trunk else "",
+        re.compile("|".join(f"(?:{kind})" for kind in kinds)),
+    )

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
-from routing.core.model import ChangeEvent, Unreadable, derived_id
+from routing.core.model import ChangeEvent, Unreadable
 from routing.ledger.schema import journal, position, ref_of, to_ms
 from routing.ledger.sql import chunks, insert_new, upsert
 
@@ -44,8 +44,6 @@ class RawEntry(Struct, frozen=True):
     """An entry whose bytes are to be read again by its connector."""
 
     seq: int
-    event_id: str
-    system: str
     raw: bytes
 
 
@@ -91,26 +89,30 @@ def _row(event: ChangeEvent | Unreadable, now_ms: int) -> dict[str, Any]:
     }
 
 
-def next_entries(conn: Connection, state: str, limit: int) -> list[Entry]:
-    """The oldest entries in ``state`` (accepted or incomplete), in the order of arrival."""
+def next_entries(conn: Connection, state: str, limit: int, system: str = "") -> list[Entry]:
+    """The oldest entries in ``state`` (accepted or incomplete), of all systems or one, in the order of arrival."""
     rows = conn.execute(
         select(journal.c.seq, journal.c.body, journal.c.accepted_ms)
-        .where(journal.c.state == state)
+        .where(journal.c.state == state, *_of(system))
         .order_by(journal.c.seq)
         .limit(limit)
     )
     return [Entry(seq, _decode(body), accepted_ms) for seq, body, accepted_ms in rows]
 
 
-def next_raw(conn: Connection, limit: int) -> list[RawEntry]:
-    """Entries to be read again, oldest first."""
+def _of(system: str) -> tuple[ColumnElement[bool], ...]:
+    return (journal.c.ref.startswith(f"{system}:", autoescape=True),) if system else ()
+
+
+def next_raw(conn: Connection, limit: int, system: str) -> list[RawEntry]:
+    """A system's entries to be read again, oldest first."""
     rows = conn.execute(
-        select(journal.c.seq, journal.c.event_id, journal.c.ref, journal.c.raw)
-        .where(journal.c.state == "reread")
+        select(journal.c.seq, journal.c.raw)
+        .where(journal.c.state == "reread", *_of(system))
         .order_by(journal.c.seq)
         .limit(limit)
     )
-    return [RawEntry(seq, event_id, ref.split(":", 1)[0], raw) for seq, event_id, ref, raw in rows]
+    return [RawEntry(seq, raw) for seq, raw in rows]
 
 
 def complete(conn: Connection, entries: Sequence[tuple[int, ChangeEvent]]) -> None:
@@ -206,8 +208,3 @@ def get_position(conn: Connection, system: str, stream: str) -> bytes | None:
 def set_position(conn: Connection, system: str, stream: str, cursor: bytes, now: datetime) -> None:
     """Remembers where a source is; in the transaction that accepted what came before."""
     upsert(conn, position, [{"system": system, "stream": stream, "cursor": cursor, "updated_ms": to_ms(now)}])
-
-
-def reread_id(event_id: str, n: int) -> str:
-    """The id of the n-th event read out of an unreadable one."""
-    return derived_id("reread", event_id, str(n))

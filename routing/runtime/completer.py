@@ -1,4 +1,5 @@
-"""Completes events that cannot be decided as they came: values are read back from the CRM, and what was unreadable is read again.
+"""Completes events that cannot be decided as they came: values are read back from the CRM, gaps are filled, and what was
+unreadable is read again.
 
 What was read is stored with the event before it is decided on, so that the decision can be explained and made again.
 """
@@ -12,13 +13,15 @@ from datetime import datetime
 import msgspec
 import structlog
 
-from connectors.contract import Reader, Snapshot
+from connectors.contract import Connection, Snapshot
 from connectors.errors import ConnectorError
 from routing.core.model import ChangeEvent, EntityMap
 from routing.delivery.retrying import until_well
-from routing.ledger import journal
+from routing.ledger import journal, mirror
 from routing.ledger.engine import Ledger
 from routing.ledger.journal import Ending, Entry, RawEntry
+from routing.ledger.schema import ref_of
+from routing.runtime.backfill import Backfill
 from routing.runtime.clock import Clock
 from routing.runtime.feed import Feed
 from routing.runtime.intake import Intake
@@ -26,23 +29,34 @@ from routing.runtime.intake import Intake
 log = structlog.get_logger()
 
 BATCH = 500
+EVERY_RECORD = "*"  # the record id of a gap that is about all records of an entity
 Reread = Callable[[bytes, datetime], list[ChangeEvent]]
 
 
+class _Work:
+    """One batch on its way: entries completed, and entries that ended instead."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[int, ChangeEvent]] = []
+        self.ended: list[Ending] = []
+
+
 class Completer:
-    """Works ``incomplete`` and ``reread`` entries off, oldest first, so that each system's order is kept."""
+    """Works one system's ``incomplete`` and ``reread`` entries off, oldest first, so that their order is kept."""
 
     def __init__(
         self,
         ledger: Ledger,
         clock: Clock,
         feed: Feed,
-        readers: Mapping[str, Reader],
-        reread: Mapping[str, Sequence[Reread]],
-        maps: Callable[[str], Mapping[str, EntityMap]],
+        connection: Connection,
+        reread: Sequence[Reread],
+        maps: Callable[[], Mapping[str, EntityMap]],
+        backfill: Backfill,
     ) -> None:
         self._ledger, self._clock, self._feed = ledger, clock, feed
-        self._readers, self._reread, self._maps = readers, reread, maps
+        self._connection, self._reread, self._maps, self._backfill = connection, reread, maps, backfill
+        self._system = connection.system
 
     def run(self, intake: Intake, stop: threading.Event) -> None:
         """Works until ``stop``."""
@@ -53,76 +67,102 @@ class Completer:
                 stop.wait(0.05)
 
     def complete_some(self, stop: threading.Event) -> int:
-        """Completes one batch. Returns how many entries it took; waits as long as a CRM is unwell."""
+        """Completes one batch. Returns how many entries it took; waits as long as the CRM is unwell."""
         with self._ledger.read() as conn:
-            entries = journal.next_entries(conn, "incomplete", BATCH)
+            entries = journal.next_entries(conn, "incomplete", BATCH, self._system)
         if not entries:
             return 0
-        done: list[tuple[int, ChangeEvent]] = []
-        ended: list[Ending] = []
-        groups: dict[tuple[str, str], list[Entry]] = {}
+        work = _Work()
+        groups: dict[str, list[Entry]] = {}
         for entry in entries:
             if entry.event.complete:
-                done.append((entry.seq, entry.event))
+                work.done.append((entry.seq, entry.event))
+            elif entry.event.record_id == EVERY_RECORD:
+                self._fill_gap(entry, work, stop)
             else:
-                groups.setdefault((entry.event.system, entry.event.entity), []).append(entry)
-        for (system, entity), group in groups.items():
-            self._read_back(system, entity, group, done, ended, stop)
-        if stop.is_set() and len(done) + len(ended) < len(entries):
-            return 0
+                groups.setdefault(entry.event.entity, []).append(entry)
+        for entity, group in groups.items():
+            self._read_back(entity, group, work, stop)
         with self._ledger.write() as conn:
-            journal.complete(conn, sorted(done, key=lambda item: item[0]))
-            journal.settle(conn, ended, self._clock())
-        for ending in ended:
+            journal.complete(conn, sorted(work.done, key=lambda item: item[0]))
+            journal.settle(conn, work.ended, self._clock())
+        for ending in work.ended:
             self._feed.tell(ending.state, 1, ending.reason)
-        return len(entries)
+        return len(work.done) + len(work.ended)
 
-    def _read_back(
-        self,
-        system: str,
-        entity: str,
-        group: list[Entry],
-        done: list[tuple[int, ChangeEvent]],
-        ended: list[Ending],
-        stop: threading.Event,
-    ) -> None:
-        reader, fields = self._readers.get(system), self._maps(system).get(entity)
-        if reader is None or fields is None:
-            why = f"its values must be read from {system}, but the policy's fields.yaml has no {entity} there"
-            ended.extend(Ending(entry.seq, "parked", why) for entry in group)
-            return
-        ids = list(dict.fromkeys(entry.event.record_id for entry in group))
-        names = list(fields.fields)
+    def _patiently(
+        self, what: str, entries: Sequence[Entry], work: _Work, stop: threading.Event, call: Callable[[], object]
+    ) -> bool:
+        """Calls until the CRM is well. False when it refused for good (the entries are parked) or we are stopping."""
         try:
-            found = until_well(
-                stop, self._feed, f"reading {len(ids)} record(s) back", lambda: reader.read(entity, ids, names)
-            )
+            until_well(stop, self._feed, what, call)
         except ConnectorError as error:
             if not stop.is_set():
-                ended.extend(Ending(e.seq, "parked", f"its values could not be read back: {error}") for e in group)
-            return
-        for entry in group:
-            snapshot = found.get(entry.event.record_id)
-            if snapshot is None:
-                ended.append(Ending(entry.seq, "skipped", "the record was gone before its values could be read"))
-            else:
-                done.append((entry.seq, self._completed(entry.event, snapshot)))
+                work.ended.extend(Ending(e.seq, "parked", f"{what} failed: {error}") for e in entries)
+            return False
+        return True
 
-    def _completed(self, event: ChangeEvent, snapshot: Snapshot) -> ChangeEvent:
-        return msgspec.structs.replace(
+    def _fill_gap(self, entry: Entry, work: _Work, stop: threading.Event) -> None:
+        """Nobody knows which records changed: all are read, and the ones that nobody told us of are routed."""
+        entity, counts = entry.event.entity, (0, 0)
+
+        def call() -> None:
+            nonlocal counts
+            counts = self._backfill.reconcile(entity)
+
+        if self._patiently(f"reading every {entity} again after a gap", [entry], work, stop, call):
+            work.ended.append(Ending(entry.seq, "applied", f"gap filled: {counts[0]} records read, {counts[1]} new"))
+
+    def _read_back(self, entity: str, group: list[Entry], work: _Work, stop: threading.Event) -> None:
+        fields = self._maps().get(entity)
+        if fields is None:
+            why = f"its values must be read from {self._system}, but the policy's fields.yaml has no {entity} there"
+            work.ended.extend(Ending(entry.seq, "parked", why) for entry in group)
+            return
+        ids = list(dict.fromkeys(entry.event.record_id for entry in group))
+        found: dict[str, Snapshot] = {}
+
+        def call() -> None:
+            found.update(self._connection.read(entity, ids, list(fields.fields)))
+
+        if not self._patiently(f"reading {len(ids)} {entity} record(s) back", group, work, stop, call):
+            return
+        known = self._known(group)
+        for entry in group:
+            self._complete(entry, found.get(entry.event.record_id), known, work)
+
+    def _known(self, group: Sequence[Entry]) -> set[str]:
+        """Ids of the records among those with a gap that the mirror has."""
+        ids = [entry.event.record_id for entry in group if entry.event.kind == "gap"]
+        if not ids:
+            return set()
+        with self._ledger.read() as conn:
+            refs = mirror.load(conn, {ref_of(self._system, group[0].event.entity, record_id) for record_id in ids})
+        return {record.record_id for record in refs.values()}
+
+    def _complete(self, entry: Entry, snapshot: Snapshot | None, known: set[str], work: _Work) -> None:
+        event, kind = entry.event, entry.event.kind
+        if kind == "gap":
+            kind = "deleted" if snapshot is None else "updated" if event.record_id in known else "created"
+        elif snapshot is None:
+            work.ended.append(Ending(entry.seq, "skipped", "the record was gone before its values could be read"))
+            return
+        values = snapshot.values if snapshot else {}
+        whole = msgspec.structs.replace(
             event,
-            kind="updated" if event.kind == "gap" else event.kind,
-            values=snapshot.values,
-            changed=tuple(snapshot.values),
+            kind=kind,
+            values=values,
+            changed=tuple(values),
             complete=True,
             origin="read back",
             observed_at=self._clock(),
         )
+        work.done.append((entry.seq, whole))
 
     def read_again(self, stop: threading.Event) -> int:
-        """Reads a batch of once unreadable entries again, each by the connectors of its system."""
+        """Reads a batch of once unreadable entries again. Returns how many."""
         with self._ledger.read() as conn:
-            entries = journal.next_raw(conn, BATCH)
+            entries = journal.next_raw(conn, BATCH, self._system)
         for entry in entries:
             if stop.is_set():
                 break
@@ -130,8 +170,8 @@ class Completer:
         return len(entries)
 
     def _read_one(self, entry: RawEntry) -> None:
-        reason = f"no connector for {entry.system} is configured"
-        for read in self._reread.get(entry.system, ()):
+        reason = f"nothing that reads {self._system} is configured"
+        for read in self._reread:
             try:
                 events = read(entry.raw, self._clock())
             except ConnectorError as error:

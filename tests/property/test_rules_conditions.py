@@ -145,9 +145,9 @@ def _typed(field: str, value: Any) -> Any:
 def _plain(condition: Any, facts: dict[str, Any]) -> bool:
     kind = condition[0]
     if kind == "and":
-        return all([_plain(part, facts) for part in condition[1]])
+        return all(_plain(part, facts) for part in condition[1])
     if kind == "or":
-        return any([_plain(part, facts) for part in condition[1]])
+        return any(_plain(part, facts) for part in condition[1])
     if kind == "not":
         return not _plain(condition[1], facts)
     operator, field, wanted = condition

@@ -17,6 +17,7 @@ from connectors.sandbox.hubspot.limits import Limits
 from connectors.sandbox.hubspot.rest import RestApi
 from connectors.sandbox.hubspot.store import Entry, Item, Source, Store
 from connectors.sandbox.hubspot.webhooks import WebhookSender
+from connectors.sandbox.listening import listen
 from connectors.sandbox.world import World
 
 _START_SECONDS = 10.0
@@ -84,7 +85,7 @@ class HubSpotSandbox:
 
     def start(self) -> None:
         """Serves in threads of its own; returns once it answers. Raises OSError when the port is taken."""
-        listener = socket.create_server(("127.0.0.1", self._port))
+        listener = listen(self._port)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             self._rest.app,

@@ -87,6 +87,7 @@ class WebhookSender:
             self._wake.notify_all()
         if self._thread is not None:
             self._thread.join(_TIMEOUT + 1)
+        self._disconnect()
 
     def enqueue(self, events: Iterable[Event]) -> None:
         """Queues the events somebody subscribed to. Does nothing while there is no address to call."""

@@ -24,7 +24,7 @@ def save(
             "EXCEEDED_MAX_SIZE_REQUEST",
             f"record limit reached. cannot submit more than {MOST_RECORDS} records in this request",
         )
-    types = [str((record.get("attributes") or {}).get("type", "")) for record in records]
+    types = [_type_of(record) for record in records]
     if len(list(itertools.groupby(types))) > MOST_CHUNKS:
         raise SaveError(
             "TOO_MANY_CHUNKS",
@@ -36,6 +36,13 @@ def save(
         _refuse_by_fault(operations, fault)
     results = store.transact(operations, all_or_none=bool(body.get("allOrNone")), **options)
     return [_save_result(result) for result in results]
+
+
+def _type_of(record: dict[str, Any]) -> str:
+    attributes = record.get("attributes")
+    if not isinstance(attributes, dict):
+        raise SaveError("JSON_PARSER_ERROR", "attributes with a type are needed on every record")
+    return str(attributes.get("type", ""))
 
 
 def _operation(kind: WriteKind, name: str, record: dict[str, Any]) -> Operation:

@@ -141,9 +141,7 @@ class RestApi:
         if fault.kind == "timeout_after_commit":
             handler(call)
         if fault.kind in ("timeout", "timeout_after_commit"):
-            call.request.scope["fingerpost.transport"].abort()
-            await asyncio.sleep(0)  # lets the server notice that the connection is gone
-            return Response()
+            return await _hang_up(call.request)
         if handler == self._collections:
             return self._collections(call, fault)
         if fault.kind == "lock":
@@ -157,6 +155,8 @@ class RestApi:
         fault = self.faults.take("salesforce", "login")
         if fault is not None and fault.kind == "unavailable":
             return answer({"error": "server_error", "error_description": "try again later"}, 503)
+        if fault is not None and fault.kind in ("timeout", "timeout_after_commit"):
+            return await _hang_up(request)
         if fault is not None:
             return answer({"error": "invalid_grant", "error_description": "authentication failure"}, 400)
         try:
@@ -281,6 +281,13 @@ class RestApi:
             return answer(save(self.store, kind, _object_in(call.body), self._options(call.request), fault))
         except SaveError as error:
             raise ApiError(400, error.code, error.message) from error
+
+
+async def _hang_up(request: Request) -> Response:
+    """Drops the connection without an answer."""
+    request.scope["fingerpost.transport"].abort()
+    await asyncio.sleep(0)  # lets the server notice that the connection is gone
+    return Response()
 
 
 def _object_in(body: bytes) -> dict[str, Any]:

@@ -184,6 +184,8 @@ class Store:
                     "verify that it is read/write for your profile or permission set.",
                     [name],
                 )
+            if not _fits(field.type, value):
+                return SaveError("JSON_PARSER_ERROR", f"{name}: Cannot deserialize instance of {field.type}", [name])
             if field.required and value in (None, ""):
                 return SaveError("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{name}]", [name])
             if field.type not in ("textarea", "multipicklist") and isinstance(value, str) and len(value) > 255:
@@ -241,6 +243,22 @@ class Store:
 def rest_instant(moment: datetime) -> str:
     """An instant as REST shows it; Salesforce keeps whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
+
+
+def _fits(kind: str, value: Any) -> bool:
+    """Whether a value can be what the field is."""
+    if value is None or value == "":
+        return True
+    if kind in ("int", "currency", "double"):
+        return isinstance(value, int | float) and not isinstance(value, bool) and (kind != "int" or value == int(value))
+    if kind == "boolean":
+        return isinstance(value, bool)
+    if kind in ("date", "datetime"):
+        try:
+            return isinstance(value, str) and bool(datetime.fromisoformat(value))
+        except ValueError:
+            return False
+    return isinstance(value, str) or (kind == "multipicklist" and isinstance(value, list))
 
 
 def _stored(kind: str, value: Any) -> Any:

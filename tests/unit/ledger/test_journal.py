@@ -50,7 +50,7 @@ def test_what_cannot_be_read_is_parked_and_can_be_retried_or_discarded(ledger: L
         journal.accept(conn, bad, clock())
         assert [row["reason"] for row in journal.parked(conn)] == ["not JSON", "not JSON"]
         assert journal.retry_parked(conn, ["0" * 36]) == 1
-        assert [entry.raw for entry in journal.next_raw(conn, 10)] == [b"\x00{"]
+        assert [entry.raw for entry in journal.next_raw(conn, 10, "hubspot")] == [b"\x00{"]
         assert journal.discard_parked(conn, ["1" * 36], "discarded by ops: test", clock()) == 1
         assert journal.discard_parked(conn, ["0" * 36], "not parked any more", clock()) == 0
         assert journal.counts(conn) == {"reread": 1, "skipped": 1}

@@ -83,7 +83,7 @@ def ladder(*rungs: str, entry: str = 'event.kind = "created"') -> str:
 
 def when(condition: str) -> str:
     """An engagement.yaml with one rung of that condition; the condition stands on line 5 from column 11."""
-    return ladder(f"rung: The rung\nwhen: {condition}\nassign: Ana Diaz", "otherwise: hold nothing caught it")
+    return ladder(f"rung: The rung\nwhen: {condition}\nhold: it holds", "otherwise: hold nothing caught it")
 
 
 def problems(**changed: str | bytes) -> list[Problem]:

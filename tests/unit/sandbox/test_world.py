@@ -120,7 +120,7 @@ class TestLeads:
         countries = {row.get("Country") for row in fields}
         assert {"UK", "U.S.A.", "Deutschland", "日本", None} <= countries
         emails = [row.get("Email", "") for row in fields]
-        assert len(emails) - len(set(email.strip().lower() for email in emails)) > 100  # repeats and blanks
+        assert len(emails) - len({email.strip().lower() for email in emails}) > 100  # repeats and blanks
         assert any(email.endswith("@gmail.com") for email in emails)
         assert any(email and "@" not in email for email in emails)
         assert any(row["LastName"].isupper() for row in fields)

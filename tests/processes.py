@@ -1,0 +1,198 @@
+"""A sandbox and a daemon as processes of their own, to be killed and compared."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import requests
+
+import rules
+from routing.cli.sandbox_run import HOOK, write_settings
+from routing.ledger.engine import Ledger
+from routing.runtime.clock import monotonic
+
+POLICY = Path(rules.__file__).parent / "examples" / "inbound"
+PATIENCE = threading.Event()  # never set: waits that poll
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+class Outcome(msgspec.Struct):
+    """What is left at the end of a run: the CRMs' records, and the ledger's own account."""
+
+    records: dict[str, dict[str, Any]]
+    pools: list[tuple[str, str, int, float]]
+    journal: dict[str, int]
+    writes: dict[str, int]
+    decided: int
+    kills: int = 0
+
+
+class Run:
+    """One run. The sandbox lives through it; the daemon is killed and started again at will."""
+
+    def __init__(self, folder: Path, seed: int, policy: Path = POLICY, sandbox: Sequence[str] = ()) -> None:
+        self._folder, self._port = folder, free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._log = (folder / "daemon.log").open("ab")
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._sandbox = self._spawn_sandbox(seed, policy, sandbox)
+        self._settings = write_settings(folder, self.address, policy, self._port, str(self.ledger_file))
+
+    def _spawn_sandbox(self, seed: int, policy: Path, more: Sequence[str]) -> subprocess.Popen[bytes]:
+        ready = self._folder / "sandbox.json"
+        command = [sys.executable, "-m", "routing.cli.app", "sandbox", "serve", "--with-parent", "--seed", str(seed)]
+        command += ["--people", str(policy / "people.csv"), "--settings-out", str(ready)]
+        command += ["--webhook-url", f"http://127.0.0.1:{self._port}{HOOK}", *more]
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self._log)
+        wait_for("the sandbox", lambda: ready.exists() or child.poll() is not None)
+        self.address: dict[str, Any] = msgspec.json.decode(ready.read_bytes())
+        return child
+
+    def admin(self, path: str, order: Any = None) -> Any:
+        url = f"{self.address['admin_url']}{path}"
+        answer = requests.get(url, timeout=30) if order is None else requests.post(url, json=order, timeout=30)
+        answer.raise_for_status()
+        return answer
+
+    def start(self) -> None:
+        """Starts the daemon and returns at once."""
+        command = [sys.executable, "-m", "routing.cli.app", "run", "--quiet", "--config", str(self._settings)]
+        self._daemon = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self._log)
+
+    def await_ready(self) -> None:
+        wait_for("the daemon", lambda: self.health().get("ready", False))
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is finished, nothing is flushed."""
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGKILL)
+        self._daemon.wait()
+
+    def alive(self) -> bool:
+        return self._daemon is not None and self._daemon.poll() is None
+
+    def health(self) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = requests.get(f"http://127.0.0.1:{self._port}/healthz", timeout=5).json()
+        except requests.RequestException:
+            return {}
+        return found
+
+    def traffic(self, leads: int, rate: float | None, **more: Any) -> None:
+        self.admin("/traffic", {"leads": leads, "rate": rate, **more})
+
+    @property
+    def ledger_file(self) -> Path:
+        return self._folder / "ledger.db"
+
+    @property
+    def pid(self) -> int:
+        assert self._daemon is not None
+        return self._daemon.pid
+
+    def settled(self) -> bool:
+        """Whether every lead has arrived and nothing is left to do."""
+        health, state = self.health(), self.admin("/state").json()
+        assert not state["error"], state["error"]
+        if not health.get("ready") or not state["done"] or state["webhooks_pending"]:
+            return False
+        backlog = health["backlog"]
+        return backlog["events"] == 0 and backlog["writes"] == 0 and self.leads_in() >= state["leads_total"]
+
+    def leads_in(self) -> int:
+        from routing.ledger.report import leads_in
+
+        ledger = Ledger(f"sqlite:///{self.ledger_file}")
+        with ledger.read() as conn:
+            found = leads_in(conn)
+        ledger.close()
+        return found
+
+    def await_settled(self, seconds: float = 180) -> None:
+        """Settled, and still so a moment later: an echo may be on its way."""
+        looks = Counter[bool]()
+
+        def still() -> bool:
+            settled = self.settled()
+            looks[True] = looks[True] + 1 if settled else 0
+            return looks[True] >= 3
+
+        wait_for("everything to settle", still, seconds, pause=0.2)
+
+    def outcome(self) -> Outcome:
+        """Asks the CRMs and the ledger. Stops the daemon first."""
+        self.stop_daemon()
+        records: dict[str, dict[str, Any]] = {}
+        for system, name in (("salesforce", "Lead"), ("salesforce", "Contact"), ("hubspot", "contacts")):
+            for line in self.admin(f"/records?system={system}&object={name}").iter_lines():
+                row = msgspec.json.decode(line)
+                records[f"{system} {name} {row['id']}"] = row
+        ledger = Ledger(f"sqlite:///{self.ledger_file}")
+        with ledger.read() as conn:
+            ask = conn.exec_driver_sql
+            outcome = Outcome(
+                records=records,
+                pools=[tuple(row) for row in ask("SELECT * FROM pool_member ORDER BY pool, person")],
+                journal=dict(tuple(row) for row in ask("SELECT state, count(*) FROM journal GROUP BY state")),
+                writes=dict(tuple(row) for row in ask("SELECT state, count(*) FROM outbox GROUP BY state")),
+                decided=ask("SELECT count(*) FROM decision").scalar_one(),
+            )
+            twice = ask("SELECT seq FROM decision GROUP BY seq HAVING count(*) > 1").all()
+        ledger.close()
+        assert twice == [], "an event was decided twice"
+        return outcome
+
+    def stop_daemon(self) -> int:
+        assert self._daemon is not None
+        if self._daemon.poll() is None:
+            self._daemon.terminate()
+        return self._daemon.wait(30)
+
+    def close(self) -> None:
+        for child in (self._daemon, self._sandbox):
+            if child is not None and child.poll() is None:
+                child.terminate()
+                try:
+                    child.wait(15)
+                except subprocess.TimeoutExpired:
+                    os.kill(child.pid, signal.SIGKILL)
+                    child.wait()
+        self._log.close()
+
+
+def wait_for(what: str, true: Any, seconds: float = 60, pause: float = 0.05) -> None:
+    """Polls until ``true()``; fails saying what was waited for."""
+    end = monotonic() + seconds
+    while not true():
+        assert monotonic() < end, f"waited {seconds:.0f} s for {what} in vain"
+        PATIENCE.wait(pause)
+
+
+def assert_same(disturbed: Outcome, calm: Outcome) -> None:
+    """The same end state, every event settled once, every record written as often as in the calm run."""
+    assert disturbed.records.keys() == calm.records.keys()
+    for name, row in calm.records.items():
+        assert disturbed.records[name] == row, f"{name} differs"
+        assert set(row["writes"].values()) <= {1}, f"{name} was written twice"
+    assert sum(bool(row["writes"]) for row in calm.records.values()) > 0.5 * calm.decided
+    assert disturbed.pools == calm.pools
+    assert disturbed.decided == calm.decided
+    for outcome in (disturbed, calm):
+        assert set(outcome.journal) <= {"applied", "skipped"}
+        assert set(outcome.writes) <= {"confirmed"}
+    assert disturbed.journal["applied"] == calm.journal["applied"]
+    assert disturbed.writes == calm.writes
