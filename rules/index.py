@@ -117,7 +117,7 @@ class _Rows:
         found = _many_bits(rows, self._count) if rows else 0
         for length in self._lengths:
             rows = self._prefixes.get(text[:length])
-            if rows and len(text) >= length:
+            if rows:
                 found |= _many_bits(rows, self._count)
         return found
 

@@ -105,7 +105,7 @@ class Daemon:
         start("deciding", "timers", self._run_timers)
         start("deciding", "people", self._renew_people)
         for name, system in self.systems.items():
-            courier = Courier(system.connection, self.ledger, self.clock, self.feed, lambda: self.loop.busy)
+            courier = Courier(system.connection, self.ledger, self.clock, self.feed, lambda: self.loop.flooded)
             start("delivery", f"{name} courier", _courier_run(courier, self.owing[name]))
         self.ready.set()
         log.info("ready", systems=sorted(self.systems))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from routing.cli.sandbox_run import SandboxRun
     from routing.cli.screen import Screen
 
-LOOK_SECONDS = 0.125
-QUIET_LOOKS = 8  # this many looks in a row must find nothing to do before a run counts as idle
+LOOK_SECONDS = 0.25
+QUIET_LOOKS = 4  # this many looks in a row must find nothing to do before a run counts as idle
 
 
 def run(

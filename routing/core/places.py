@@ -18,6 +18,8 @@ from routing.core.place_names import COUNTRY_NAMES, LANGUAGES, STATE_NAMES
 PLACE_LIMIT = 100
 
 _LETTERS = re.compile(r"[\W_]+")
+# Letters that were written apart. Not any letters: "N/A" is not Namibia.
+_INITIALS = (["u", "s", "a"], ["u", "s"], ["u", "k"], ["u", "a", "e"])
 _BRACKETS = re.compile(r"\s*[(\[].*?[)\]]\s*")
 
 
@@ -56,7 +58,7 @@ def _state(text: str, country_code: str) -> str | None:
     key = place_key(text)
     key = key.removeprefix(country_code.lower() + " ") if text[:2].upper() == country_code else key
     known = _states(country_code)
-    return known.get(key) or known.get(key.replace(" ", ""))
+    return known.get(key) or (known.get(key.replace(" ", "")) if "/" not in text else None)
 
 
 def place_key(text: str) -> str:
@@ -65,7 +67,7 @@ def place_key(text: str) -> str:
     words = _LETTERS.sub(" ", joined.replace("&", " and ")).split()
     if len(words) > 1 and words[0] == "the":
         words = words[1:]
-    if len(words) > 1 and all(len(word) == 1 for word in words):
+    if words in _INITIALS:
         return "".join(words)
     return " ".join(words)
 

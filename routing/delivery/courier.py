@@ -29,8 +29,8 @@ log = structlog.get_logger()
 
 # A write waits this long for company, so that a trickle of leads does not cost one call each …
 LINGER_MS = 100
-# … and this long while the loop still has events to decide: a burst then goes out in full batches.
-LINGER_BURST_MS = 400
+# … and at most this long while events are flooding in: a burst then goes out in full batches.
+LINGER_FLOOD_MS = 800
 # How long an effect may still come after the process that sent it died (a request on the wire).
 GRACE_MS = 2_000
 # A record read from the CRM this recently counts as the guard's read.
@@ -48,11 +48,11 @@ class Courier:
         ledger: Ledger,
         clock: Clock,
         feed: Feed,
-        more_to_come: Callable[[], bool] = lambda: False,
+        flooded: Callable[[], bool] = lambda: False,
     ) -> None:
-        """``more_to_come`` tells whether the loop is still deciding events."""
+        """``flooded`` tells whether events come in thick just now, so that waiting a little fills a batch."""
         self._connection, self._ledger, self._clock, self._feed = connection, ledger, clock, feed
-        self._more_to_come = more_to_come
+        self._flooded = flooded
         self._jitter = wait_random_exponential(multiplier=0.2, max=30)
 
     def run(self, owing: threading.Event, stop: threading.Event) -> None:
@@ -77,7 +77,7 @@ class Courier:
             n, oldest_ms = outbox.waiting(conn, self._connection.system, self._clock())
         if n == 0:
             return False
-        linger = LINGER_BURST_MS if self._more_to_come() else LINGER_MS
+        linger = LINGER_FLOOD_MS if self._flooded() else LINGER_MS
         return n >= self._connection.batch_size or oldest_ms >= linger
 
     def _deliver(self, batch: list[Owed], stop: threading.Event) -> None:
@@ -87,7 +87,7 @@ class Courier:
                 with attempt:
                     self._try(batch, doubtful)
         except ConnectorError as error:
-            self._failed_whole(batch, doubtful, error)
+            self._failed_whole(batch, doubtful, error, stop)
 
     def _try(self, batch: list[Owed], doubtful: set[int]) -> None:
         """One try of the whole batch. Raises ConnectorError when the call as a whole failed; ``doubtful`` then remembers
@@ -143,9 +143,20 @@ class Courier:
         state.attempt_number = attempts
         return to_ms(self._clock()) + round(self._jitter(state) * 1000)
 
-    def _failed_whole(self, batch: list[Owed], doubtful: set[int], error: ConnectorError) -> None:
-        """The call failed for good (the records are parked), or we are stopping (they are given back)."""
+    def _failed_whole(
+        self, batch: list[Owed], doubtful: set[int], error: ConnectorError, stop: threading.Event
+    ) -> None:
+        """The call failed for good, or we are stopping (the writes are given back).
+
+        One bad record can make a CRM refuse its whole batch: the halves are tried, until the bad one stands alone and is
+        parked.
+        """
         if verdict(error, batch[0].attempts) is Verdict.PARK:
+            if len(batch) > 1 and not stop.is_set():
+                middle = len(batch) // 2
+                self._deliver(batch[:middle], stop)
+                self._deliver(batch[middle:], stop)
+                return
             self._end(batch, [Fate(owed.seq, "parked", str(error)) for owed in batch])
             return
         soon = to_ms(self._clock()) + DOUBT_MS

@@ -29,6 +29,7 @@ from routing.runtime.intake import Intake
 log = structlog.get_logger()
 
 BATCH = 500
+FULL = 100  # HubSpot reads so many records a call
 EVERY_RECORD = "*"  # the record id of a gap that is about all records of an entity
 Reread = Callable[[bytes, datetime], list[ChangeEvent]]
 
@@ -61,10 +62,11 @@ class Completer:
     def run(self, intake: Intake, stop: threading.Event) -> None:
         """Works until ``stop``."""
         while not stop.is_set():
-            if self.complete_some(stop) or self.read_again(stop):
+            done = self.complete_some(stop) or self.read_again(stop)
+            if done:
                 intake.arrived.set()
-            else:
-                stop.wait(0.05)
+            # What comes in meanwhile is read in one call: a trickle must not cost one each.
+            stop.wait(0 if done >= FULL else 0.1)
 
     def complete_some(self, stop: threading.Event) -> int:
         """Completes one batch. Returns how many entries it took; waits as long as the CRM is unwell."""

@@ -36,6 +36,7 @@ from rules.policy import Policy
 log = structlog.get_logger()
 
 BATCH = 500
+FLOOD = 50
 MIRRORED = ("created", "updated", "deleted", "restored", "merged", "snapshot", "gap")
 
 
@@ -75,14 +76,15 @@ class Loop:
     def __init__(self, ledger: Ledger, policies: Policies, clock: Clock, feed: Feed) -> None:
         self._ledger, self._policies, self._clock, self._feed = ledger, policies, clock, feed
         self._directory: tuple[Policy, Directory] | None = None
-        self.busy = False  # whether the last look found events to decide
+        self.flooded = False  # whether events come in faster than one by one just now
 
     def run(self, intake: Intake, owed: Callable[[], None], stop: threading.Event) -> None:
         """Works the journal off until ``stop``; finishes the batch at hand. ``owed`` is called whenever writes may be owed."""
         while not stop.is_set():
             intake.arrived.clear()
-            self.busy = self.work_off(BATCH) > 0
-            if self.busy:
+            settled = self.work_off(BATCH)
+            self.flooded = settled >= FLOOD
+            if settled:
                 owed()
             else:
                 intake.arrived.wait(0.25)

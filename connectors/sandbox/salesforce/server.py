@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.ids import salesforce_id
+from connectors.sandbox.listening import listen
 from connectors.sandbox.salesforce.bus import EventBus, Spoil
 from connectors.sandbox.salesforce.changes import encode, header_of
 from connectors.sandbox.salesforce.objects import build_objects
@@ -118,7 +118,7 @@ class SalesforceSandbox:
 
     def start(self) -> None:
         """Serves in threads of its own; returns once both ports answer. Raises OSError when a port is taken."""
-        listener = socket.create_server(("127.0.0.1", self._ports[0]))
+        listener = listen(self._ports[0])
         self.rest_url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         self._rest.base_url = self.rest_url
         config = uvicorn.Config(

@@ -185,6 +185,23 @@ def test_a_refused_record_is_parked_alone(bench: Bench) -> None:
         assert "ENTITY_IS_DELETED" in outbox.parked(conn)[0]["detail"]
 
 
+def test_one_record_that_makes_the_crm_refuse_the_batch_does_not_take_the_others_along(bench: Bench) -> None:
+    def all_or_nothing(writes: Sequence[Write]) -> list[WriteResult]:
+        if any(write.record_id == "bad" for write in writes):
+            raise RecordRejected("400: invalid batch", system="fake")
+        return bench.crm.apply(writes)
+
+    bench.crm.script = [all_or_nothing] * 50
+    for n in range(20):
+        bench.owe(f"r{n}", "ana")
+    bench.owe("bad", "ana")
+    bench.deliver()
+    fates = dict(bench.fates())
+    assert fates.pop("bad") == "parked"
+    assert set(fates.values()) == {"confirmed"}
+    assert len(bench.crm.applied) == 20
+
+
 def test_a_locked_record_is_tried_again_by_itself_and_parked_in_the_end(bench: Bench) -> None:
     def locked(writes: Sequence[Write]) -> list[WriteResult]:
         return [WriteResult(w.write_id, Conflict("UNABLE_TO_LOCK_ROW", system="fake")) for w in writes]

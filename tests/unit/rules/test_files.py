@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 
+from rules.extras import FIXERS
+from rules.fields import TYPES
 from rules.model import CorrectionRule, PolicyError, Problem
-from rules.policy import check, compile_policy
+from rules.people import METHODS
+from rules.policy import KNOWN, check, compile_policy
 from rules.source import render
-from tests.unit.rules.samples import FIELDS, PEOPLE, POOLS, errors, policy_files, shared_example, warnings
+from rules.syntax import Operator
+from rules.table import NAMES
+from tests.unit.rules.samples import EXAMPLE, FIELDS, PEOPLE, POOLS, errors, policy_files, shared_example, warnings
 
 
 def test_fields_know_their_names_in_each_system() -> None:
@@ -286,3 +293,22 @@ def test_the_example_policy_is_sound() -> None:
     assert policy is not None
     assert len(policy.people) == 40
     assert sum(not person.active for person in policy.people.values()) == 2
+
+
+README = (EXAMPLE.parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_ladder_of_the_readme_compiles() -> None:
+    ladder, pools, *_ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    files = shared_example()
+    files["engagement.yaml"] = ladder.encode()
+    files["pools.yaml"] += pools.replace("Inbound:\n", "Inbound of the readme:\n").encode()
+    policy, found = check(files)
+    assert [one.message for one in found] == ["no rung looks this table up: it is not used"]
+    assert policy is not None
+    assert policy.pools["DACH"].overflow == "Inbound"
+
+
+@pytest.mark.parametrize("word", [*get_args(Operator), *TYPES, *FIXERS, *METHODS, *NAMES, "note", "comment", *KNOWN])
+def test_every_word_of_the_language_is_in_the_readme(word: str) -> None:
+    assert word == "bare" or word in README
