@@ -46,12 +46,14 @@ def list_(
 
 def _table(found: list[Decision]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("decided (UTC)", "record", "outcome", "owner", "rung", "why", "id"):
-        table.add_column(heading, overflow="ellipsis", no_wrap=heading != "why")
+    for heading, room in (("id", 8), ("decided (UTC)", 14), ("system", 10), ("record", 18), ("outcome", 7)):
+        table.add_column(heading, no_wrap=True, min_width=room)
+    table.add_column("owner", no_wrap=True, overflow="ellipsis")
+    table.add_column("rung", no_wrap=True, overflow="ellipsis")
     for made in found:
-        record = f"{made.system} {made.entity} {made.record_id}"
-        row = [f"{made.decided_at:%m-%d %H:%M:%S}", record, made.outcome, made.owner, made.rung, made.reason]
-        table.add_row(*(Text(one_line(cell, 160)) for cell in (*row, made.decision_id[:8])))
+        when = f"{made.decided_at:%m-%d %H:%M:%S}"
+        cells = (made.decision_id[:8], when, made.system, made.record_id, made.outcome, made.owner, made.rung)
+        table.add_row(*(Text(one_line(cell, 100)) for cell in cells))
     return table
 
 

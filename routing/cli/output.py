@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-out = Console(highlight=False)
+# In a pipe or a file there is no edge to keep within.
+out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False)
 
 

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from routing.cli.sandbox_run import SandboxRun
     from routing.cli.screen import Screen
 
+INTRODUCTION = """Leads come in now. Each line is one decision: time, where the lead is, its company → its new owner, the rule that
+decided, the decision's id, and the fields that were corrected.
+  Why?            {command} decisions show ID   (in another terminal)
+  Another rule?   edit a file in {folder}; the next leads follow it
+"""
 LOOK_SECONDS = 0.25
 QUIET_LOOKS = 4  # this many looks in a row must find nothing to do before a run counts as idle
 
@@ -130,7 +135,7 @@ def _serve(
         return 2
     app = build_app(daemon.webhooks, daemon.intake, daemon.clock, daemon.health, daemon.metrics.registry)
     screen = Screen(out, _namer(daemon), quiet)
-    screen.hint = f"Rules: {settings.policy}   Ctrl-C stops"
+    screen.hint = f"Why? {_here(Path(sys.argv[0]))} decisions show ID   Rules: {_here(settings.policy)}   Ctrl-C stops"
     daemon.feed.watch(screen.watch)
     daemon.services.start("web", "web server", Server(app, port).run)
     daemon.start()
@@ -173,6 +178,11 @@ def _plain(report: object) -> dict[str, object]:
     return plain
 
 
+def _here(path: Path) -> Path:
+    """A path as one would type it from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def _namer(daemon: Daemon) -> Callable[[str], str]:
     def name(key: str) -> str:
         person = daemon.policies.current.people.get(key)
@@ -192,6 +202,7 @@ def _watch(
 ) -> None:
     """Keeps the screen up to date until it is time to stop."""
     flowing, quiet_looks = False, 0
+    screen.say("Reading what the CRMs hold …")
     while not stopping.wait(LOOK_SECONDS) and not daemon.services.failed.is_set():
         screen.backlog = daemon.backlog()
         screen.calls = {name: system.connection.calls for name, system in daemon.systems.items()}
@@ -202,6 +213,7 @@ def _watch(
         if stand_in and daemon.ready.is_set() and not flowing:
             stand_in.start_traffic(leads, rate)
             flowing = True
+            screen.say(INTRODUCTION.format(command=_here(Path(sys.argv[0])), folder=_here(daemon.policies.folder)))
         if until_idle and daemon.ready.is_set():
             idle = screen.backlog["events"] == 0 and screen.backlog["writes"] == 0
             idle = idle and (stand_in is None or (flowing and stand_in.all_arrived(daemon.ledger)))

@@ -63,18 +63,24 @@ class Screen:
             self._lines.append(Text(f"{detail[0].write.record_id}: {one_line(detail[1].detail)}", style="magenta"))
 
     def _line(self, values: dict[str, Any], made: Decision) -> Text:
-        who = one_line(str(values.get("company") or ""), 32) or "(no company)"
+        who = one_line(str(values.get("company") or ""), 28) or "(no company)"
         line = Text(f"{made.decided_at:%H:%M:%S} ", style="dim", no_wrap=True, overflow="ellipsis")
-        line.append(f"{made.system[:3]} {made.record_id[-6:]} ", style="dim")
-        line.append(f"{who:<32.32} ", style="bold")
+        line.append(f"{made.system:<10.10} ", style="dim")
+        line.append(f"{who:<28.28} ", style="bold")
         target = {"assign": "→ " + self._name_of(made.owner), "keep": "= " + self._name_of(made.owner)}
-        line.append(f"{target.get(made.outcome, made.outcome):<24.24} ", style=STYLES[made.outcome])
-        line.append(one_line(made.reason or made.rung, 120))
+        line.append(f"{target.get(made.outcome, made.outcome):<20.20} ", style=STYLES[made.outcome])
+        line.append(_why(made))
+        line.append(f"  {made.decision_id[:8]}", style="dim")
         if made.corrections:
             fixed = ", ".join(f"{c.field} {c.old!r}→{c.new!r}" for c in made.corrections[:2])
             more = f" +{len(made.corrections) - 2}" if len(made.corrections) > 2 else ""
             line.append(f"  fixed {one_line(fixed, 80)}{more}", style="blue")
         return line
+
+    def say(self, text: str) -> None:
+        """A line of explanation among the decisions."""
+        with self._lock:
+            self._lines.append(Text(text, style="cyan"))
 
     def __enter__(self) -> Screen:
         if self._console.is_terminal:
@@ -123,7 +129,15 @@ class Screen:
             _figure("owed", f"{self.backlog.get('writes', 0)} writes"),
             *(_figure(f"{system} calls", n) for system, n in sorted(self.calls.items())),
         )
-        return Group(Text("─" * 60, style="dim"), table, Text(f"{self.policy}  {self.hint}", style="dim"))
+        return Group(Text("─" * 60, style="dim"), table, Text(f"{self.policy}   {self.hint}", style="dim", no_wrap=True, overflow="ellipsis"))
+
+
+def _why(made: Decision) -> str:
+    """The rung, the table's row, the pool: enough to find the rule. ``decisions show`` has the rest."""
+    if made.outcome not in ("assign", "keep"):
+        return one_line(made.reason or made.rung, 100)
+    steps = [made.rung, made.rule, f"pool {made.pool}" if made.pool else ""]
+    return one_line(" › ".join(step for step in steps if step), 100)
 
 
 def _figure(name: str, value: object, style: str = "bold") -> Text:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from routing.core.model import ChangeEvent, Record, Value
 from routing.core.times import iso
 
-# Existence is ordered like a field. Brackets cannot occur in a field name of fields.yaml.
+# Existence is kept beside the fields, since a deletion may be overtaken too: by a restoration, or by any later change, for
+# what is gone does not change. Brackets cannot occur in a field name of fields.yaml.
 DELETED = "(deleted)"
+RESTORED = "(restored)"
 ERASED = "(erased)"
 
 _GONE = frozenset({"deleted", "merged", "erased"})
-_ALIVE = frozenset({"created", "restored", "snapshot"})
 _NOTHING: frozenset[str] = frozenset()
 
 
@@ -58,7 +59,9 @@ def _first(event: ChangeEvent) -> tuple[Record, frozenset[str]]:
     if event.sequence:
         new.sequences = dict.fromkeys(values, event.sequence)
     if event.kind == "restored":
-        new.changed_at[DELETED] = iso(event.occurred_at)
+        new.changed_at[RESTORED] = iso(event.occurred_at)
+        if event.sequence:
+            new.sequences[RESTORED] = event.sequence
     return new, frozenset(name for name, value in values.items() if value is not None)
 
 
@@ -70,22 +73,18 @@ def _apply(record: Record, event: ChangeEvent) -> tuple[Record, frozenset[str]]:
         last = changed_at.get(name, "")
         if at > last or (at == last and _later(sequence, value, sequences.get(name, 0), values.get(name))):
             won.append((name, value))
-    deleted = record.deleted
-    back = event.kind in _ALIVE and (deleted or DELETED in changed_at or event.kind == "restored")
-    if back:
-        last = changed_at.get(DELETED, "")
-        back = at > last or (at == last and _later(sequence, False, sequences.get(DELETED, 0), deleted))
-    if not won and not back:
+    stamped = [name for name, _ in won]
+    if event.kind == "restored" and (at, sequence) > (changed_at.get(RESTORED, ""), sequences.get(RESTORED, 0)):
+        stamped.append(RESTORED)
+    if not stamped:
         return record, _NOTHING
     effective = {name for name, value in won if values.get(name) != value}
     values = {**values, **dict(won)} if effective else values
-    stamped = [name for name, _ in won]
-    if back:
-        stamped.append(DELETED)
-        if deleted:
-            effective.add(DELETED)
     new = _copy(record, values, stamped, at, sequence)
-    new.deleted = deleted and not back
+    if DELETED in changed_at:
+        new.deleted = _is_gone(new)
+        if new.deleted != record.deleted:
+            effective.add(DELETED)
     if "owner" in stamped:
         _owner_seen(new, event, "owner" in effective)
     return new, frozenset(effective)
@@ -99,12 +98,18 @@ def _vanish(record: Record, event: ChangeEvent) -> tuple[Record, frozenset[str]]
         stub = Record(system=record.system, entity=record.entity, record_id=record.record_id, deleted=True)
         stub.changed_at = {DELETED: at, ERASED: at}
         return stub, gone
-    last = record.changed_at.get(DELETED, "")
-    if at < last or (at == last and not _later(sequence, True, record.sequences.get(DELETED, 0), record.deleted)):
+    if (at, sequence) <= (record.changed_at.get(DELETED, ""), record.sequences.get(DELETED, 0)):
         return record, _NOTHING
     new = _copy(record, record.values, [DELETED], at, sequence)
-    new.deleted = True
-    return new, _NOTHING if record.deleted else frozenset({DELETED})
+    new.deleted = _is_gone(new)
+    return new, frozenset({DELETED}) if new.deleted != record.deleted else _NOTHING
+
+
+def _is_gone(record: Record) -> bool:
+    """Whether the last deletion came after every sign of life."""
+    changed_at, sequences = record.changed_at, record.sequences
+    gone = (changed_at[DELETED], sequences.get(DELETED, 0))
+    return all((at, sequences.get(name, 0)) <= gone for name, at in changed_at.items() if name != DELETED)
 
 
 def _later(sequence: int, value: Value, last_sequence: int, last_value: Value) -> bool:

@@ -13,7 +13,8 @@ from phonenumbers import NumberParseException, PhoneMetadata, PhoneNumberFormat
 # E.164 allows 15 digits; with prefixes, brackets and an extension nobody needs more than this.
 PHONE_LIMIT = 60
 
-_PLAIN = re.compile(r"\+?[0-9(][0-9 ().\-/]{4,30}")
+_PLAIN = re.compile(r"\+?[0-9(][0-9 ().\-/]{1,30}")
+_EXTENSION = re.compile(r"(.{5,}?) *(?:ext\.?|x) ?([0-9]{1,6})")
 _NOT_DIGIT = re.compile(r"[^0-9]+")
 _KINDS = (
     *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan"),
@@ -38,6 +39,12 @@ def _phone(text: str, country_code: str) -> str | None:
         quick = _quick(text, country_code)
         if quick is not None:
             return quick or None
+    elif not any(c.isdigit() for c in text):
+        return None
+    elif (parts := _EXTENSION.fullmatch(text)) and _PLAIN.fullmatch(parts[1]):
+        quick = _quick(parts[1], country_code)
+        if quick:
+            return f"{quick} x{parts[2]}"
     return thorough(text, country_code)
 
 
@@ -68,9 +75,20 @@ class _Plan(Struct, frozen=True):
 
     calling_code: str
     abroad: re.Pattern[str] | None  # what one dials before an international number
-    trunk: re.Pattern[str] | None  # what one dials before a national number, as phonenumbers recognises it
-    prefix: str  # the same as plain digits; "" where it is more than that
+    trunk: re.Pattern[str] | None  # what one dials before a national number
+    rewrites: bool  # whether more is done with that than to leave it out
     valid: re.Pattern[str]  # a national number that exists, without the trunk prefix, in any region of the calling code
+
+    def e164(self, national: str) -> str | None:
+        """As ``_quick``, for the digits behind the calling code."""
+        valid = self.valid.fullmatch(national) is not None
+        dialled = self.trunk.match(national) if self.trunk is not None else None
+        if dialled is None:
+            return f"+{self.calling_code}{national}" if valid else ""
+        if valid or self.rewrites:
+            return None
+        national = national[dialled.end() :]
+        return f"+{self.calling_code}{national}" if self.valid.fullmatch(national) else ""
 
 
 def _quick(text: str, country_code: str) -> str | None:
@@ -81,24 +99,17 @@ def _quick(text: str, country_code: str) -> str | None:
             regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length] or "0"))
             if regions is not None:
                 plan = _plan(regions[0])
-                national = digits[length:]
-                if plan is None or (plan.trunk is not None and plan.trunk.match(national)):
-                    return None
-                return "+" + digits if plan.valid.fullmatch(national) else ""
+                return plan.e164(digits[length:]) if plan is not None else None
         return ""
     plan = _plan(country_code) if country_code else None
-    if plan is None or (plan.abroad is not None and plan.abroad.match(digits)):
+    if plan is None or (plan.abroad is not None and plan.abroad.match(digits)) or digits.startswith("00"):
         return None
-    if digits.startswith((plan.calling_code, "00")):
-        return None
-    if plan.trunk is None or not plan.trunk.match(digits):
-        return f"+{plan.calling_code}{digits}" if plan.valid.fullmatch(digits) else ""
-    if not plan.prefix or not digits.startswith(plan.prefix):
-        return None
-    national = digits[len(plan.prefix) :]
-    if plan.valid.fullmatch(digits) or plan.trunk.match(national):
-        return None
-    return f"+{plan.calling_code}{national}" if plan.valid.fullmatch(national) else ""
+    if digits.startswith(plan.calling_code):
+        # Perhaps an international number without its sign. Only where that is dialled at home as well does it not matter.
+        rest = digits[len(plan.calling_code) :]
+        if plan.calling_code != "1" or plan.rewrites or plan.trunk is None or plan.trunk.match(rest):
+            return None
+    return plan.e164(digits)
 
 
 @cache
@@ -117,11 +128,10 @@ def _plan(region: str) -> _Plan | None:
             if described is not None and described.national_number_pattern:
                 kinds.append(f"(?=(?:{general})$)(?:{described.national_number_pattern})")
     trunk = own.national_prefix_for_parsing
-    simple = trunk is not None and trunk == own.national_prefix and own.national_prefix_transform_rule is None
     return _Plan(
         str(own.country_code),
         re.compile(own.international_prefix) if own.international_prefix else None,
         re.compile(trunk) if trunk else None,
-        trunk if simple and trunk else "",
+        own.national_prefix_transform_rule is not None,
         re.compile("|".join(f"(?:{kind})" for kind in kinds)),
     )

@@ -27,7 +27,8 @@ class Policies:
 
     def __init__(self, folder: Path, ledger: Ledger, clock: Clock, feed: Feed) -> None:
         """Compiles the folder. Raises PolicyError or PolicyFolderError: a daemon does not start on a broken policy."""
-        self._folder, self._ledger, self._clock, self._feed = folder, ledger, clock, feed
+        self.folder = folder
+        self._ledger, self._clock, self._feed = ledger, clock, feed
         self._seen = read_folder(folder)
         self.current: Policy = compile_policy(self._seen)
         self._maps: dict[str, tuple[Policy, dict[str, EntityMap]]] = {}
@@ -46,7 +47,7 @@ class Policies:
         """Looks at the folder; compiles and swaps when it changed. A policy with errors is refused and said once; the
         last good one stays live. Returns whether another policy is live now."""
         try:
-            files = read_folder(self._folder)
+            files = read_folder(self.folder)
             if files == self._seen:
                 return False
             self._seen = files
@@ -97,6 +98,6 @@ def entity_maps(policy: Policy, system: str) -> dict[str, EntityMap]:
             remote=entity.remote[system],
             fields={n: field.remote[system] for n, field in here.items()},
             types={n: field.type for n, field in here.items()},
-            read_only=frozenset(n for n, field in here.items() if field.read_only),
+            read_only=frozenset(n for n, f in here.items() if f.read_only or system in f.read_only_in),
         )
     return maps

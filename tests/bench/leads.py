@@ -201,7 +201,7 @@ def _phone(source: random.Random, country: str) -> str:
     return form.format(a=source.randint(2, 9), b=source.randint(2, 9), c=source.randint(1000, 9999))
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     """Writes the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--companies", type=Path)
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--accounts-out", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     rows = companies(given.companies)
     with given.out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)

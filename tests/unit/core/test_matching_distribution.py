@@ -107,7 +107,7 @@ def test_round_robin_goes_round_in_the_order_of_the_pool() -> None:
 
 
 def test_weights_are_kept_within_every_few_leads() -> None:
-    assert give(Pool("P", "weighted", {"a": 2, "b": 1}), 6) == ["a", "b", "a", "a", "b", "a"]
+    assert give(Pool("P", "weighted", {"a": 2, "b": 1}), 6) == ["a", "a", "b", "a", "a", "b"]
 
 
 def test_who_is_away_or_has_weight_zero_gets_nothing_and_the_views_say_why() -> None:

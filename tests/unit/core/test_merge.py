@@ -75,6 +75,12 @@ def test_a_late_update_does_not_raise_the_dead() -> None:
     assert record.deleted
 
 
+def test_a_late_deletion_does_not_bury_what_changed_after_it() -> None:
+    record, _ = merge(merge(None, change(0, "created", status="A"))[0], change(5, "snapshot", status="B"))
+    record, changed = merge(record, change(3, "deleted"))
+    assert (record.deleted, changed) == (False, frozenset())
+
+
 def test_erasure_leaves_nothing_of_the_person() -> None:
     record, _ = merge(None, change(0, "created", email="a@b.de", first_name="Ana"))
     record, changed = merge(record, change(5, "erased"))
