@@ -21,7 +21,7 @@ from connectors.salesforce.client import ApiSession
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.decode import ALL_RECORDS, EventDecoder, RawEvent, SchemaUnknown
 from connectors.salesforce.errors import REPLAY_TOO_OLD, SYSTEM, from_rpc, rpc_facts
-from connectors.salesforce.stream import MOST_OUTSTANDING, FetchRequests
+from connectors.salesforce.stream import MOST_OUTSTANDING, FetchRequests, gathered
 from routing.core.model import ChangeEvent, Unreadable, derived_id
 
 log = structlog.get_logger(__name__)
@@ -113,19 +113,16 @@ class SalesforceSource:
 
     def _follow(self, call: Any, requests: FetchRequests, place: _Place, accept: Accept, watch: _Watch) -> None:
         stored: bytes | None = None  # so that each subscription tells where it stands
-        for response in call:
+        for responses in gathered(call):
             watch.heard()
-            count = len(response.events)
-            if count and response.pending_num_requested < MOST_OUTSTANDING // 2:
+            pending = responses[-1].pending_num_requested
+            if pending < MOST_OUTSTANDING // 2:
                 # Asked for before these are worked on, so that the next ones are on their way meanwhile.
-                requests.more(MOST_OUTSTANDING - response.pending_num_requested)
-            if not count:
-                reached = response.latest_replay_id
-                items: list[ChangeEvent | Unreadable] = []
-            else:
-                reached = response.events[-1].replay_id
-                items = self._decode(response)
-                place.heard = True
+                requests.more(MOST_OUTSTANDING - pending)
+            items = [item for response in responses for item in self._decode(response)]
+            last = responses[-1]
+            reached = last.events[-1].replay_id if last.events else last.latest_replay_id
+            place.heard = place.heard or any(response.events for response in responses)
             if items or reached != stored:
                 accept(items, reached)
             stored = place.replay_id = reached

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,40 @@ class PubSubStub:
     def close(self) -> None:
         """Closes the channel and everything on it."""
         self._channel.close()
+
+
+def gathered(call: Iterator[pb.FetchResponse]) -> Iterator[list[pb.FetchResponse]]:
+    """The responses of a stream, each time all that have arrived by now: a response often holds a single event, and
+    whoever stores them wants to store many at once. Raises what the stream raises, after what came before it.
+
+    A thread reads ahead; it ends with the stream, and is held back by the number of events that were asked for.
+    """
+    arrived: queue.SimpleQueue[pb.FetchResponse | BaseException] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            for response in call:
+                arrived.put(response)
+            arrived.put(StopIteration())
+        except BaseException as error:  # noqa: BLE001 - raised where the responses are consumed
+            arrived.put(error)
+
+    threading.Thread(target=read, name="salesforce-stream", daemon=True).start()
+    while True:
+        batch: list[pb.FetchResponse] = []
+        item = arrived.get()
+        while isinstance(item, pb.FetchResponse):
+            batch.append(item)
+            try:
+                item = arrived.get_nowait()
+            except queue.Empty:
+                break
+        if batch:
+            yield batch
+        if isinstance(item, StopIteration):
+            return
+        if isinstance(item, BaseException):
+            raise item
 
 
 class FetchRequests(Iterator[pb.FetchRequest]):

@@ -32,7 +32,7 @@ from routing.runtime.services import Services
 
 log = structlog.get_logger()
 
-TIMER_SECONDS = 0.2
+TIMER_SECONDS = 0.5
 
 
 class System:
@@ -169,6 +169,9 @@ class Daemon:
 
     def _run_timers(self, stop: threading.Event) -> None:
         while not stop.wait(TIMER_SECONDS):
+            with self.ledger.read() as conn:
+                if not timers.due(conn, self.clock()):
+                    continue
             with self.ledger.write() as conn:
                 fired = timers.fire(conn, self.clock())
             if fired:

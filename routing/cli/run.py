@@ -26,6 +26,7 @@ decided, the decision's id, and the fields that were corrected.
   Another rule?   edit a file in {folder}; the next leads follow it
 """
 LOOK_SECONDS = 0.25
+BACKLOG_LOOKS = 4  # counting costs the ledger a little: once a second is enough for the eye
 QUIET_LOOKS = 4  # this many looks in a row must find nothing to do before a run counts as idle
 
 
@@ -203,8 +204,11 @@ def _watch(
     """Keeps the screen up to date until it is time to stop."""
     flowing, quiet_looks = False, 0
     screen.say("Reading what the CRMs hold …")
+    looks = 0
     while not stopping.wait(LOOK_SECONDS) and not daemon.services.failed.is_set():
-        screen.backlog = daemon.backlog()
+        if looks % BACKLOG_LOOKS == 0 or until_idle:
+            screen.backlog = daemon.backlog()
+        looks += 1
         screen.calls = {name: system.connection.calls for name, system in daemon.systems.items()}
         screen.policy = f"Policy {daemon.policies.current.digest[:12]}"
         if daemon.policies.refused:

@@ -129,7 +129,11 @@ class Screen:
             _figure("owed", f"{self.backlog.get('writes', 0)} writes"),
             *(_figure(f"{system} calls", n) for system, n in sorted(self.calls.items())),
         )
-        return Group(Text("─" * 60, style="dim"), table, Text(f"{self.policy}   {self.hint}", style="dim", no_wrap=True, overflow="ellipsis"))
+        return Group(
+            Text("─" * 60, style="dim"),
+            table,
+            Text(f"{self.policy}   {self.hint}", style="dim", no_wrap=True, overflow="ellipsis"),
+        )
 
 
 def _why(made: Decision) -> str:

@@ -33,6 +33,8 @@ LINGER_MS = 100
 LINGER_FLOOD_MS = 800
 # How long an effect may still come after the process that sent it died (a request on the wire).
 GRACE_MS = 2_000
+# Writes that wait for another try come due without anybody saying so.
+LOOK_SECONDS = 0.25
 # A record read from the CRM this recently counts as the guard's read.
 FRESH = timedelta(seconds=2)
 # After a lost answer the CRM may still be committing.
@@ -53,14 +55,19 @@ class Courier:
         """``flooded`` tells whether events come in thick just now, so that waiting a little fills a batch."""
         self._connection, self._ledger, self._clock, self._feed = connection, ledger, clock, feed
         self._flooded = flooded
+        self._soon_ms = 0  # when something that is due should be looked at again; 0: nothing is
         self._jitter = wait_random_exponential(multiplier=0.2, max=30)
 
     def run(self, owing: threading.Event, stop: threading.Event) -> None:
         """Delivers whatever is owed until ``stop``; the batch at hand is finished or given back."""
         while not stop.is_set():
-            if not self.deliver_some(stop):
-                owing.wait(0.05)
-                owing.clear()
+            owing.clear()
+            if self.deliver_some(stop):
+                continue
+            if self._soon_ms:
+                stop.wait(self._soon_ms / 1000)
+            else:
+                owing.wait(LOOK_SECONDS)
 
     def deliver_some(self, stop: threading.Event) -> int:
         """Delivers one batch when one is ready. Returns how many writes it held; 0 when nothing is due yet."""
@@ -75,10 +82,15 @@ class Courier:
     def _ready(self) -> bool:
         with self._ledger.read() as conn:
             n, oldest_ms = outbox.waiting(conn, self._connection.system, self._clock())
+        self._soon_ms = 0
         if n == 0:
             return False
         linger = LINGER_FLOOD_MS if self._flooded() else LINGER_MS
-        return n >= self._connection.batch_size or oldest_ms >= linger
+        if n >= self._connection.batch_size or oldest_ms >= linger:
+            return True
+        # Looked at again before the linger is over: a batch may fill, or a flood end, sooner.
+        self._soon_ms = min(50, max(5, linger - oldest_ms))
+        return False
 
     def _deliver(self, batch: list[Owed], stop: threading.Event) -> None:
         doubtful = {owed.seq for owed in batch if owed.doubtful}

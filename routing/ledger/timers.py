@@ -67,6 +67,11 @@ def fire(conn: Connection, now: datetime, limit: int = 500) -> int:
     return len(events)
 
 
+def due(conn: Connection, now: datetime) -> bool:
+    """Whether any timer is due."""
+    return conn.scalar(select(timer.c.timer_id).where(timer.c.due_ms <= to_ms(now)).limit(1)) is not None
+
+
 def hurry(conn: Connection, purpose: str, now: datetime) -> int:
     """Makes all timers of a purpose due now: a new policy may know what to do with what is on hold."""
     where = (timer.c.purpose == purpose) & (timer.c.due_ms > to_ms(now))

@@ -29,6 +29,8 @@ from routing.runtime.intake import Intake
 log = structlog.get_logger()
 
 BATCH = 500
+GATHER_SECONDS = 0.1
+LOOK_SECONDS = 1.0  # the command line may have asked for something to be read again
 FULL = 100  # HubSpot reads so many records a call
 EVERY_RECORD = "*"  # the record id of a gap that is about all records of an entity
 Reread = Callable[[bytes, datetime], list[ChangeEvent]]
@@ -61,12 +63,17 @@ class Completer:
 
     def run(self, intake: Intake, stop: threading.Event) -> None:
         """Works until ``stop``."""
+        wake = intake.wake_when_incomplete()
         while not stop.is_set():
+            wake.clear()
             done = self.complete_some(stop) or self.read_again(stop)
             if done:
                 intake.arrived.set()
-            # What comes in meanwhile is read in one call: a trickle must not cost one each.
-            stop.wait(0 if done >= FULL else 0.1)
+            else:
+                wake.wait(LOOK_SECONDS)
+            if done < FULL:
+                # What comes in meanwhile is read in one call: a trickle must not cost one each.
+                stop.wait(GATHER_SECONDS)
 
     def complete_some(self, stop: threading.Event) -> int:
         """Completes one batch. Returns how many entries it took; waits as long as the CRM is unwell."""

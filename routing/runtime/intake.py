@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 # More than this many events in one commit would make the ones in front wait for the ones behind.
 COMMIT_EVENTS = 2000
+# A commit waits for the disk, whatever its size: what arrives within this time shares one.
+GATHER_SECONDS = 0.005
 QUEUE_DELIVERIES = 1000
 
 
@@ -41,6 +43,7 @@ class Intake:
         self._ledger, self._clock, self._feed = ledger, clock, feed
         self._waiting: queue.Queue[_Delivery] = queue.Queue(QUEUE_DELIVERIES)
         self.arrived = threading.Event()  # set whenever the journal has something new
+        self._incomplete: list[threading.Event] = []
         self.closed = ""  # why nothing is accepted, "" while all is well
 
     def submit(
@@ -63,6 +66,12 @@ class Intake:
         """As ``submit``, but waits. Raises IntakeClosed when the ledger could not write; then nothing was accepted."""
         return self.submit(events, position).result()
 
+    def wake_when_incomplete(self) -> threading.Event:
+        """An event that is set whenever something was accepted whose values must be read back."""
+        wake = threading.Event()
+        self._incomplete.append(wake)
+        return wake
+
     def run(self, stop: threading.Event) -> None:
         """Writes until ``stop``; what is queued then is still written."""
         while not (stop.is_set() and self._waiting.empty()):
@@ -70,6 +79,7 @@ class Intake:
                 first = self._waiting.get(timeout=0.1)
             except queue.Empty:
                 continue
+            stop.wait(GATHER_SECONDS)
             self._commit(self._drain(first))
 
     def _drain(self, first: _Delivery) -> list[_Delivery]:
@@ -106,6 +116,10 @@ class Intake:
             self._feed.tell("accepted", new)
         for delivery in deliveries:
             for event in delivery.events:
-                if isinstance(event, Unreadable):
+                if isinstance(event, ChangeEvent):
+                    if not event.complete:
+                        for wake in self._incomplete:
+                            wake.set()
+                else:
                     log.warning("an event could not be read and is parked", event_id=event.event_id, reason=event.error)
                     self._feed.tell("parked", 1, event.error)

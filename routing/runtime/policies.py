@@ -56,6 +56,7 @@ class Policies:
             self._refuse(render(error.problems))
             return False
         except PolicyFolderError as error:
+            self._seen = {}  # once it can be read again it is looked at anew, changed or not
             if str(error) != self.refused:
                 self._refuse(str(error))
             return False

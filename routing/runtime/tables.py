@@ -24,6 +24,8 @@ from rules.model import Field
 MAX_LINES = 200
 MAX_ROW = 1_000_000
 _PIECE = 1 << 20
+# What a cell begins with that a spreadsheet may take for a formula.
+_RISKY = frozenset("=+-@")
 
 
 class TableError(Exception):
@@ -111,7 +113,8 @@ class Table:
 
     def _csv_rows(self) -> Iterator[Row]:
         width = len(self._columns)
-        plan = [(index, name, self._converts[name]) for index, name in enumerate(self._columns) if name in self._fields]
+        names = [name if name in self._fields else "" for name in self._columns]
+        typed = [(name, convert.text) for name in names if name and (convert := self._converts[name]).text is not None]
         id_index = -1 if self._own_ids else self._columns.index("id")
         number = 0
         with self.path.open("rb") as file:
@@ -125,7 +128,7 @@ class Table:
                 if not problem and len(cells) != width:
                     row.problem = f"the row has {len(cells)} cells, the header has {width} columns"
                 if not row.problem:
-                    self._fill(row, cells, plan)
+                    self._fill(row, names, cells, typed)
                     if id_index >= 0:
                         row.record_id = cells[id_index].strip()
                         if not row.record_id:
@@ -136,26 +139,26 @@ class Table:
                     row.record_id = cells[id_index].strip() or row.record_id
                 yield row
 
-    @staticmethod
-    def _fill(row: Row, cells: list[str], plan: list[tuple[int, str, Convert]]) -> None:
-        values = row.values
-        for index, name, convert in plan:
-            cell = cells[index]
-            if not cell:
-                continue
-            if cell[0] in "=+-@" and formula(cell):
-                row.problem = f"column {index + 1} ({name}) holds a spreadsheet formula: save the file with values only"
-                return
-            if convert.text is None:
-                values[name] = cell
-                continue
-            try:
-                value = convert.text(cell)
-            except CellError as error:
-                row.problem = f"column {index + 1} ({name}): {error}"
-                return
-            if value is not None:
-                values[name] = value
+    def _fill(self, row: Row, names: list[str], cells: list[str], typed: list[tuple[str, Any]]) -> None:
+        values: Values = {name: cell for name, cell in zip(names, cells, strict=True) if cell and name}
+        if not _RISKY.isdisjoint([cell[0] for cell in values.values()]):
+            for name, cell in values.items():
+                if cell[0] in _RISKY and formula(cell):
+                    where = f"column {self._columns.index(name) + 1} ({name})"
+                    row.problem = f"{where} holds a spreadsheet formula: save the file with values only"
+                    return
+        for name, convert in typed:
+            if name in values:
+                try:
+                    value = convert(values[name])
+                except CellError as error:
+                    row.problem = f"column {self._columns.index(name) + 1} ({name}): {error}"
+                    return
+                if value is None:
+                    del values[name]
+                else:
+                    values[name] = value
+        row.values = values
 
     # JSONL
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -17,13 +18,21 @@ from routing.ledger.schema import ref_of
 from rules.policy import Policy
 
 
+class _Ahead(NamedTuple):
+    """A record after an event, the fields it changed, and the keys of the lead's surroundings."""
+
+    record: Record
+    fields: frozenset[str]
+    wanted: frozenset[Key]
+
+
 class WorkingSet:
     """Loaded with a handful of queries for the whole batch, then changed in memory, event by event, in order."""
 
     def __init__(self, conn: Connection, entries: Sequence[Entry], policy: Policy) -> None:
         self._policy = policy
         self.records: dict[str, Record] = mirror.load(conn, {_ref(entry.event) for entry in entries})
-        self._ahead: dict[int, tuple[Record, frozenset[str]]] = {}  # what each entry makes of its record, by seq
+        self._ahead: dict[int, _Ahead] = {}  # what each entry makes of its record, by seq
         self._by_key: dict[Key, dict[str, Record]] = {}
         self._keys: dict[str, frozenset[Key]] = {}  # of the records changed here, by ref
         self.changed: dict[str, Record] = {}
@@ -38,9 +47,9 @@ class WorkingSet:
             name = _ref(event)
             after, fields = merge(now_known.get(name), event)
             now_known[name] = after
-            self._ahead[entry.seq] = (after, fields)
-            if event.entity == "lead":
-                asked |= self.wanted(after)
+            wants = wanted(after, self._policy) if event.entity == "lead" else frozenset[Key]()
+            self._ahead[entry.seq] = _Ahead(after, fields, wants)
+            asked |= wants
         self._by_key = mirror.find(conn, asked)
         accounts = [r for key, found in self._by_key.items() if key[0] == "domain" for r in found.values()]
         of_account = {("account", record.record_id) for record in accounts}
@@ -51,17 +60,17 @@ class WorkingSet:
 
     def after(self, entry: Entry) -> Record:
         """What the entry's record will be once it is applied; known before anything is."""
-        return self._ahead[entry.seq][0]
+        return self._ahead[entry.seq].record
 
-    def wanted(self, record: Record) -> frozenset[Key]:
-        """The keys by which a lead's surroundings are found."""
-        return wanted(record, self._policy)
+    def wanted(self, entry: Entry) -> frozenset[Key]:
+        """The keys by which the surroundings of the entry's lead are found; none for other records."""
+        return self._ahead[entry.seq].wanted
 
     def apply(self, entry: Entry) -> tuple[Record, frozenset[str]]:
         """Makes the entry's change visible to later events of the batch. Returns the record with the changed fields."""
         name = _ref(entry.event)
         before = self.records.get(name)
-        after, fields = self._ahead[entry.seq]
+        after, fields = self._ahead[entry.seq].record, self._ahead[entry.seq].fields
         if before is None or fields or after != before:
             self._put(name, before, after)
         return after, fields
@@ -96,11 +105,11 @@ class WorkingSet:
         for found in self._by_key.values():
             found.pop(name, None)
 
-    def view(self, record: Record) -> View:
-        """What ``plan`` may know of a lead's surroundings."""
+    def view(self, entry: Entry, record: Record) -> View:
+        """What ``plan`` may know of the surroundings of the entry's record, which is ``record`` by now."""
         accounts: dict[str, Record] = {}
         counterparts: dict[str, Record] = {}
-        for key in self.wanted(record):
+        for key in self.wanted(entry):
             found = self._by_key.get(key, {})
             if key[0] == "domain":
                 accounts |= {name: r for name, r in found.items() if r.entity == "account" and not r.deleted}
