@@ -50,7 +50,8 @@ class Screen:
             self._counts["corrections"] += len(made.corrections)
             if entry.event.kind == "created":
                 self._counts["leads"] += 1
-            self._lines.append(self._line(entry.event.values, made))
+            if not self._quiet:
+                self._lines.append(self._line(entry.event.values, made))
         elif what == "confirmed":
             owed, _fate, ended_ms = detail
             self._latencies.append(max(0, ended_ms - owed.occurred_ms))

@@ -33,18 +33,8 @@ class Match(Struct, frozen=True):
     free_mail: bool
 
 
-class _Signs(Struct, frozen=True):
-    """What speaks for one account, strongest first; ``rank`` sorts them, smallest first."""
-
-    name: bool
-    country: bool
-    customer: bool
-    open_deal: bool
-    owned: bool
-
-    def rank(self) -> tuple[bool, bool, bool, bool, bool]:
-        return (not self.name, not self.country, not self.customer, not self.open_deal, not self.owned)
-
+# What speaks for one account, strongest first: name, country, customer, open opportunity, owner.
+_Signs = tuple[bool, bool, bool, bool, bool]
 
 # In the order of the signs: what to say for an account, and why one is passed over for want of it.
 _FOR = ("same company name", "same country", "a customer", "has an open opportunity", "has an owner")
@@ -99,7 +89,8 @@ def _choose(lead: Values, found: list[AccountView], domain: str, first: str, fre
         ranked = [(_signs(found[0], name, country), found[0])]
     else:
         ranked = [(_signs(one, name, country), one) for one in found]
-        ranked.sort(key=lambda item: (item[0].rank(), item[1].record.record_id))
+        ranked.sort(key=lambda item: item[1].record.record_id)
+        ranked.sort(key=lambda item: item[0], reverse=True)  # stable: among equals the lower id stays in front
     best_signs, best = ranked[0]
     listed = [_candidate(best, best_signs, domain, "")]
     for signs, one in ranked[1:SHOWN]:
@@ -117,12 +108,9 @@ def _choose(lead: Values, found: list[AccountView], domain: str, first: str, fre
 def _signs(view: AccountView, name: str, country: Any) -> _Signs:
     values = view.record.values
     account_name, kind, own_country = values.get("name"), values.get("type"), values.get("country")
-    return _Signs(
+    return (
         bool(name) and isinstance(account_name, str) and normalise.company_key(account_name) == name,
-        bool(country)
-        and isinstance(own_country, str)
-        and bool(own_country)
-        and (places.country(own_country) or own_country) == country,
+        bool(country) and isinstance(own_country, str) and (places.country(own_country) or own_country) == country,
         isinstance(kind, str) and kind.casefold() == "customer",
         bool(view.open_opportunities),
         bool(values.get("owner")),
@@ -130,13 +118,12 @@ def _signs(view: AccountView, name: str, country: Any) -> _Signs:
 
 
 def _candidate(view: AccountView, signs: _Signs, domain: str, passed_over: str) -> Candidate:
-    held = (signs.name, signs.country, signs.customer, signs.open_deal, signs.owned)
-    evidence = (domain, *[text for text, has in zip(_FOR, held, strict=True) if has])
+    evidence = (domain, *[text for text, has in zip(_FOR, signs, strict=True) if has])
     return Candidate(view.record.record_id, str(view.record.values.get("name") or ""), evidence, passed_over)
 
 
 def _passed_over(signs: _Signs, best: _Signs) -> str:
-    for mine, theirs, why in zip(signs.rank(), best.rank(), _AGAINST, strict=True):
-        if mine and not theirs:
+    for mine, theirs, why in zip(signs, best, _AGAINST, strict=True):
+        if theirs and not mine:
             return why
     return "nothing tells them apart; the lower id was taken"

@@ -62,6 +62,7 @@ def _first(event: ChangeEvent) -> tuple[Record, frozenset[str]]:
         new.changed_at[RESTORED] = iso(event.occurred_at)
         if event.sequence:
             new.sequences[RESTORED] = event.sequence
+    new.announced = event.kind == "created"
     return new, frozenset(name for name, value in values.items() if value is not None)
 
 
@@ -76,11 +77,13 @@ def _apply(record: Record, event: ChangeEvent) -> tuple[Record, frozenset[str]]:
     stamped = [name for name, _ in won]
     if event.kind == "restored" and (at, sequence) > (changed_at.get(RESTORED, ""), sequences.get(RESTORED, 0)):
         stamped.append(RESTORED)
-    if not stamped:
+    announced = record.announced or event.kind == "created"
+    if not stamped and announced == record.announced:
         return record, _NOTHING
     effective = {name for name, value in won if values.get(name) != value}
     values = {**values, **dict(won)} if effective else values
     new = _copy(record, values, stamped, at, sequence)
+    new.announced = announced
     if DELETED in changed_at:
         new.deleted = _is_gone(new)
         if new.deleted != record.deleted:
@@ -138,6 +141,7 @@ def _copy(record: Record, values: dict[str, Value], stamped: list[str], at: str,
         decided_at=record.decided_at,
         on_hold=record.on_hold,
         taken=record.taken and record.on_hold,
+        announced=record.announced,
     )
 
 

@@ -105,6 +105,8 @@ class Record(Struct, kw_only=True, omit_defaults=True):
     on_hold: bool = False
     # While it was on hold, the CRM showed a new owner who is somebody: nothing is left for us to decide.
     taken: bool = False
+    # Its creation was told, or it was there before we began to watch: being told of it once more is no news.
+    announced: bool = False
 
 
 class Correction(Struct, frozen=True, omit_defaults=True):

@@ -26,7 +26,8 @@ _INVISIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\
 _SPACES = re.compile(r"\s+")
 _HOST = re.compile(r"^(?:[a-z][a-z0-9+.\-]*:/{1,3}|/{2})?(?:[^/@?#\s]*@)?([^/?#:\s\\]+)")
 _IPV4 = re.compile(r"[0-9.]+")
-_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_\-]{0,61}[a-z0-9])?")
+_LABEL = r"[a-z0-9](?:[a-z0-9_\-]{0,61}[a-z0-9])?"
+_ASCII_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _NOT_WORD = re.compile(r"[^\w]+")
 
 
@@ -103,7 +104,9 @@ def registrable(host: str) -> str | None:
 
 def _suffix_length(labels: list[str]) -> int:
     """How many labels at the end are a public suffix. The list's own algorithm: the longest rule wins, exceptions first."""
-    suffixes = _suffixes()
+    suffixes, deep = _suffixes()
+    if labels[-1] not in deep:
+        return 1
     for start in range(len(labels)):
         name = ".".join(labels[start:])
         if name in suffixes:
@@ -115,10 +118,14 @@ def _suffix_length(labels: list[str]) -> int:
 
 
 @cache
-def _suffixes() -> frozenset[str]:
-    """The public suffix list as tldextract ships it: no network, no cache directory; co.uk is in it, github.io is not."""
+def _suffixes() -> tuple[frozenset[str], frozenset[str]]:
+    """The public suffix list as tldextract ships it, and the last labels below which it has more rules (uk, but not com).
+
+    No network, no cache directory; co.uk is in the list, github.io is not.
+    """
     shipped = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=False).tlds
-    return frozenset(rule if rule.isascii() else rule.encode("idna").decode("ascii") for rule in shipped)
+    rules = frozenset(rule if rule.isascii() else rule.encode("idna").decode("ascii") for rule in shipped)
+    return rules, frozenset(rule.rpartition(".")[2] for rule in rules if "." in rule)
 
 
 def _ascii_host(host: str) -> str | None:
@@ -130,7 +137,7 @@ def _ascii_host(host: str) -> str | None:
             host = host.encode("idna").decode("ascii")
         except UnicodeError:
             return None
-    return host if all(_LABEL.fullmatch(label) for label in host.split(".")) else None
+    return host if _ASCII_HOST.fullmatch(host) else None
 
 
 def company_key(name: str) -> str:

@@ -95,8 +95,10 @@ def _quick(text: str, country_code: str) -> str | None:
     """E.164 where the number leaves no doubt how phonenumbers would read it, "" where it is surely not valid; None says nothing."""
     digits = _NOT_DIGIT.sub("", text)
     if text[0] == "+":
+        if digits[0] == "0":
+            return None
         for length in (1, 2, 3):
-            regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length] or "0"))
+            regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length]))
             if regions is not None:
                 plan = _plan(regions[0])
                 return plan.e164(digits[length:]) if plan is not None else None
@@ -117,21 +119,20 @@ def _plan(region: str) -> _Plan | None:
     own = PhoneMetadata.metadata_for_region(region, None)
     if own is None or own.country_code is None:
         return None
-    kinds: list[str] = []
+    regions: list[str] = []
     for name in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[own.country_code]:
         metadata = PhoneMetadata.metadata_for_region(name, None)
         if metadata is None or metadata.general_desc is None:
             return None
-        general = metadata.general_desc.national_number_pattern
-        for kind in _KINDS:
-            described = getattr(metadata, kind)
-            if described is not None and described.national_number_pattern:
-                kinds.append(f"(?=(?:{general})$)(?:{described.national_number_pattern})")
+        described = [getattr(metadata, kind) for kind in _KINDS]
+        kinds = "|".join(one.national_number_pattern for one in described if one and one.national_number_pattern)
+        if kinds:
+            regions.append(f"(?=(?:{metadata.general_desc.national_number_pattern})$)(?:{kinds})")
     trunk = own.national_prefix_for_parsing
     return _Plan(
         str(own.country_code),
         re.compile(own.international_prefix) if own.international_prefix else None,
         re.compile(trunk) if trunk else None,
         own.national_prefix_transform_rule is not None,
-        re.compile("|".join(f"(?:{kind})" for kind in kinds)),
+        re.compile("|".join(regions) or "(?!)"),
     )

@@ -6,19 +6,21 @@ One courier a system, in a thread of its own: its batches keep the order of a re
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from tenacity import RetryCallState, wait_random_exponential
 
 from connectors.contract import Connection, Snapshot, WriteResult
-from connectors.errors import ConnectorError
+from connectors.errors import ConnectorBug, ConnectorError
 from routing.core.model import Write
 from routing.delivery.guard import Checked, check
 from routing.delivery.retrying import patiently
 from routing.delivery.verdicts import Verdict, verdict
-from routing.ledger import outbox
+from routing.ledger import journal, outbox
 from routing.ledger.engine import Ledger
 from routing.ledger.outbox import Fate, Owed
 from routing.ledger.schema import to_ms
@@ -29,14 +31,17 @@ log = structlog.get_logger()
 
 # A write waits this long for company, so that a trickle of leads does not cost one call each …
 LINGER_MS = 100
-# … and at most this long while events are flooding in: a burst then goes out in full batches.
+# … and at most this long while so many come that a batch will fill, or many events wait to be decided: a burst then goes
+# out in full batches.
 LINGER_FLOOD_MS = 800
+FILLS_MS = 600
+FLOOD = 50
 # How long an effect may still come after the process that sent it died (a request on the wire).
 GRACE_MS = 2_000
 # Writes that wait for another try come due without anybody saying so.
 LOOK_SECONDS = 0.25
 # A record read from the CRM this recently counts as the guard's read.
-FRESH = timedelta(seconds=2)
+FRESH = timedelta(seconds=3)
 # After a lost answer the CRM may still be committing.
 DOUBT_MS = 500
 
@@ -44,17 +49,8 @@ DOUBT_MS = 500
 class Courier:
     """Delivers to one system until stopped."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        ledger: Ledger,
-        clock: Clock,
-        feed: Feed,
-        flooded: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """``flooded`` tells whether events come in thick just now, so that waiting a little fills a batch."""
+    def __init__(self, connection: Connection, ledger: Ledger, clock: Clock, feed: Feed) -> None:
         self._connection, self._ledger, self._clock, self._feed = connection, ledger, clock, feed
-        self._flooded = flooded
         self._soon_ms = 0  # when something that is due should be looked at again; 0: nothing is
         self._jitter = wait_random_exponential(multiplier=0.2, max=30)
 
@@ -76,36 +72,58 @@ class Courier:
         with self._ledger.write() as conn:
             batch = outbox.claim(conn, self._connection.system, self._connection.batch_size, self._clock())
         if batch:
-            self._deliver(batch, stop)
+            self._deliver(batch, {owed.seq for owed in batch if owed.doubtful}, stop)
         return len(batch)
 
     def _ready(self) -> bool:
+        full = self._connection.batch_size
         with self._ledger.read() as conn:
             n, oldest_ms = outbox.waiting(conn, self._connection.system, self._clock())
-        self._soon_ms = 0
-        if n == 0:
-            return False
-        linger = LINGER_FLOOD_MS if self._flooded() else LINGER_MS
-        if n >= self._connection.batch_size or oldest_ms >= linger:
+            self._soon_ms = 0
+            if n == 0:
+                return False
+            flood = n * FILLS_MS >= full * oldest_ms or journal.at_least(conn, FLOOD)
+        linger = LINGER_FLOOD_MS if flood and oldest_ms else LINGER_MS
+        if n >= full or oldest_ms >= linger:
             return True
         # Looked at again before the linger is over: a batch may fill, or a flood end, sooner.
         self._soon_ms = min(50, max(5, linger - oldest_ms))
         return False
 
-    def _deliver(self, batch: list[Owed], stop: threading.Event) -> None:
-        doubtful = {owed.seq for owed in batch if owed.doubtful}
+    def _deliver(self, batch: list[Owed], doubtful: set[int], stop: threading.Event) -> None:
+        """``doubtful`` holds the numbers of the writes that may have happened already; it grows with every lost answer."""
         try:
             for attempt in patiently(stop, self._feed, f"writing {len(batch)} record(s)"):
                 with attempt:
                     self._try(batch, doubtful)
         except ConnectorError as error:
             self._failed_whole(batch, doubtful, error, stop)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            # One write that our own code fails on must not stop all the others for ever.
+            log.exception("writing failed", records=[owed.write.record_id for owed in batch])
+            doubtful.update(owed.seq for owed in batch)
+            self._failed_whole(batch, doubtful, self._bug(error), stop)
+
+    def _bug(self, error: Exception) -> ConnectorBug:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return ConnectorBug(
+            f"writing failed: {type(error).__name__} at {where.filename.rsplit('/', 1)[-1]}:{where.lineno}. "
+            "Please report it; `fingerpost parked retry` tries again.",
+            system=self._connection.system,
+            outcome_unknown=True,
+        )
 
     def _try(self, batch: list[Owed], doubtful: set[int]) -> None:
         """One try of the whole batch. Raises ConnectorError when the call as a whole failed; ``doubtful`` then remembers
         that its writes may have happened."""
         checked = self._guard(batch, doubtful)
-        fates = [Fate(o.seq, c.state, c.detail) for o, c in zip(batch, checked, strict=True) if c.write is None]
+        fates = [
+            Fate(o.seq, c.state, c.detail, doubtful=o.seq in doubtful, sent=None if o.seq in doubtful else ())
+            for o, c in zip(batch, checked, strict=True)
+            if c.write is None
+        ]
         going = [(o, c) for o, c in zip(batch, checked, strict=True) if c.write is not None]
         if going:
             try:
@@ -114,7 +132,9 @@ class Courier:
                 if error.outcome_unknown:
                     doubtful.update(owed.seq for owed, _ in going)
                 raise
-            fates += [self._fate(o, c, result) for (o, c), result in zip(going, results, strict=True)]
+            fates += [
+                self._fate(o, c, result, o.seq in doubtful) for (o, c), result in zip(going, results, strict=True)
+            ]
         self._end(batch, fates)
 
     def _guard(self, batch: list[Owed], doubtful: set[int]) -> list[Checked]:
@@ -141,14 +161,16 @@ class Courier:
         seen = owed.write.seen_at
         return seen is not None and owed.seq not in doubtful and owed.attempts == 1 and now - seen <= FRESH
 
-    def _fate(self, owed: Owed, checked: Checked, result: WriteResult) -> Fate:
+    def _fate(self, owed: Owed, checked: Checked, result: WriteResult, doubtful: bool) -> Fate:
         error = result.error
         if error is None:
-            return Fate(owed.seq, "confirmed", checked.detail)
+            sent = None if doubtful or checked.write is None else tuple(checked.write.fields)
+            return Fate(owed.seq, "confirmed", checked.detail, doubtful=doubtful, sent=sent)
         decided = verdict(error, owed.attempts)
         if decided is Verdict.PARK:
-            return Fate(owed.seq, "parked", str(error))
-        return Fate(owed.seq, "pending", str(error), self._again_ms(owed.attempts), error.outcome_unknown)
+            return Fate(owed.seq, "parked", str(error), doubtful=doubtful or error.outcome_unknown)
+        again_ms = self._again_ms(owed.attempts)
+        return Fate(owed.seq, "pending", str(error), again_ms, doubtful or error.outcome_unknown)
 
     def _again_ms(self, attempts: int) -> int:
         state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
@@ -166,10 +188,10 @@ class Courier:
         if verdict(error, batch[0].attempts) is Verdict.PARK:
             if len(batch) > 1 and not stop.is_set():
                 middle = len(batch) // 2
-                self._deliver(batch[:middle], stop)
-                self._deliver(batch[middle:], stop)
+                self._deliver(batch[:middle], doubtful, stop)
+                self._deliver(batch[middle:], doubtful, stop)
                 return
-            self._end(batch, [Fate(owed.seq, "parked", str(error)) for owed in batch])
+            self._end(batch, [Fate(o.seq, "parked", str(error), doubtful=o.seq in doubtful) for o in batch])
             return
         soon = to_ms(self._clock()) + DOUBT_MS
         self._end(batch, [Fate(o.seq, "pending", str(error), soon, o.seq in doubtful) for o in batch])

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Select, insert, select, update
 
-from routing.core.model import Decision, PoolState
+from routing.core.model import Decision, PoolState, Step
 from routing.ledger.schema import decision, pool_member, ref_of, to_ms
 from routing.ledger.sql import chunks, upsert
 
@@ -79,6 +79,29 @@ def erase(conn: Connection, ref: str) -> int:
         where = decision.c.decision_id == decision_id
         conn.execute(update(decision).where(where).values(body=_encode(bare).decode(), corrections=0))
     return len(rows)
+
+
+def erase_borrowed(conn: Connection, refs: Collection[str]) -> int:
+    """Forgets what the decisions on those records had read of the same person's record in the other system."""
+    changed = 0
+    for some in chunks(list(refs)):
+        for decision_id, body in conn.execute(
+            select(decision.c.decision_id, decision.c.body).where(decision.c.ref.in_(some))
+        ).all():
+            made = _decode(body)
+            if made.facts.get("counterpart"):
+                bare = msgspec.structs.replace(
+                    made, facts={**made.facts, "counterpart": None}, trace=tuple(_own(step) for step in made.trace)
+                )
+                where = decision.c.decision_id == decision_id
+                conn.execute(update(decision).where(where).values(body=_encode(bare).decode()))
+                changed += 1
+    return changed
+
+
+def _own(step: Step) -> Step:
+    own = {name: value for name, value in step.values.items() if not name.startswith("counterpart.")}
+    return msgspec.structs.replace(step, values=own)
 
 
 def load_pools(conn: Connection, names: Collection[str]) -> dict[str, PoolState]:

@@ -6,6 +6,7 @@ read again); and the three ends ``applied``, ``skipped``, ``parked``. In the emb
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -25,11 +26,15 @@ _decode = msgspec.json.Decoder(ChangeEvent).decode
 
 
 class Entry(Struct, frozen=True):
-    """One event of the journal, waiting. ``accepted_ms`` is when it became durable."""
+    """One event of the journal, waiting. ``accepted_ms`` is when it became durable.
+
+    ``again``: it was parked, and the operator wants it decided now; what it brings may be in the mirror already.
+    """
 
     seq: int
     event: ChangeEvent
     accepted_ms: int
+    again: bool = False
 
 
 class Ending(Struct, frozen=True):
@@ -59,6 +64,14 @@ def accept(conn: Connection, events: Sequence[ChangeEvent | Unreadable], now: da
     return int(conn.scalar(select(func.count()).select_from(journal).where(journal.c.seq > before)) or 0)
 
 
+def known(conn: Connection, event_ids: Sequence[str]) -> set[str]:
+    """Those of the ids that the journal has already."""
+    found: set[str] = set()
+    for some in chunks(event_ids):
+        found |= set(conn.scalars(select(journal.c.event_id).where(journal.c.event_id.in_(some))))
+    return found
+
+
 def _last_seq(conn: Connection) -> int:
     return int(conn.scalar(select(func.max(journal.c.seq))) or 0)
 
@@ -76,28 +89,44 @@ def _row(event: ChangeEvent | Unreadable, now_ms: int) -> dict[str, Any]:
             "occurred_ms": to_ms(event.observed_at),
             "accepted_ms": now_ms,
         }
+    state, reason = "accepted" if event.complete else "incomplete", ""
+    try:
+        body = _encode(event)
+    except UnicodeEncodeError:
+        state, reason = "parked", "a text in it holds half a character (a lone surrogate); retrying uses it without that"
+        body = _encode(msgspec.structs.replace(event, values=_mended(event.values)))
     return {
         "event_id": event.event_id,
         "ref": ref_of(event.system, event.entity, event.record_id),
         "kind": event.kind,
-        "state": "accepted" if event.complete else "incomplete",
-        "reason": "",
-        "body": _encode(event).decode(),
+        "state": state,
+        "reason": reason,
+        "body": body.decode(),
         "raw": None,
         "occurred_ms": to_ms(event.occurred_at),
         "accepted_ms": now_ms,
     }
 
 
+def _mended(value: Any) -> Any:
+    """The value with U+FFFD for every half character, which no UTF-8 can hold."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {name: _mended(one) for name, one in value.items()}
+    return [_mended(one) for one in value] if isinstance(value, list) else value
+
+
 def next_entries(conn: Connection, state: str, limit: int, system: str = "") -> list[Entry]:
     """The oldest entries in ``state`` (accepted or incomplete), of all systems or one, in the order of arrival."""
     rows = conn.execute(
-        select(journal.c.seq, journal.c.body, journal.c.accepted_ms)
+        select(journal.c.seq, journal.c.body, journal.c.accepted_ms, journal.c.reason)
         .where(journal.c.state == state, *_of(system))
         .order_by(journal.c.seq)
         .limit(limit)
     )
-    return [Entry(seq, _decode(body), accepted_ms) for seq, body, accepted_ms in rows]
+    # Of the entries that wait, only one that was parked has a reason.
+    return [Entry(seq, _decode(body), accepted_ms, reason != "") for seq, body, accepted_ms, reason in rows]
 
 
 def _of(system: str) -> tuple[ColumnElement[bool], ...]:
@@ -188,6 +217,18 @@ def erase(conn: Connection, ref: str) -> int:
     return len(rows)
 
 
+def erase_unread(conn: Connection, system: str, record_id: str) -> int:
+    """Forgets the bytes that could not be read and that name the record (a legal erasure); what was parked for them ends."""
+    named = re.compile(rb"(?<![0-9A-Za-z])" + re.escape(record_id.encode()) + rb"(?![0-9A-Za-z])")
+    waiting = select(journal.c.seq, journal.c.raw, journal.c.state).where(journal.c.raw.is_not(None), *_of(system))
+    found = [(seq, state) for seq, raw, state in conn.execute(waiting) if named.search(raw)]
+    for seq, state in found:
+        ended = "skipped" if state in ("parked", "reread") else state
+        values = {"raw": None, "state": ended, "reason": "it named a person who was erased at their request"}
+        conn.execute(update(journal).where(journal.c.seq == seq).values(values))
+    return len(found)
+
+
 def counts(conn: Connection) -> dict[str, int]:
     """Entries by state."""
     rows = conn.execute(select(journal.c.state, func.count()).group_by(journal.c.state))
@@ -197,6 +238,12 @@ def counts(conn: Connection) -> dict[str, int]:
 def count(conn: Connection, states: Sequence[str]) -> int:
     """Entries in those states."""
     return int(conn.scalar(select(func.count()).select_from(journal).where(journal.c.state.in_(states))) or 0)
+
+
+def at_least(conn: Connection, n: int) -> bool:
+    """Whether at least ``n`` events wait to be completed or decided."""
+    some = select(journal.c.seq).where(journal.c.state.in_(OPEN)).limit(n).subquery()
+    return conn.scalar(select(func.count()).select_from(some)) == n
 
 
 def get_position(conn: Connection, system: str, stream: str) -> bytes | None:

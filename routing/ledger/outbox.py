@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
 
 from routing.core.model import Write
 from routing.ledger.schema import outbox, ref_of, to_ms
@@ -37,20 +37,30 @@ class Owed(Struct, frozen=True):
 
 
 class Fate(Struct, frozen=True):
-    """What became of a claimed write. ``state`` is confirmed, superseded, parked, or pending to try again."""
+    """What became of a claimed write. ``state`` is confirmed, superseded, parked, or pending to try again.
+
+    ``doubtful``: some try of it may have happened unheard. ``sent`` names the fields that can come back as an echo; None
+    for all of them.
+    """
 
     seq: int
     state: str
     detail: str = ""
     not_before_ms: int = 0
     doubtful: bool = False
+    sent: tuple[str, ...] | None = None
 
 
 class Unechoed(Struct):
-    """A write whose echo is still to come: the values it set, less the fields already heard back."""
+    """A write whose echo is still to come: the values it set, less the fields already heard back.
+
+    It was made at ``created_ms`` and came to its end at ``ended_ms`` (None: not yet): its echo happened in between.
+    """
 
     seq: int
     fields: dict[str, Any]
+    created_ms: int = 0
+    ended_ms: int | None = None
 
 
 def add(conn: Connection, writes: Sequence[tuple[Write, int, int]], now: datetime) -> None:
@@ -81,29 +91,19 @@ def add(conn: Connection, writes: Sequence[tuple[Write, int, int]], now: datetim
 
 def claim(conn: Connection, system: str, limit: int, now: datetime) -> list[Owed]:
     """Claims up to ``limit`` writes that are due, oldest first, one a record, none whose record has an older one open."""
-    now_ms = to_ms(now)
-    busy = set(
-        conn.scalars(
-            select(outbox.c.ref).where(
-                outbox.c.system == system, outbox.c.state.in_(OPEN), _not_due(now_ms) | (outbox.c.state == "sending")
-            )
-        )
-    )
+    older = outbox.alias("older")
+    blocked = exists().where(older.c.ref == outbox.c.ref, older.c.seq < outbox.c.seq, older.c.state.in_(OPEN))
     rows = conn.execute(
         select(outbox)
-        .where(outbox.c.system == system, outbox.c.state == "pending", outbox.c.not_before_ms <= now_ms)
+        .where(outbox.c.system == system, outbox.c.state == "pending", outbox.c.not_before_ms <= to_ms(now), ~blocked)
         .order_by(outbox.c.seq)
-        .limit(limit * 2)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    claimed: list[Owed] = []
-    for row in rows:
-        if row.ref in busy or len(claimed) == limit:
-            continue
-        busy.add(row.ref)
-        claimed.append(
-            Owed(row.seq, _decode(row.body), bool(row.doubtful), row.attempts + 1, row.occurred_ms, row.accepted_ms)
-        )
+    claimed = [
+        Owed(row.seq, _decode(row.body), bool(row.doubtful), row.attempts + 1, row.occurred_ms, row.accepted_ms)
+        for row in rows
+    ]
     for some in chunks([owed.seq for owed in claimed]):
         conn.execute(
             update(outbox).where(outbox.c.seq.in_(some)).values(state="sending", attempts=outbox.c.attempts + 1)
@@ -111,18 +111,14 @@ def claim(conn: Connection, system: str, limit: int, now: datetime) -> list[Owed
     return claimed
 
 
-def _not_due(now_ms: int) -> Any:
-    return (outbox.c.state == "pending") & (outbox.c.not_before_ms > now_ms)
-
-
 def end(conn: Connection, fates: Sequence[Fate], now: datetime) -> None:
-    """Writes down what became of claimed writes."""
+    """Writes down what became of claimed writes; one that was given up meanwhile (an erasure) stays given up."""
     if not fates:
         return
     now_ms = to_ms(now)
     conn.execute(
         update(outbox)
-        .where(outbox.c.seq == bindparam("b_seq"))
+        .where(outbox.c.seq == bindparam("b_seq"), outbox.c.state == "sending")
         .values(
             state=bindparam("b_state"),
             detail=bindparam("b_detail"),
@@ -142,6 +138,19 @@ def end(conn: Connection, fates: Sequence[Fate], now: datetime) -> None:
             for fate in fates
         ],
     )
+    _narrow(conn, {fate.seq: fate.sent for fate in fates if fate.sent is not None})
+
+
+def _narrow(conn: Connection, sent: dict[int, tuple[str, ...]]) -> None:
+    """What was never sent does not come back: the same value set by a person later is that person's."""
+    for some in chunks(list(sent)):
+        rows = conn.execute(select(outbox.c.seq, outbox.c.unechoed).where(outbox.c.seq.in_(some))).all()
+        for seq, waiting in rows:
+            names = msgspec.json.decode(waiting)
+            left = [name for name in names if name in sent[seq]]
+            if left != names:
+                fields = msgspec.json.encode(left).decode()
+                conn.execute(update(outbox).where(outbox.c.seq == seq).values(unechoed=fields))
 
 
 def recover(conn: Connection, now: datetime, grace_ms: int) -> int:
@@ -150,19 +159,23 @@ def recover(conn: Connection, now: datetime, grace_ms: int) -> int:
     return int(conn.execute(update(outbox).where(outbox.c.state == "sending").values(values)).rowcount)
 
 
+_UNECHOED = (
+    select(outbox.c.seq, outbox.c.ref, outbox.c.body, outbox.c.unechoed, outbox.c.created_ms, outbox.c.ended_ms)
+    .where(outbox.c.ref.in_(bindparam("refs", expanding=True)), outbox.c.unechoed != "[]")
+    # Also one that ended otherwise comes back if an earlier try of it happened unheard.
+    .where((outbox.c.attempts > 0) & outbox.c.state.in_(("pending", "sending", "confirmed")) | (outbox.c.doubtful == 1))
+    .order_by(outbox.c.seq)
+)
+
+
 def unechoed(conn: Connection, refs: Collection[str]) -> dict[str, list[Unechoed]]:
     """Writes to those records whose echo has not come back whole, oldest first, by ref."""
     found: dict[str, list[Unechoed]] = defaultdict(list)
     for some in chunks(list(refs)):
-        rows = conn.execute(
-            select(outbox.c.seq, outbox.c.ref, outbox.c.body, outbox.c.unechoed)
-            .where(outbox.c.ref.in_(some), outbox.c.unechoed != "[]")
-            .where((outbox.c.attempts > 0) & outbox.c.state.in_(("pending", "sending", "confirmed")))
-            .order_by(outbox.c.seq)
-        )
-        for seq, ref, body, waiting in rows:
+        for seq, ref, body, waiting, created_ms, ended_ms in conn.execute(_UNECHOED, {"refs": some}).all():
             fields = _decode(body).fields
-            found[ref].append(Unechoed(seq, {name: fields[name] for name in msgspec.json.decode(waiting)}))
+            left = {name: fields[name] for name in msgspec.json.decode(waiting)}
+            found[ref].append(Unechoed(seq, left, created_ms, ended_ms))
     return found
 
 
@@ -255,8 +268,9 @@ def erase(conn: Connection, ref: str) -> int:
     rows = conn.execute(select(outbox.c.seq, outbox.c.body, outbox.c.state).where(outbox.c.ref == ref)).all()
     for seq, body, state in rows:
         bare = msgspec.structs.replace(_decode(body), fields={}, guard={})
-        values = {"body": _encode(bare).decode(), "unechoed": "[]"}
+        # The detail may say what a field held.
+        values = {"body": _encode(bare).decode(), "unechoed": "[]", "detail": "the person was erased at their request"}
         if state not in ("confirmed", "superseded"):
-            values |= {"state": "superseded", "detail": "the person was erased at their request"}
+            values["state"] = "superseded"
         conn.execute(update(outbox).where(outbox.c.seq == seq).values(values))
     return len(rows)

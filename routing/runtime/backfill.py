@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import datetime
 
 import msgspec
 import structlog
@@ -17,7 +18,7 @@ from routing.delivery.retrying import patiently
 from routing.ledger import journal, mirror
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of
-from routing.runtime.clock import Clock
+from routing.runtime.clock import SKEW, Clock
 from routing.runtime.feed import Feed
 from routing.runtime.policies import Policies
 from rules.policy import Policy
@@ -25,6 +26,7 @@ from rules.policy import Policy
 log = structlog.get_logger()
 
 DONE = "backfill"
+SINCE = "watched since"  # names the position that holds when a system was first listened to
 PEOPLE_SECONDS = 300.0
 
 
@@ -41,11 +43,13 @@ class Backfill:
         with self._ledger.read() as conn:
             if journal.get_position(conn, system, DONE) is not None:
                 return 0
+            first = journal.get_position(conn, system, SINCE)
+        since = datetime.fromisoformat(first.decode()) if first is not None else None
         entities = sorted(self._policies.maps(system))
         records = 0
         for attempt in patiently(stop, self._feed, "reading what the CRM holds"):
             with attempt:
-                records = self._fill(entities)
+                records = self._fill(entities, since)
         with self._ledger.write() as conn:
             journal.set_position(conn, system, DONE, b"done", self._clock())
         log.info("the mirror is filled", system=system, records=records)
@@ -63,31 +67,49 @@ class Backfill:
         for page in self._connection.backfill([entity]):
             with self._ledger.write() as conn:
                 known = mirror.load(conn, {ref_of(e.system, e.entity, e.record_id) for e in page})
-                unheard = [e for e in page if ref_of(e.system, e.entity, e.record_id) not in known]
-                store_snapshots(conn, [e for e in page if e not in unheard], self._policies.current)
+                heard: list[ChangeEvent] = []
+                unheard: list[ChangeEvent] = []
+                for event in page:
+                    (heard if ref_of(event.system, event.entity, event.record_id) in known else unheard).append(event)
+                store_snapshots(conn, heard, self._policies.current)
                 created = [msgspec.structs.replace(e, kind="created", origin="read back") for e in unheard]
                 new += journal.accept(conn, created, self._clock())
             read += len(page)
         log.info("reconciled after a gap", system=self._connection.system, entity=entity, read=read, new=new)
         return read, new
 
-    def _fill(self, entities: Sequence[str]) -> int:
+    def _fill(self, entities: Sequence[str], since: datetime | None = None) -> int:
         records = 0
         for page in self._connection.backfill(entities):
             with self._ledger.write() as conn:
-                store_snapshots(conn, page, self._policies.current)
+                store_snapshots(conn, page, self._policies.current, since)
             records += len(page)
         return records
 
 
-def store_snapshots(conn: SqlConnection, page: Sequence[ChangeEvent], policy: Policy) -> None:
-    """Merges a page of snapshots into the mirror; what is newer there stays."""
+def watch_from(ledger: Ledger, system: str, now: datetime) -> None:
+    """Remembers when a system was first listened to; to be called before its sources start. Later calls change nothing."""
+    with ledger.write() as conn:
+        if journal.get_position(conn, system, SINCE) is None:
+            journal.set_position(conn, system, SINCE, now.isoformat().encode(), now)
+
+
+def store_snapshots(
+    conn: SqlConnection, page: Sequence[ChangeEvent], policy: Policy, since: datetime | None = None
+) -> None:
+    """Merges a page of snapshots into the mirror; what is newer there stays.
+
+    Records not known so far and last changed before ``since`` were there before anybody listened: should their creation be
+    told after all (Salesforce replays three days after a gap), it is no news. One created later has yet to be routed.
+    """
     known = mirror.load(conn, {ref_of(e.system, e.entity, e.record_id) for e in page})
     fresh = {}
     for event in page:
         name = ref_of(event.system, event.entity, event.record_id)
         before = known.get(name)
         after, changed = merge(before, event)
+        if before is None and since is not None and event.occurred_at < since - SKEW:
+            after.announced = True
         if changed or before is None:
             known[name] = after
             fresh[name] = after

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
+
+# How far a CRM's clock and ours may be apart. HubSpot's signatures allow the same.
+SKEW = timedelta(minutes=5)
 
 
 def utcnow() -> datetime:

@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 BATCH = 500
 GATHER_SECONDS = 0.1
+GATHER_MANY_SECONDS = 0.25
+MANY = 20  # at once: more of them are coming
 LOOK_SECONDS = 1.0  # the command line may have asked for something to be read again
 FULL = 100  # HubSpot reads so many records a call
 EVERY_RECORD = "*"  # the record id of a gap that is about all records of an entity
@@ -73,7 +75,7 @@ class Completer:
                 wake.wait(LOOK_SECONDS)
             if done < FULL:
                 # What comes in meanwhile is read in one call: a trickle must not cost one each.
-                stop.wait(GATHER_SECONDS)
+                stop.wait(GATHER_SECONDS if done < MANY else GATHER_MANY_SECONDS)
 
     def complete_some(self, stop: threading.Event) -> int:
         """Completes one batch. Returns how many entries it took; waits as long as the CRM is unwell."""

@@ -2,22 +2,30 @@
 
 A CRM reports our writes like anybody's. Neither Salesforce's Collections nor HubSpot say reliably which client wrote, so the
 outbox is asked: an event is an echo when every field it changed holds what we last wrote there and have not heard back yet.
-Each written field is heard back once; a person setting the same value later is a person.
+Each written field is heard back once; a person setting the same value later is a person, and so is whoever sets it at
+a time when we did not write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
 
 from routing.core.model import ChangeEvent
 from routing.ledger.outbox import Unechoed
+from routing.runtime.clock import SKEW
+
+_SKEW_MS = round(SKEW.total_seconds() * 1000)
 
 
 def heard_back(event: ChangeEvent, waiting: Sequence[Unechoed]) -> list[Unechoed] | None:
     """The writes with what is still to come after this event, when it is an echo; None when it is not. Pure."""
     if event.kind != "updated" or not event.changed:
         return None
-    left = {one.seq: dict(one.fields) for one in waiting}
+    happened_ms = round(event.occurred_at.timestamp() * 1000)
+    possible = {one.seq: one for one in waiting if _could_be(one, happened_ms)}
+    left = {seq: dict(one.fields) for seq, one in possible.items()}
     touched: set[int] = set()
     for field in event.changed:
         for seq, fields in left.items():
@@ -27,7 +35,28 @@ def heard_back(event: ChangeEvent, waiting: Sequence[Unechoed]) -> list[Unechoed
                 break
         else:
             return None
-    return [Unechoed(seq, left[seq]) for seq in sorted(touched)]
+    return [msgspec.structs.replace(possible[seq], fields=left[seq]) for seq in sorted(touched)]
+
+
+def _could_be(one: Unechoed, happened_ms: int) -> bool:
+    """An echo happens while the write does. The same value set at another time is a person's, however often we missed ours."""
+    if happened_ms < one.created_ms - _SKEW_MS:
+        return False
+    return one.ended_ms is None or happened_ms <= one.ended_ms + _SKEW_MS
+
+
+def echoes_among(
+    events: Iterable[tuple[int, str, ChangeEvent]], waiting: Mapping[str, Sequence[Unechoed]]
+) -> dict[int, list[Unechoed]]:
+    """Which of ``events`` (number, ref, event; in order) are echoes, with what each leaves to be heard. Pure."""
+    left = {ref: {one.seq: one for one in writes} for ref, writes in waiting.items()}
+    found = {}
+    for seq, ref, event in events:
+        heard = heard_back(event, list(left[ref].values())) if ref in left else None
+        if heard is not None:
+            left[ref] |= {one.seq: one for one in heard}
+            found[seq] = heard
+    return found
 
 
 def same(ours: object, theirs: object) -> bool:

@@ -33,14 +33,14 @@ class Feed:
 
     def watch(self, watcher: Watcher) -> None:
         """Calls ``watcher`` from now on. It must be quick and may be called from several threads."""
-        self._watchers.append(watcher)
+        self._watchers = [*self._watchers, watcher]
 
     def tell(self, what: str, count: int = 1, detail: Any = None) -> None:
         """A watcher that fails is logged and left out from then on: watching must not stop the work."""
         happening = Happening(what, count, detail)
-        for watcher in list(self._watchers):
+        for watcher in self._watchers:
             try:
                 watcher(happening)
             except Exception:
                 log.exception("a watcher of the feed failed and is left out from now on")
-                self._watchers.remove(watcher)
+                self._watchers = [one for one in self._watchers if one is not watcher]

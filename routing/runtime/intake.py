@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 import structlog
 from msgspec import Struct
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from routing.core.model import ChangeEvent, Unreadable
@@ -44,7 +45,14 @@ class Intake:
         self._waiting: queue.Queue[_Delivery] = queue.Queue(QUEUE_DELIVERIES)
         self.arrived = threading.Event()  # set whenever the journal has something new
         self._incomplete: list[threading.Event] = []
-        self.closed = ""  # why nothing is accepted, "" while all is well
+        self._door = threading.Lock()
+        self._ended = ""
+        self.closing: Callable[[], str] = lambda: ""  # asked at each delivery whether to stay closed, and why
+
+    @property
+    def closed(self) -> str:
+        """Why nothing is accepted at the moment, "" while all is well."""
+        return self._ended or self.closing()
 
     def submit(
         self, events: Sequence[ChangeEvent | Unreadable], position: tuple[str, str, bytes] | None = None
@@ -53,13 +61,15 @@ class Intake:
 
         Raises IntakeClosed when the queue is full or the intake was closed.
         """
-        if self.closed:
-            raise IntakeClosed(self.closed)
         done: Future[int] = Future()
-        try:
-            self._waiting.put_nowait(_Delivery(events, position, done))
-        except queue.Full:
-            raise IntakeClosed("more is coming in than the ledger can write; try again in a moment") from None
+        with self._door:  # so that nothing slips in behind the last look into the queue
+            why = self.closed
+            if why:
+                raise IntakeClosed(why)
+            try:
+                self._waiting.put_nowait(_Delivery(events, position, done))
+            except queue.Full:
+                raise IntakeClosed("more is coming in than the ledger can write; try again in a moment") from None
         return done
 
     def accept(self, events: Sequence[ChangeEvent | Unreadable], position: tuple[str, str, bytes] | None = None) -> int:
@@ -81,6 +91,10 @@ class Intake:
                 continue
             stop.wait(GATHER_SECONDS)
             self._commit(self._drain(first))
+        with self._door:
+            self._ended = "the daemon is stopping"
+        while not self._waiting.empty():
+            self._commit(self._drain(self._waiting.get_nowait()))
 
     def _drain(self, first: _Delivery) -> list[_Delivery]:
         deliveries, events = [first], len(first.events)
@@ -96,30 +110,62 @@ class Intake:
         try:
             with self._ledger.write() as conn:
                 now = self._clock()
+                unread = self._new_unread(conn, deliveries)
                 new = [journal.accept(conn, delivery.events, now) for delivery in deliveries]
                 for delivery in deliveries:
                     if delivery.position:
                         journal.set_position(conn, *delivery.position, now)
-        except SQLAlchemyError as error:
-            reason = f"the ledger could not write: {getattr(error, 'orig', None) or error}"
-            log.error("nothing was accepted", deliveries=len(deliveries), error=reason)  # noqa: TRY400 - said in full
-            for delivery in deliveries:
-                delivery.done.set_exception(IntakeClosed(reason))
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it
+            self._failed(deliveries, error)
             return
-        self._tell(deliveries, sum(new))
+        self._tell(deliveries, sum(new), unread)
         for delivery, n in zip(deliveries, new, strict=True):
-            delivery.done.set_result(n)
+            _answer(delivery, n)
 
-    def _tell(self, deliveries: list[_Delivery], new: int) -> None:
+    def _failed(self, deliveries: list[_Delivery], error: Exception) -> None:
+        """Nothing was written. It may be the fault of one delivery: then the others must not suffer for it."""
+        if len(deliveries) > 1:
+            for delivery in deliveries:
+                self._commit([delivery])
+            return
+        # Not the whole of an SQL error: it shows the row, and with it the person.
+        why = getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else type(error).__name__
+        reason = f"the ledger could not write: {why or type(error).__name__}"
+        log.error("nothing was accepted", events=len(deliveries[0].events), error=reason)
+        _answer(deliveries[0], IntakeClosed(reason))
+
+    @staticmethod
+    def _new_unread(conn: Connection, deliveries: list[_Delivery]) -> list[Unreadable]:
+        """What cannot be read and is not parked already: a sender that is not answered in time sends it again."""
+        found = {e.event_id: e for delivery in deliveries for e in delivery.events if isinstance(e, Unreadable)}
+        if not found:
+            return []
+        known = journal.known(conn, list(found))
+        return [event for event_id, event in found.items() if event_id not in known]
+
+    def _tell(self, deliveries: list[_Delivery], new: int, unread: list[Unreadable]) -> None:
         if new:
             self.arrived.set()
             self._feed.tell("accepted", new)
-        for delivery in deliveries:
-            for event in delivery.events:
-                if isinstance(event, ChangeEvent):
-                    if not event.complete:
-                        for wake in self._incomplete:
-                            wake.set()
-                else:
-                    log.warning("an event could not be read and is parked", event_id=event.event_id, reason=event.error)
-                    self._feed.tell("parked", 1, event.error)
+        if any(
+            isinstance(event, ChangeEvent) and not event.complete
+            for delivery in deliveries
+            for event in delivery.events
+        ):
+            for wake in self._incomplete:
+                wake.set()
+        for event in unread:
+            log.warning("an event could not be read and is parked", event_id=event.event_id, reason=event.error)
+            self._feed.tell("parked", 1, event.error)
+        if unread:
+            self._feed.tell("settled", len(unread))
+
+
+def _answer(delivery: _Delivery, answer: int | IntakeClosed) -> None:
+    """Tells whoever waits; a web request may have been given up meanwhile, which takes nothing back."""
+    if not delivery.done.set_running_or_notify_cancel():
+        return
+    if isinstance(answer, IntakeClosed):
+        delivery.done.set_exception(answer)
+    else:
+        delivery.done.set_result(answer)

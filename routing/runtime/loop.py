@@ -14,9 +14,11 @@ from datetime import datetime
 import msgspec
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from routing.core.directory import Directory
+from routing.core.keys import address_of, keys
+from routing.core.merge import ERASED
 from routing.core.model import Decision, PoolState, Record, Timer, Write
 from routing.core.plan import Plan, plan
 from routing.core.settle import Settled, settle
@@ -26,7 +28,7 @@ from routing.ledger.journal import Ending, Entry
 from routing.ledger.outbox import Unechoed
 from routing.ledger.schema import ref_of
 from routing.runtime.clock import Clock
-from routing.runtime.echo import heard_back
+from routing.runtime.echo import echoes_among
 from routing.runtime.feed import Feed
 from routing.runtime.intake import Intake
 from routing.runtime.policies import Policies
@@ -46,7 +48,7 @@ MIRRORED = ("created", "updated", "deleted", "restored", "merged", "snapshot", "
 class Batch:
     """What a batch has come to so far; written down by ``commit`` in the transaction that it was read in."""
 
-    def __init__(self, conn: Connection, work: WorkingSet, echoes: dict[str, list[Unechoed]]) -> None:
+    def __init__(self, conn: Connection, work: WorkingSet, echoes: dict[int, list[Unechoed]]) -> None:
         self.conn, self.work, self.echoes = conn, work, echoes
         self.endings: list[Ending] = []
         self.planned: list[tuple[Entry, Plan]] = []
@@ -68,7 +70,9 @@ class Batch:
         decisions.save(self.conn, [(entry.seq, made) for entry, made in self.decisions])
         outbox.add(self.conn, self.writes, now)
         outbox.save_unechoed(self.conn, list(self.heard.values()))
-        timers.clear(self.conn, self.off_hold)
+        # One timer a record: a tick that comes late must not leave it with two, which would both go on for ever.
+        waiting = {ref_of(timer.system, timer.entity, timer.record_id) for timer in self.timers}
+        timers.clear(self.conn, self.off_hold | waiting)
         timers.save(self.conn, self.timers)
         journal.settle(self.conn, self.endings, now)
 
@@ -79,19 +83,17 @@ class Loop:
     def __init__(self, ledger: Ledger, policies: Policies, clock: Clock, feed: Feed) -> None:
         self._ledger, self._policies, self._clock, self._feed = ledger, policies, clock, feed
         self._directory: tuple[Policy, Directory] | None = None
-        self.flooded = False  # whether events come in faster than one by one just now
 
     def run(self, intake: Intake, owed: Callable[[], None], stop: threading.Event) -> None:
         """Works the journal off until ``stop``; finishes the batch at hand. ``owed`` is called whenever writes may be owed."""
         while not stop.is_set():
             intake.arrived.clear()
             settled = self.work_off(BATCH)
-            self.flooded = settled >= FLOOD
             if settled:
                 owed()
             else:
                 intake.arrived.wait(LOOK_SECONDS)
-            if not self.flooded:
+            if settled < FLOOD:
                 # A transaction costs much the same for one event as for ten: let a few gather.
                 stop.wait(GATHER_SECONDS)
 
@@ -99,19 +101,37 @@ class Loop:
         """Settles one batch from the journal. Returns how many events were settled, 0 when nothing waits."""
         with self._ledger.read() as conn:
             entries = journal.next_entries(conn, "accepted", limit)
-        return self.process(entries) if entries else 0
+        return self.process(_no_person_twice(entries)) if entries else 0
 
     def process(self, entries: Sequence[Entry]) -> int:
         """Settles the longest front part of ``entries`` that can be decided together, in one transaction.
 
         Returns its length, at least 1. Raises only when the ledger fails; then nothing was settled.
         """
+        try:
+            return self._process(entries)
+        except (IntegrityError, DataError) as error:  # one row that the ledger refuses, not the ledger being unwell
+            failure: Exception = error
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # noqa: BLE001 - told below, with the event whose fault it is
+            failure = error
+        if len(entries) > 1:
+            return self.process(entries[: len(entries) // 2])
+        with self._ledger.write() as conn:
+            journal.settle(conn, [self._parking(entries[0], failure)], self._clock())
+        self._feed.tell("parked", 1, "an event could not be decided")
+        self._feed.tell("settled", 1)
+        return 1
+
+    def _process(self, entries: Sequence[Entry]) -> int:
         policy = self._policies.current
         now = self._clock()
         with self._ledger.write() as conn:
             directory = self._people(conn, policy)
-            refs = {ref_of(e.event.system, e.event.entity, e.event.record_id) for e in entries}
-            batch = Batch(conn, WorkingSet(conn, entries, policy), outbox.unechoed(conn, refs))
+            named = [(e.seq, ref_of(e.event.system, e.event.entity, e.event.record_id), e.event) for e in entries]
+            echoes = echoes_among(named, outbox.unechoed(conn, {ref for _, ref, _ in named}))
+            batch = Batch(conn, WorkingSet(conn, entries, policy, echoes), echoes)
             taken = 0
             for entry in entries:
                 if batch.person_changed or not self._take(batch, entry, policy, directory, now):
@@ -125,9 +145,10 @@ class Loop:
         return taken
 
     def _people(self, conn: Connection, policy: Policy) -> Directory:
-        if self._directory is None or self._directory[0] is not policy:
-            self._directory = (policy, Directory.build(policy, mirror.people(conn)))
-        return self._directory[1]
+        known = self._directory  # another thread may take it away at any moment
+        if known is None or known[0] is not policy:
+            known = self._directory = (policy, Directory.build(policy, mirror.people(conn)))
+        return known[1]
 
     def forget_people(self) -> None:
         """The people in the mirror were changed by somebody else: ask anew."""
@@ -143,7 +164,9 @@ class Loop:
                 return False
         try:
             if event.kind == "erased":
-                self._erase(batch, entry)
+                if batch.planned or batch.endings:
+                    return False  # what the batch has come to so far must be written down to be erased
+                self._erase(batch, entry, policy)
             elif event.kind == "tick":
                 self._tick(batch, entry, policy, directory, now)
             elif event.kind in MIRRORED:
@@ -153,26 +176,42 @@ class Loop:
         except SQLAlchemyError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one event must not stop the others
-            self._park(batch, entry, error)
+            batch.endings.append(self._parking(entry, error))
             return True
-        if batch.planned and batch.planned[-1][0] is entry and batch.planned[-1][1].decides:
-            batch.undecided |= names
+        if batch.planned and batch.planned[-1][0] is entry:
+            planned = batch.planned[-1][1]
+            held = batch.work.records.get(ref_of(event.system, event.entity, event.record_id))
+            # Who waits may stop waiting, whatever the event: the next one about them must see whether they did.
+            if planned.decides or planned.on_hold or (held is not None and held.on_hold):
+                batch.undecided |= names
         return True
 
     def _change(self, batch: Batch, entry: Entry, policy: Policy, directory: Directory, now: datetime) -> None:
         event = entry.event
         name = ref_of(event.system, event.entity, event.record_id)
-        left = heard_back(event, batch.echoes.get(name, ()))
+        left = batch.echoes.get(entry.seq)
+        before = batch.work.records.get(name)
         record, changed = batch.work.apply(entry)
+        if ERASED in record.changed_at:
+            journal.erase(batch.conn, name)
+            batch.end(entry, "skipped", "it is older than the erasure of the person; nothing of it is kept")
+            return
         if left is not None:
             batch.heard |= {one.seq: one for one in left}
-            open_fields = {one.seq: one for one in left}
-            batch.echoes[name] = [open_fields.get(one.seq, one) for one in batch.echoes[name]]
             batch.end(entry, "skipped", "echo of our own write")
             return
         if event.entity == "person":
             batch.person_changed = True
-        if event.kind in ("created", "updated", "restored") and not changed:
+        news = bool(changed) or entry.again
+        if event.kind == "created" and not entry.again:
+            if before is not None and before.announced and not before.deleted:
+                # Told a second time: what is new in it is a change like any other, and no second reason to route it.
+                told = tuple(field for field in event.changed if field in changed)
+                event = msgspec.structs.replace(event, kind="updated", changed=told)
+            else:
+                # All its values may be known from a snapshot, or from changes told before it; that it is new is not.
+                news = True
+        if event.kind in ("created", "updated", "restored") and not news:
             batch.end(entry, "skipped", "nothing in it is newer than what is known")
             return
         view = batch.work.view(entry, record)
@@ -186,14 +225,18 @@ class Loop:
             return
         batch.planned.append((entry, plan(event, batch.work.view(entry, record), policy, directory, now)))
 
-    def _erase(self, batch: Batch, entry: Entry) -> None:
-        event = entry.event
+    def _erase(self, batch: Batch, entry: Entry, policy: Policy) -> None:
+        event, conn = entry.event, batch.conn
         name = ref_of(event.system, event.entity, event.record_id)
-        batch.work.forget(event)
-        mirror.forget(batch.conn, [name])
-        journal.erase(batch.conn, name)
-        decisions.erase(batch.conn, name)
-        outbox.erase(batch.conn, name)
+        known = batch.work.records.get(name)
+        same_person = mirror.find(conn, keys(known, policy)) if known is not None else {}
+        # A stub stays in the mirror: an older change of the record that arrives only now must not bring the person back.
+        batch.work.apply(entry)
+        journal.erase(conn, name)
+        journal.erase_unread(conn, event.system, event.record_id)
+        decisions.erase(conn, name)
+        decisions.erase_borrowed(conn, {ref for found in same_person.values() for ref in found} - {name})
+        outbox.erase(conn, name)
         batch.off_hold.add(name)
         batch.end(entry, "applied", "the person was erased at their request")
 
@@ -204,7 +247,7 @@ class Loop:
             try:
                 settled = settle(planned, pools, policy, directory, now)
             except Exception as error:  # noqa: BLE001 - as above
-                self._park(batch, entry, error)
+                batch.endings.append(self._parking(entry, error))
                 continue
             pools |= settled.pools
             batch.pools |= settled.pools
@@ -242,12 +285,13 @@ class Loop:
         if held_before and not settled.on_hold:
             batch.off_hold.add(name)
 
-    def _park(self, batch: Batch, entry: Entry, error: Exception) -> None:
+    @staticmethod
+    def _parking(entry: Entry, error: Exception) -> Ending:
         """An event that our own code cannot decide is kept for the operator; the others go on."""
         where = traceback.extract_tb(error.__traceback__)[-1]
         reason = f"deciding failed: {type(error).__name__} at {where.filename.rsplit('/', 1)[-1]}:{where.lineno}"
         log.error("an event is parked", event_id=entry.event.event_id, reason=reason, exc_info=error)
-        batch.end(entry, "parked", f"{reason}. Please report it; `fingerpost parked retry` tries again.")
+        return Ending(entry.seq, "parked", f"{reason}. Please report it; `fingerpost parked retry` tries again.")
 
     def _tell(self, batch: Batch, taken: int) -> None:
         for entry, made in batch.decisions:
@@ -256,6 +300,20 @@ class Loop:
             if ending.state == "parked":
                 self._feed.tell("parked", 1, ending.reason)
         self._feed.tell("settled", taken)
+
+
+def _no_person_twice(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """The front part in which no e-mail address becomes a lead a second time. ``_take`` would end the batch there anyhow,
+    but what was loaded for the entries behind would be loaded again."""
+    seen: set[str] = set()
+    for n, entry in enumerate(entries):
+        if entry.event.entity == "lead" and entry.event.kind == "created":
+            address = address_of(entry.event.values.get("email"))
+            if address in seen:
+                return entries[:n]
+            if address:
+                seen.add(address)
+    return entries
 
 
 def _names(work: WorkingSet, entry: Entry) -> set[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import Connection
 
 from routing.core.keys import keys, wanted
@@ -29,8 +30,13 @@ class _Ahead(NamedTuple):
 class WorkingSet:
     """Loaded with a handful of queries for the whole batch, then changed in memory, event by event, in order."""
 
-    def __init__(self, conn: Connection, entries: Sequence[Entry], policy: Policy) -> None:
+    def __init__(
+        self, conn: Connection, entries: Sequence[Entry], policy: Policy, echoes: Container[int] = frozenset()
+    ) -> None:
+        """``echoes`` holds the numbers of entries that are echoes of ours: nothing is decided on them, so they need no
+        surroundings."""
         self._policy = policy
+        self._echoes = echoes
         self.records: dict[str, Record] = mirror.load(conn, {_ref(entry.event) for entry in entries})
         self._ahead: dict[int, _Ahead] = {}  # what each entry makes of its record, by seq
         self._by_key: dict[Key, dict[str, Record]] = {}
@@ -45,9 +51,14 @@ class WorkingSet:
         for entry in entries:
             event = entry.event
             name = _ref(event)
-            after, fields = merge(now_known.get(name), event)
-            now_known[name] = after
-            wants = wanted(after, self._policy) if event.entity == "lead" else frozenset[Key]()
+            before = now_known.get(name)
+            after, fields = merge(before, event)
+            if entry.seq in self._echoes and after.taken and before is not None and not before.taken:
+                after = msgspec.structs.replace(after, taken=False)  # it was us, not a person
+            if before is not None or event.kind != "tick":
+                now_known[name] = after
+            decides = event.entity == "lead" and entry.seq not in self._echoes
+            wants = wanted(after, self._policy) if decides else frozenset[Key]()
             self._ahead[entry.seq] = _Ahead(after, fields, wants)
             asked |= wants
         self._by_key = mirror.find(conn, asked)
@@ -55,7 +66,10 @@ class WorkingSet:
         of_account = {("account", record.record_id) for record in accounts}
         of_account |= {("account", e.event.record_id) for e in entries if e.event.entity == "account"}
         self._by_key |= mirror.find(conn, of_account)
-        parents = {_parent_ref(record) for record in [*accounts, *now_known.values()]} - {""}
+        # Of every state on the way, not only the last: an event in the middle of the batch sees the parent of that moment.
+        on_the_way = [ahead.record for ahead in self._ahead.values() if ahead.record.entity == "account"]
+        stored = [record for record in self.records.values() if record.entity == "account"]
+        parents = {_parent_ref(record) for record in [*accounts, *stored, *on_the_way]} - {""}
         self._parents = mirror.load(conn, parents - self.records.keys())
 
     def after(self, entry: Entry) -> Record:
@@ -79,9 +93,9 @@ class WorkingSet:
         """Stores what a decision changed about a record (decided owner, hold), leaving its values alone."""
         name = ref_of(record.system, record.entity, record.record_id)
         self.records[name] = self.changed[name] = record
-        for found in self._by_key.values():
-            if name in found:
-                found[name] = record
+        for key in self._keys.get(name) or keys(record, self._policy):
+            if name in self._by_key.get(key, {}):
+                self._by_key[key][name] = record
 
     def _put(self, name: str, before: Record | None, after: Record) -> None:
         old = self._keys.get(name)
@@ -96,14 +110,6 @@ class WorkingSet:
         if old != new or before is None:
             self._moved.add(name)
         self.records[name] = self.changed[name] = after
-
-    def forget(self, event: ChangeEvent) -> None:
-        """Drops a record that must be erased."""
-        name = _ref(event)
-        self.records.pop(name, None)
-        self.changed.pop(name, None)
-        for found in self._by_key.values():
-            found.pop(name, None)
 
     def view(self, entry: Entry, record: Record) -> View:
         """What ``plan`` may know of the surroundings of the entry's record, which is ``record`` by now."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
+import structlog
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -29,6 +31,7 @@ from routing.cli.app import app
 from routing.cli.sandbox_run import HOOK, write_settings
 from routing.core.model import Decision
 from routing.ledger import decisions, journal
+from routing.runtime import policies
 from routing.runtime.clock import monotonic, utcnow
 from routing.web.app import Server, build_app, listen
 from tests.processes import POLICY, wait_for
@@ -73,6 +76,7 @@ class Stage:
         self._emails |= {row["id"]: row["email"] for row in self.world.owners}
         self._daemon: Daemon | None = None
         self.happenings: list[Any] = []
+        self.logs: Sequence[Any] = ()  # every log line so far
 
     # -- the play ---------------------------------------------------------------------------------------------------
 
@@ -313,10 +317,15 @@ def stage(
 ) -> Iterator[Stage]:
     """A stage with its daemon running (without ``daemon`` only the CRMs), until the end of the block."""
     made = Stage(folder, seed, accounts, faults)
-    try:
-        made.raise_curtain()
-        if daemon:
-            made.open()
-        yield made
-    finally:
-        made.lower_curtain()
+    with structlog.testing.capture_logs() as made.logs, patch.object(policies, "LOOK_SECONDS", 0.05):
+        try:
+            made.raise_curtain()
+            if daemon:
+                made.open()
+            yield made
+        finally:
+            made.lower_curtain()
+        said = repr(made.logs)
+        for secret in (SECRET, made.salesforce.client_secret, made.hubspot.access_token, "!sandbox."):
+            assert secret not in said, "a secret was logged"
+        assert "@visitor" not in said, "an e-mail address was logged"

@@ -207,8 +207,11 @@ def test_the_quick_way_to_read_a_phone_number_agrees_with_phonenumbers_in_every_
                 code + digits,
                 f"00{code}{digits}",
             ]
+            written += [f"+0{digits}", f"+00{digits}", f"{digits} ext. 12", f"0{digits} x7"]
             written += [f"+{code}0{digits}", f"+{code}{digits[:-2]}", f"+{code}{digits}7", f"+{digits}"]
             for text in written:
+                if phones.phone(text, region) != phones.thorough(text, region):
+                    differing.append((text, region, "phone"))
                 if phones._PLAIN.fullmatch(text):
                     quick = phones._quick(text, region)
                     quick_ones += quick is not None

@@ -1,0 +1,210 @@
+"""What the loop must not lose, double or get stuck on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from routing.core.model import ChangeEvent, Decision, Record, derived_id
+from routing.ledger import decisions, journal, mirror, outbox, timers
+from routing.ledger.engine import Ledger
+from routing.runtime import working_set
+from routing.runtime.backfill import store_snapshots
+from routing.runtime.feed import Feed, Happening
+from routing.runtime.loop import Loop
+from tests.conftest import START, ManualClock
+from tests.unit.core.policy import USERS, policy
+
+POLICY = policy()
+
+
+class Desk:
+    """A loop on a ledger, with the people in the mirror."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock) -> None:
+        self.ledger, self.clock, self.feed = ledger, clock, Feed()
+        self.told: list[Happening] = []
+        self.feed.watch(self.told.append)
+        self.loop = Loop(ledger, SimpleNamespace(current=POLICY), clock, self.feed)  # type: ignore[arg-type]
+        self._n = 0
+        with ledger.write() as conn:
+            mirror.save(conn, [(user, frozenset()) for user in USERS])
+
+    def event(self, kind: str, record: str = "00Q1", seconds: float = 0, **values: Any) -> ChangeEvent:
+        self._n += 1
+        return ChangeEvent(
+            event_id=derived_id("test", str(self._n)),
+            system="salesforce",
+            entity="lead",
+            record_id=record,
+            kind=kind,  # type: ignore[arg-type]
+            occurred_at=START + timedelta(seconds=seconds),
+            observed_at=self.clock(),
+            changed=tuple(values),
+            values=values,
+        )
+
+    def accept(self, *events: ChangeEvent) -> None:
+        with self.ledger.write() as conn:
+            journal.accept(conn, events, self.clock())
+
+    def work(self, size: int = 500) -> None:
+        while self.loop.work_off(size):
+            pass
+
+    def play(self, *events: ChangeEvent, size: int = 500) -> None:
+        self.accept(*events)
+        self.work(size)
+
+    def decisions(self, record: str = "00Q1") -> list[Decision]:
+        with self.ledger.read() as conn:
+            return decisions.of_record(conn, record)
+
+    def states(self) -> list[tuple[str, str]]:
+        with self.ledger.read() as conn:
+            rows = conn.exec_driver_sql("SELECT state, reason FROM journal ORDER BY seq").all()
+        return [(state, reason) for state, reason in rows]
+
+    def timers(self) -> int:
+        with self.ledger.read() as conn:
+            return timers.count(conn)
+
+    def record(self, record: str = "00Q1") -> Record:
+        name = f"salesforce:lead:{record}"
+        with self.ledger.read() as conn:
+            return mirror.load(conn, {name})[name]
+
+    def tick(self) -> None:
+        self.clock.advance(301)
+        with self.ledger.write() as conn:
+            timers.fire(conn, self.clock())
+
+
+@pytest.fixture
+def desk(ledger: Ledger, clock: ManualClock) -> Desk:
+    return Desk(ledger, clock)
+
+
+def test_a_lead_that_a_snapshot_showed_before_its_creation_was_told_is_routed(desk: Desk) -> None:
+    """Created while the mirror was being filled: the page had it already, as it is now."""
+    values = {"email": "kim@acme.example", "country": "FR"}
+    with desk.ledger.write() as conn:
+        store_snapshots(conn, [desk.event("snapshot", seconds=5, **values)], POLICY)
+    desk.play(desk.event("created", seconds=3, **values))
+    assert [made.outcome for made in desk.decisions()] == ["assign"]
+
+
+def test_a_lead_whose_fields_were_told_before_its_creation_is_routed(desk: Desk) -> None:
+    """HubSpot tells each property of a new contact by itself, and those need not be read back first."""
+    desk.play(desk.event("updated", email="kim@acme.example"), desk.event("updated", country="FR"))
+    desk.play(desk.event("created", email="kim@acme.example", country="FR"))
+    assert [made.outcome for made in desk.decisions()] == ["assign"]
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_a_creation_told_twice_is_no_second_assignment(desk: Desk, size: int) -> None:
+    first = desk.event("created", email="kim@acme.example", country="FR")
+    once_more = desk.event("created", seconds=2, email="kim@acme.example", country="FR", phone="1")
+    desk.play(first, once_more, size=size)
+    assert [made.outcome for made in desk.decisions()] == ["assign"]
+    assert desk.record().values["phone"] == "1"
+
+
+def test_leads_that_were_there_before_we_watched_are_not_routed_when_their_creation_is_replayed(desk: Desk) -> None:
+    """After a gap, Salesforce replays three days of changes, also those from before our first start."""
+    values = {"email": "kim@acme.example", "country": "FR"}
+    with desk.ledger.write() as conn:
+        store_snapshots(conn, [desk.event("snapshot", **values)], POLICY, since=START + timedelta(days=1))
+    desk.play(desk.event("created", seconds=-5, **values))
+    assert desk.decisions() == []
+
+
+def test_retrying_a_parked_event_decides_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    from routing.runtime import loop
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "plan", broken)
+        desk.play(desk.event("created", country="FR"), desk.event("created", "00Q2", country="FR"))
+    assert [state for state, _ in desk.states()] == ["parked", "parked"]
+    with desk.ledger.write() as conn:
+        assert journal.retry_parked(conn, None) == 2
+        entries = journal.next_entries(conn, "incomplete", 10)
+        journal.complete(conn, [(entry.seq, entry.event) for entry in entries])
+    desk.work()
+    assert desk.states() == [("applied", ""), ("applied", "")]
+    assert [made.outcome for made in desk.decisions()] == ["assign"]
+
+
+def test_an_event_that_the_preparation_of_a_batch_fails_on_is_parked_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = working_set.wanted
+
+    def poisoned(record: Record, policy: Any) -> Any:
+        if record.record_id == "00Q7":
+            raise ValueError("poison")
+        return wanted(record, policy)
+
+    monkeypatch.setattr(working_set, "wanted", poisoned)
+    desk.play(*(desk.event("created", f"00Q{n}", country="FR") for n in range(20)))
+    states = [state for state, _ in desk.states()]
+    assert states.pop(7) == "parked"
+    assert set(states) == {"applied"}
+    assert sum(told.count for told in desk.told if told.what == "settled") == 20
+    assert sum(told.count for told in desk.told if told.what == "parked") == 1
+
+
+def test_an_event_whose_rows_the_ledger_refuses_is_parked_alone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = decisions.save
+
+    def refuses(conn: Any, made: Any) -> None:
+        if any(one.record_id == "00Q3" for _, one in made):
+            raise IntegrityError("insert", {}, Exception("UNIQUE constraint failed"))
+        save(conn, made)
+
+    monkeypatch.setattr(decisions, "save", refuses)
+    desk.play(*(desk.event("created", f"00Q{n}", country="FR") for n in range(8)))
+    states = [state for state, _ in desk.states()]
+    assert states.pop(3) == "parked"
+    assert set(states) == {"applied"}
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_a_lead_on_hold_that_is_deleted_and_restored_waits_with_a_timer(desk: Desk, size: int) -> None:
+    desk.play(desk.event("created", country="CU"))
+    assert (desk.record().on_hold, desk.timers()) == (True, 1)
+    desk.play(desk.event("deleted", seconds=5), desk.event("restored", seconds=6, country="CU"), size=size)
+    assert (desk.record().on_hold, desk.timers()) == (True, 1)
+
+
+def test_a_tick_that_comes_late_does_not_leave_two_timers(desk: Desk) -> None:
+    desk.play(desk.event("created", country="CU"))
+    desk.tick()  # waits in the journal, behind nothing yet
+    with desk.ledger.write() as conn:
+        conn.exec_driver_sql("UPDATE journal SET seq = seq + 100 WHERE kind = 'tick'")
+        conn.exec_driver_sql("UPDATE sqlite_sequence SET seq = 2 WHERE name = 'journal'")
+    desk.play(desk.event("deleted", seconds=5), desk.event("restored", seconds=6, country="CU"))
+    assert desk.timers() == 1
+
+
+def test_our_own_echo_does_not_take_a_lead_off_hold(desk: Desk) -> None:
+    desk.play(desk.event("created", country="FR"))
+    with desk.ledger.write() as conn:
+        [owed] = outbox.claim(conn, "salesforce", 10, desk.clock())
+        outbox.end(conn, [outbox.Fate(owed.seq, "confirmed")], desk.clock())
+    desk.play(desk.event("updated", seconds=1, country="CU", status="Open"))
+    assert desk.record().on_hold
+    echo = msgspec.structs.replace(desk.event("updated", seconds=2), changed=("owner",), values=owed.write.fields)
+    desk.play(echo)
+    assert not desk.record().taken
+    desk.tick()
+    desk.work()
+    assert [made.outcome for made in desk.decisions()] == ["assign", "hold"]
