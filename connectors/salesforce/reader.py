@@ -106,8 +106,15 @@ def _values(entity_map: EntityMap, fields: Sequence[str], row: dict[str, Any]) -
     values: Values = {}
     for field in fields:
         value = row[entity_map.fields[field]]
+        if isinstance(value, str) and not value.isascii():
+            value = _whole(value)
         values[field] = None if value is None else reader_of(entity_map.types.get(field, "text"))(value)
     return values
+
+
+def _whole(text: str) -> str:
+    """A text that was cut in the middle of an emoji ends in half a character, which can neither be stored nor sent."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _snapshot(entity_map: EntityMap, fields: Sequence[str], row: dict[str, Any]) -> Snapshot:

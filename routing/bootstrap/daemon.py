@@ -7,7 +7,7 @@ import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import structlog
 from sqlalchemy.engine import make_url
@@ -35,6 +35,7 @@ from routing.runtime.services import Services
 log = structlog.get_logger()
 
 TIMER_SECONDS = 0.5
+SOURCE_SECONDS = 0.25  # before a source that had worked is started again
 
 
 class System:
@@ -99,7 +100,12 @@ class Daemon:
         """Waits until every source stands, fills the mirror, then starts deciding and delivering."""
         for system in self.systems.values():
             self._await_positions(system, stop)
-            self._backfill(system).once(stop)
+            try:
+                self._backfill(system).once(stop)
+            except ConnectorError:
+                if stop.is_set():
+                    return  # asked to stop while the CRM was unwell: it is read at the next start
+                raise
         if stop.is_set():
             return
         _warm_up()
@@ -116,7 +122,7 @@ class Daemon:
         log.info("ready", systems=sorted(self.systems))
 
     def _backfill(self, system: System) -> Backfill:
-        return Backfill(system.connection, self.ledger, self.policies, self.clock, self.feed)
+        return Backfill(system.connection, self.ledger, self.policies, self.clock, self.feed, self.loop.forget_people)
 
     def _complete(self, system: System) -> Callable[[threading.Event], None]:
         completer = Completer(
@@ -144,31 +150,47 @@ class Daemon:
                 stop.wait(0.05)
 
     def _follow(self, source: Source) -> Callable[[threading.Event], None]:
+        worked = False
+
         def accept(events: Sequence[ChangeEvent | Unreadable], position: bytes | None) -> None:
+            nonlocal worked
             self.intake.accept(events, (source.system, source.stream, position) if position is not None else None)
+            worked = True
 
         def follow() -> None:
+            nonlocal worked
+            worked = False
             with self.ledger.read() as conn:
                 position = journal.get_position(conn, source.system, source.stream)
-            source.run(position, accept, stop)
+            try:
+                source.run(position, accept, stop)
+            except (ConnectorError, IntakeClosed) as error:
+                if not worked:
+                    raise
+                self._source_waits(source, error)
 
         stop = self.services.stop_event("sources")
 
         def run(_stop: threading.Event) -> None:
-            again = Retrying(
-                retry=retry_if_exception_type((ConnectorError, IntakeClosed)),
-                wait=wait_as_asked,
-                stop=stop_when_event_set(stop),
-                sleep=sleep_using_event(stop),
-                before_sleep=lambda state: self._source_waits(source, state),
-                retry_error_callback=lambda _state: None,
-            )
-            again(follow)
+            # Returns where a source stopped that had worked: the waits begin anew.
+            while not stop.wait(SOURCE_SECONDS if worked else 0):
+                again = Retrying(
+                    retry=retry_if_exception_type((ConnectorError, IntakeClosed)),
+                    wait=wait_as_asked,
+                    stop=stop_when_event_set(stop),
+                    sleep=sleep_using_event(stop),
+                    before_sleep=lambda state: self._source_waits(
+                        source, state.outcome.exception() if state.outcome else None
+                    ),
+                    retry_error_callback=lambda _state: None,
+                )
+                again(follow)
+                if not worked:
+                    return  # asked to stop, or it came to its end
 
         return run
 
-    def _source_waits(self, source: Source, state: Any) -> None:
-        error = state.outcome.exception()
+    def _source_waits(self, source: Source, error: BaseException | None) -> None:
         log.error("a source stopped and will be started again", system=source.system, error=str(error))
         self.feed.tell("paused", 1, f"{source.system} source: {error}")
 
@@ -190,7 +212,6 @@ class Daemon:
                     self._backfill(system).people()
                 except ConnectorError as error:
                     log.warning("people could not be read again", system=system.name, error=str(error))
-            self.loop.forget_people()
 
     def backlog(self) -> dict[str, int]:
         """Events not settled, writes not ended, timers waiting."""

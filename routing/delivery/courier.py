@@ -6,7 +6,6 @@ One courier a system, in a thread of its own: its batches keep the order of a re
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -15,10 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenacity import RetryCallState, wait_random_exponential
 
 from connectors.contract import Connection, Snapshot, WriteResult
-from connectors.errors import ConnectorBug, ConnectorError
+from connectors.errors import ConnectorError
 from routing.core.model import Write
 from routing.delivery.guard import Checked, check
-from routing.delivery.retrying import patiently
+from routing.delivery.retrying import as_bug, patiently
 from routing.delivery.verdicts import Verdict, verdict
 from routing.ledger import journal, outbox
 from routing.ledger.engine import Ledger
@@ -104,16 +103,7 @@ class Courier:
             # One write that our own code fails on must not stop all the others for ever.
             log.exception("writing failed", records=[owed.write.record_id for owed in batch])
             doubtful.update(owed.seq for owed in batch)
-            self._failed_whole(batch, doubtful, self._bug(error), stop)
-
-    def _bug(self, error: Exception) -> ConnectorBug:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        return ConnectorBug(
-            f"writing failed: {type(error).__name__} at {where.filename.rsplit('/', 1)[-1]}:{where.lineno}. "
-            "Please report it; `fingerpost parked retry` tries again.",
-            system=self._connection.system,
-            outcome_unknown=True,
-        )
+            self._failed_whole(batch, doubtful, as_bug(error, self._connection.system, "writing"), stop)
 
     def _try(self, batch: list[Owed], doubtful: set[int]) -> None:
         """One try of the whole batch. Raises ConnectorError when the call as a whole failed; ``doubtful`` then remembers

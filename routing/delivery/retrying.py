@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
 
-from connectors.errors import AuthenticationFailed, ConnectorError
+from connectors.errors import AuthenticationFailed, ConnectorBug, ConnectorError
 from routing.delivery.verdicts import Verdict, verdict
 from routing.runtime.feed import Feed
 
@@ -61,6 +62,19 @@ def patiently(stop: threading.Event, feed: Feed, what: str) -> Retrying:
         before_sleep=note,
         reraise=True,
     )
+
+
+def as_bug(error: Exception, system: str, doing: str) -> ConnectorBug:
+    """What no connector should have raised, in the form that the table of errors knows. Personal data stays out of it."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    bug = ConnectorBug(
+        f"{doing} failed: {type(error).__name__} at {where.filename.rsplit('/', 1)[-1]}:{where.lineno}. "
+        "Please report it; `fingerpost parked retry` tries again.",
+        system=system,
+        outcome_unknown=True,
+    )
+    bug.__cause__ = error
+    return bug
 
 
 def until_well(stop: threading.Event, feed: Feed, what: str, call: Callable[[], Any]) -> Any:

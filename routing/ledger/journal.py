@@ -93,7 +93,7 @@ def _row(event: ChangeEvent | Unreadable, now_ms: int) -> dict[str, Any]:
     try:
         body = _encode(event)
     except UnicodeEncodeError:
-        state, reason = "parked", "a text in it holds half a character (a lone surrogate); retrying uses it without that"
+        state, reason = "parked", "a text in it holds half a character (a lone surrogate); a retry leaves that out"
         body = _encode(msgspec.structs.replace(event, values=_mended(event.values)))
     return {
         "event_id": event.event_id,
@@ -149,7 +149,7 @@ def complete(conn: Connection, entries: Sequence[tuple[int, ChangeEvent]]) -> No
     if entries:
         conn.execute(
             update(journal)
-            .where(journal.c.seq == bindparam("b_seq"))
+            .where(journal.c.seq == bindparam("b_seq"), journal.c.state == "incomplete")
             .values(state="accepted", body=bindparam("b_body")),
             [{"b_seq": seq, "b_body": _encode(event).decode()} for seq, event in entries],
         )
@@ -202,15 +202,20 @@ def discard_parked(conn: Connection, event_ids: Sequence[str], reason: str, now:
     return changed
 
 
-def replace_raw(conn: Connection, seq: int, events: Sequence[ChangeEvent], now: datetime) -> None:
-    """A raw entry turned out to hold ``events``: they enter the log, the entry itself ends."""
-    accept(conn, events, now)
+def replace_raw(conn: Connection, seq: int, events: Sequence[ChangeEvent], now: datetime) -> int:
+    """A raw entry turned out to hold ``events``: they enter the log, the entry itself ends. Returns how many were new."""
+    new = accept(conn, events, now)
     settle(conn, [Ending(seq, "skipped", f"read again as {len(events)} event(s)")], now)
+    return new
 
 
-def erase(conn: Connection, ref: str) -> int:
-    """Forgets what the journal holds of a record's values (a legal erasure); the entries themselves stay, as stubs."""
-    rows = conn.execute(select(journal.c.seq, journal.c.body).where(journal.c.ref == ref, journal.c.body != "")).all()
+def erase(conn: Connection, ref: str, until: int) -> int:
+    """Forgets what the journal holds of a record's values (a legal erasure); the entries themselves stay, as stubs.
+
+    Entries after the number ``until`` keep theirs: whether they are of the person who was erased shows when their turn comes.
+    """
+    where = (journal.c.ref == ref) & (journal.c.seq <= until) & (journal.c.body != "")
+    rows = conn.execute(select(journal.c.seq, journal.c.body).where(where)).all()
     for seq, body in rows:
         stub = msgspec.structs.replace(_decode(body), values={})
         conn.execute(update(journal).where(journal.c.seq == seq).values(body=_encode(stub).decode()))

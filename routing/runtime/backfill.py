@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -33,9 +33,18 @@ PEOPLE_SECONDS = 300.0
 class Backfill:
     """Fills the mirror of one system once, and renews its people from time to time."""
 
-    def __init__(self, connection: Connection, ledger: Ledger, policies: Policies, clock: Clock, feed: Feed) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        ledger: Ledger,
+        policies: Policies,
+        clock: Clock,
+        feed: Feed,
+        people_changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``people_changed`` is called after people were read, past the log."""
         self._connection, self._ledger, self._policies = connection, ledger, policies
-        self._clock, self._feed = clock, feed
+        self._clock, self._feed, self._people_changed = clock, feed, people_changed
 
     def once(self, stop: threading.Event) -> int:
         """Reads every mapped entity unless that was done before. Returns how many records; blocks, waiting while unwell."""
@@ -57,7 +66,12 @@ class Backfill:
 
     def people(self) -> int:
         """Reads the system's people again. Raises ConnectorError."""
-        return self._fill(["person"]) if "person" in self._policies.maps(self._connection.system) else 0
+        if "person" not in self._policies.maps(self._connection.system):
+            return 0
+        try:
+            return self._fill(["person"])
+        finally:
+            self._people_changed()
 
     def reconcile(self, entity: str) -> tuple[int, int]:
         """After a gap in the stream: reads all of an entity again. Records that nobody told us of enter the log as created,
@@ -75,6 +89,8 @@ class Backfill:
                 created = [msgspec.structs.replace(e, kind="created", origin="read back") for e in unheard]
                 new += journal.accept(conn, created, self._clock())
             read += len(page)
+        if entity == "person":
+            self._people_changed()
         log.info("reconciled after a gap", system=self._connection.system, entity=entity, read=read, new=new)
         return read, new
 

@@ -12,11 +12,12 @@ from datetime import datetime
 
 import msgspec
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.contract import Connection, Snapshot
-from connectors.errors import ConnectorError
+from connectors.errors import ConnectorBug, ConnectorError, RecordRejected
 from routing.core.model import ChangeEvent, EntityMap
-from routing.delivery.retrying import until_well
+from routing.delivery.retrying import as_bug, until_well
 from routing.ledger import journal, mirror
 from routing.ledger.engine import Ledger
 from routing.ledger.journal import Ending, Entry, RawEntry
@@ -68,7 +69,7 @@ class Completer:
         wake = intake.wake_when_incomplete()
         while not stop.is_set():
             wake.clear()
-            done = self.complete_some(stop) or self.read_again(stop)
+            done = self.complete_some(stop) + self.read_again(stop)
             if done:
                 intake.arrived.set()
             else:
@@ -97,21 +98,28 @@ class Completer:
         with self._ledger.write() as conn:
             journal.complete(conn, sorted(work.done, key=lambda item: item[0]))
             journal.settle(conn, work.ended, self._clock())
-        for ending in work.ended:
-            self._feed.tell(ending.state, 1, ending.reason)
+        self._tell(work.ended)
         return len(work.done) + len(work.ended)
 
-    def _patiently(
-        self, what: str, entries: Sequence[Entry], work: _Work, stop: threading.Event, call: Callable[[], object]
-    ) -> bool:
-        """Calls until the CRM is well. False when it refused for good (the entries are parked) or we are stopping."""
+    def _tell(self, ended: Sequence[Ending]) -> None:
+        for ending in ended:
+            self._feed.tell(ending.state, 1, ending.reason)
+        if ended:
+            self._feed.tell("settled", len(ended))
+
+    def _patiently(self, what: str, stop: threading.Event, call: Callable[[], object]) -> ConnectorError | None:
+        """Calls until the CRM is well. Returns why not when it refused for good, or when we are stopping."""
         try:
             until_well(stop, self._feed, what, call)
         except ConnectorError as error:
-            if not stop.is_set():
-                work.ended.extend(Ending(e.seq, "parked", f"{what} failed: {error}") for e in entries)
-            return False
-        return True
+            return error
+        except SQLAlchemyError:
+            raise
+        except Exception as error:
+            # One event that our own code fails on must not stop all the others for ever.
+            log.exception("reading failed", system=self._system, doing=what)
+            return as_bug(error, self._system, "reading")
+        return None
 
     def _fill_gap(self, entry: Entry, work: _Work, stop: threading.Event) -> None:
         """Nobody knows which records changed: all are read, and the ones that nobody told us of are routed."""
@@ -121,8 +129,12 @@ class Completer:
             nonlocal counts
             counts = self._backfill.reconcile(entity)
 
-        if self._patiently(f"reading every {entity} again after a gap", [entry], work, stop, call):
+        what = f"reading every {entity} again after a gap"
+        error = self._patiently(what, stop, call)
+        if error is None:
             work.ended.append(Ending(entry.seq, "applied", f"gap filled: {counts[0]} records read, {counts[1]} new"))
+        elif not stop.is_set():
+            work.ended.append(Ending(entry.seq, "parked", f"{what} failed: {error}"))
 
     def _read_back(self, entity: str, group: list[Entry], work: _Work, stop: threading.Event) -> None:
         fields = self._maps().get(entity)
@@ -136,11 +148,21 @@ class Completer:
         def call() -> None:
             found.update(self._connection.read(entity, ids, list(fields.fields)))
 
-        if not self._patiently(f"reading {len(ids)} {entity} record(s) back", group, work, stop, call):
+        what = f"reading {len(ids)} {entity} record(s) back"
+        error = self._patiently(what, stop, call)
+        if error is None:
+            known = self._known(group)
+            for entry in group:
+                self._complete(entry, found.get(entry.event.record_id), known, work)
+        elif stop.is_set():
             return
-        known = self._known(group)
-        for entry in group:
-            self._complete(entry, found.get(entry.event.record_id), known, work)
+        elif len(ids) > 1 and isinstance(error, RecordRejected | ConnectorBug):
+            # One record can make a CRM refuse them all: the halves are tried, until it stands alone.
+            middle = len(group) // 2
+            self._read_back(entity, group[:middle], work, stop)
+            self._read_back(entity, group[middle:], work, stop)
+        else:
+            work.ended.extend(Ending(entry.seq, "parked", f"{what} failed: {error}") for entry in group)
 
     def _known(self, group: Sequence[Entry]) -> set[str]:
         """Ids of the records among those with a gap that the mirror has."""
@@ -163,7 +185,7 @@ class Completer:
             event,
             kind=kind,
             values=values,
-            changed=tuple(values),
+            changed=event.changed if kind == "updated" and event.changed else tuple(values),
             complete=True,
             origin="read back",
             observed_at=self._clock(),
@@ -188,8 +210,16 @@ class Completer:
             except ConnectorError as error:
                 reason = str(error)
                 continue
+            except Exception as error:
+                log.exception("reading again failed", system=self._system)
+                reason = str(as_bug(error, self._system, "reading it again"))
+                continue
             with self._ledger.write() as conn:
-                journal.replace_raw(conn, entry.seq, events, self._clock())
+                new = journal.replace_raw(conn, entry.seq, events, self._clock())
+            self._feed.tell("accepted", new)
+            self._feed.tell("settled", 1)
             return
+        ending = Ending(entry.seq, "parked", reason)
         with self._ledger.write() as conn:
-            journal.settle(conn, [Ending(entry.seq, "parked", reason)], self._clock())
+            journal.settle(conn, [ending], self._clock())
+        self._tell([ending])

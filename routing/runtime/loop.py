@@ -193,7 +193,7 @@ class Loop:
         before = batch.work.records.get(name)
         record, changed = batch.work.apply(entry)
         if ERASED in record.changed_at:
-            journal.erase(batch.conn, name)
+            journal.erase(batch.conn, name, entry.seq)
             batch.end(entry, "skipped", "it is older than the erasure of the person; nothing of it is kept")
             return
         if left is not None:
@@ -232,7 +232,7 @@ class Loop:
         same_person = mirror.find(conn, keys(known, policy)) if known is not None else {}
         # A stub stays in the mirror: an older change of the record that arrives only now must not bring the person back.
         batch.work.apply(entry)
-        journal.erase(conn, name)
+        journal.erase(conn, name, entry.seq)
         journal.erase_unread(conn, event.system, event.record_id)
         decisions.erase(conn, name)
         decisions.erase_borrowed(conn, {ref for found in same_person.values() for ref in found} - {name})

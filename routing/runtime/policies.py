@@ -34,6 +34,7 @@ class Policies:
         self._maps: dict[str, tuple[Policy, dict[str, EntityMap]]] = {}
         self.refused = ""  # why the folder as it is now is not live, "" when it is
         self._keep(self.current, self._seen)
+        self._hurry()
 
     def maps(self, system: str) -> Mapping[str, EntityMap]:
         """How the live policy's entities are spelled in a system."""
@@ -60,11 +61,17 @@ class Policies:
             if str(error) != self.refused:
                 self._refuse(str(error))
             return False
+        except Exception as error:
+            # Our compiler's fault, not the ops admin's; the daemon goes on with what it has all the same.
+            log.exception("compiling the changed policy failed")
+            self._refuse(f"Compiling it failed: {type(error).__name__}. Please report it with the policy's files.")
+            return False
         self.refused = ""
         if fresh.digest == self.current.digest:
             return False
         self._keep(fresh, files)
         self.current = fresh
+        self._hurry()
         log.info("a new policy is live", policy=fresh.digest[:12])
         self._feed.tell("policy", 1, f"A new policy is live ({fresh.digest[:12]}).")
         return True
@@ -78,7 +85,11 @@ class Policies:
         now = self._clock()
         with self._ledger.write() as conn:
             policies.save(conn, policy.digest, files, now)
-            timers.hurry(conn, "hold", now)
+
+    def _hurry(self) -> None:
+        """Who waits is looked at with the new policy: after it went live, or a tick could still be decided by the old one."""
+        with self._ledger.write() as conn:
+            timers.hurry(conn, "hold", self._clock())
 
     def run(self, stop: threading.Event) -> None:
         """Looks once a second until ``stop``."""

@@ -43,6 +43,9 @@ class Weather(Faults):
             return Fault(system=system, kind=kind, operation=operation, **more)  # type: ignore[arg-type]
 
         chance, left = self._chance.random(), self._storm.get(system, 0)
+        if operation == "login":
+            # Any other answer to a login is a refusal, after which the daemon rightly waits for minutes.
+            return fault("unavailable") if chance < 0.30 else None
         if left or chance > 0.98:
             self._storm[system] = left - 1 if left else 8
             return fault("rate_limited", retry_after=0.1)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ def _policies() -> tuple[Policy, Policy]:
     """The example, and the same where a new status routes a lead again: then our own echoes would be tempting."""
     files = read_folder(POLICY)
     entry = b'  - event.kind in ("created", "restored")\n'
-    wider = entry + b"  - event.changed contains \"status\"\n  - event.changed contains \"country\"\n"
+    wider = entry + b'  - event.changed contains "status"\n  - event.changed contains "country"\n'
     assert entry in files["engagement.yaml"]
     return compile_policy(files), compile_policy(
         files | {"engagement.yaml": files["engagement.yaml"].replace(entry, wider)}
@@ -70,7 +70,7 @@ class Phase(NamedTuple):
     """Events that come in; before them the writes owed go out, and come back as ``echoes`` says; time passes."""
 
     ops: list[Op]
-    echoes: list[int]  # for each write: 0 nothing comes back, 1 one event, 2 one a field, 3 one event and a person after it
+    echoes: list[int]  # of each write: 0 none, 1 one event, 2 one a field, 3 one, and a person who sets the same
     echoes_first: bool
 
 
@@ -298,7 +298,7 @@ class Play:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ledger whose mirror knows the people, to be copied."""
     file = tmp_path_factory.mktemp("template") / "ledger.db"
     ledger = Ledger(f"sqlite:///{file}")
@@ -320,7 +320,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with ledger.write() as conn:
         store_snapshots(conn, people, POLICIES[0])
     ledger.close()
-    yield file
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +350,7 @@ def play(
         made.close()
 
 
-def check_sound(left: dict[str, list[tuple[Any, ...]]]) -> None:
+def check_sound(left: dict[str, list[tuple[Any, ...]]], wide: bool) -> None:
     """What must hold of every ledger in which nothing waits."""
     states = Counter(row[4] for row in left["journal"])
     assert set(states) <= {"applied", "skipped"}, [row for row in left["journal"] if row[4] == "parked"]
@@ -360,7 +360,7 @@ def check_sound(left: dict[str, list[tuple[Any, ...]]]) -> None:
     assert per_event.keys() <= applied
     _check_pools(left)
     _check_holds(left)
-    _check_leads(left)
+    _check_leads(left, wide)
 
 
 def _check_pools(left: dict[str, list[tuple[Any, ...]]]) -> None:
@@ -382,15 +382,16 @@ def _flag(body: str, name: str) -> bool:
     return bool(json.loads(body).get(name))
 
 
-def _check_leads(left: dict[str, list[tuple[Any, ...]]]) -> None:
-    """A lead that was created and never went away was decided on: once for its creation."""
+def _check_leads(left: dict[str, list[tuple[Any, ...]]], wide: bool) -> None:
+    """A lead that was created and never went away was decided on: once for its creation, however often that was told."""
     for ref in {row[2] for row in left["journal"] if ":lead:" in row[2]}:
         kinds = Counter(row[3] for row in left["journal"] if row[2] == ref)
         if not kinds["created"] or kinds["deleted"] or kinds["merged"] or kinds["erased"]:
             continue
         created = {row[0] for row in left["journal"] if row[2] == ref and row[3] == "created"}
         made = [row for row in left["decision"] if row[2] == ref and row[1] in created and row[3] != "none"]
-        assert len(made) == 1, f"{ref} was created and has {len(made)} decisions for it"
+        assert made, f"{ref} was created and nothing was decided"
+        assert wide or len(made) == 1, f"{ref} was created and has {len(made)} decisions for it"
 
 
 SETTINGS = settings(
@@ -404,7 +405,7 @@ def test_the_size_of_batches_changes_nothing(
     template: Path, folder: Path, phases: list[Phase], sizes: list[int], wide: bool
 ) -> None:
     one_by_one = play(template, folder, phases, [1], wide=wide)
-    check_sound(one_by_one)
+    check_sound(one_by_one, wide)
     assert play(template, folder, phases, [500], wide=wide) == one_by_one
     assert play(template, folder, phases, sizes, wide=wide) == one_by_one
 
@@ -438,6 +439,6 @@ def test_a_long_search(
     template: Path, folder: Path, phases: list[Phase], sizes: list[int], wide: bool, crashes: list[int], death: bool
 ) -> None:
     one_by_one = play(template, folder, phases, [1], wide=wide)
-    check_sound(one_by_one)
+    check_sound(one_by_one, wide)
     assert play(template, folder, phases, [500], wide=wide) == one_by_one
     assert play(template, folder, phases, sizes, wide=wide, crashes=crashes, death=death) == one_by_one

@@ -90,7 +90,7 @@ def test_erasure_leaves_a_stub(ledger: Ledger, clock: ManualClock) -> None:
         journal.accept(conn, [event(1)], clock())
         [entry] = journal.next_entries(conn, "accepted", 1)
         journal.settle(conn, [Ending(entry.seq, "applied")], clock())
-        assert journal.erase(conn, "salesforce:lead:00Q1") == 1
+        assert journal.erase(conn, "salesforce:lead:00Q1", entry.seq) == 1
         bodies = conn.exec_driver_sql("SELECT body FROM journal").scalars().all()
     assert "acme" not in "".join(bodies)
 

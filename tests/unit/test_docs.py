@@ -1,0 +1,59 @@
+"""What can be typed, set or watched is documented, or a test fails."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.salesforce.settings import SalesforceSettings
+from routing.bootstrap.settings import Settings
+from routing.cli.app import app
+from routing.runtime.metrics import Metrics
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def commands() -> list[str]:
+    group = typer.main.get_command(app)
+    found = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        below = getattr(command, "commands", None)
+        found += [f"{name} {sub}" for sub in below] if below else [name]
+    return found
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_stands_in_the_readme(command: str) -> None:
+    assert f"`{command}" in README or f"fingerpost {command}" in README
+
+
+@pytest.mark.parametrize("shape", [Settings, SalesforceSettings, HubSpotSettings])
+def test_every_setting_is_named_in_the_operators_page(shape: type) -> None:
+    page = (ROOT / "deploy" / "README.md").read_text("utf-8")
+    missing = [name for name in shape.__struct_fields__ if f"`{name}`" not in page]  # type: ignore[attr-defined]
+    assert missing == []
+
+
+def test_every_metric_is_named_in_the_operators_page() -> None:
+    page = (ROOT / "deploy" / "README.md").read_text("utf-8")
+    names = {metric.name for metric in Metrics().registry.collect()}
+    assert {name for name in names if name not in page} == set()
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    pages = [page for page in ROOT.rglob("*.md") if ".venv" not in page.parts]
+    assert len(pages) >= 8
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} points to {target}"
+
+
+def test_no_file_names_a_registry() -> None:
+    hosts = ("pypi" + ".org", "pythonhosted" + ".org", "repo1.maven" + ".org", "registry.npmjs" + ".org")
+    for path in (ROOT / "requirements.lock", ROOT / "pyproject.toml", ROOT / "Makefile"):
+        assert not any(host in path.read_text("utf-8") for host in hosts)
