@@ -29,6 +29,12 @@ ROUTING = frozenset({"created", "updated", "restored"})
 READ_BACK = "read back"
 
 
+# Forms that insist on an answer get these. For a rule they are blank, so that the account's own value can speak; the
+# record keeps what was written.
+_OFTEN_FILLED_IN_VAIN = ("country", "state", "industry")
+_NOTHING_SAID = frozenset(("n/a", "n.a.", "none", "null", "unknown", "not provided", "-", "--", "?", "."))
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """What is known before the pools are asked. ``action`` is None when the event does not route the record.
 
@@ -231,6 +237,10 @@ def _lead_facts(
     facts = {**record.values, **normal} if normal else dict(record.values)
     _name_people(facts, record, shape, directory)
     facts["owner"] = record.decided_owner or facts.get("owner") or None
+    for name in _OFTEN_FILLED_IN_VAIN:
+        value = facts.get(name)
+        if type(value) is str and value.strip().casefold() in _NOTHING_SAID:
+            facts[name] = None
     written = facts.get("email")
     return facts, keys.address_of(written) if written else None
 

@@ -272,3 +272,16 @@ def test_the_same_input_gives_the_same_bytes_and_stays_as_it_was() -> None:
     first = msgspec.json.encode(decide(event(record), seen, pools=pools))
     assert msgspec.json.encode(decide(event(record), seen, policy(), pools)) == first
     assert msgspec.json.encode([record, seen, pools]) == before
+
+
+@pytest.mark.parametrize("written", ["N/A", " n/a ", "None", "unknown", "-"])
+def test_a_country_filled_in_because_the_form_insisted_is_blank_for_the_rules_and_stays_as_written(
+    written: str,
+) -> None:
+    settled = created(lead(country=written, email="ana@acme.com"))
+    assert made(settled).facts["lead"]["country"] is None
+    assert "country" not in {correction.field for correction in made(settled).corrections}
+
+
+def test_namibia_is_a_country() -> None:
+    assert made(created(lead(country="NA", email="ana@acme.com"))).facts["lead"]["country"] == "NA"
