@@ -30,7 +30,7 @@ lint: setup
 
 # Longer runs, not part of `make test`.
 faults: setup
-	$(BIN)/python -m pytest tests/faults -m "faults" -s
+	$(BIN)/python -m pytest tests -m faults -s --timeout 1800
 
 bench: setup
 	$(BIN)/python -m tests.bench

@@ -108,7 +108,7 @@ class Matching(Struct, frozen=True):
     not_free_domains: frozenset[str] = frozenset()
 
 
-class WalkStep(Struct, frozen=True):
+class WalkStep(Struct, frozen=True, gc=False):
     """One rung tried. ``values`` holds what each field of the condition or table held; ``note`` is a sentence."""
 
     rung: str

@@ -23,6 +23,7 @@ from routing.delivery.retrying import wait_as_asked
 from routing.ledger import journal, outbox, timers
 from routing.ledger.engine import Ledger, LedgerError
 from routing.runtime.backfill import PEOPLE_SECONDS, Backfill, watch_from
+from routing.runtime.breaker import Breaker
 from routing.runtime.clock import Clock, utcnow
 from routing.runtime.completer import Completer
 from routing.runtime.feed import Feed
@@ -70,7 +71,8 @@ class Daemon:
         self._lock = _only_one(self.ledger)
         self.ledger.upgrade()
         self.policies = Policies(policy_folder, self.ledger, clock, self.feed)
-        self.intake = Intake(self.ledger, clock, self.feed)
+        self.breaker = Breaker(self.feed)
+        self.intake = Intake(self.ledger, clock, self.feed, self.breaker.why)
         self.systems = {system.name: system for system in systems(self.policies)}
         self.loop = Loop(self.ledger, self.policies, clock, self.feed)
         self.ready = threading.Event()
@@ -229,10 +231,12 @@ class Daemon:
         backlog = self.backlog()
         self.metrics.backlog.set(backlog["events"])
         self.metrics.outbox.set(backlog["writes"])
+        closed = self.intake.closed
         return {
-            "ok": self.ready.is_set() and not self.services.failed.is_set(),
+            "ok": self.ready.is_set() and not self.services.failed.is_set() and not closed,
             "ready": self.ready.is_set(),
             "failure": self.services.failure,
+            "intake_closed": closed,
             "policy": self.policies.current.digest,
             "policy_refused": self.policies.refused,
             "backlog": backlog,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 from sqlalchemy import text as sql
 
@@ -35,9 +34,7 @@ def doctor(
 
 def _show(finding: Finding) -> None:
     mark = Text("✓ " if finding.ok else "✗ ", style="green" if finding.ok else "red")
-    row = Table.grid(padding=(0, 1))
-    row.add_row(mark, Text(finding.check, style="bold"), Text(finding.detail))
-    out.print(row)
+    out.print(mark.append(finding.check, style="bold").append(f"  {finding.detail}", style="default"), soft_wrap=True)
     if finding.advice and not finding.ok:
         out.print(Text(f"    → {finding.advice}", style="yellow"))
 
@@ -68,7 +65,8 @@ def _findings(config: Path) -> Iterator[Finding]:
             "systems", False, "no system is configured", "Add a section 'salesforce' or 'hubspot' to the settings."
         )
     for connection in made:
-        yield from connection.check()
+        for found in connection.check():
+            yield Finding(f"{connection.system}: {found.check}", found.ok, found.detail, found.advice)
         connection.close()
 
 

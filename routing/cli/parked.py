@@ -96,8 +96,6 @@ def discard(
     store = open_ledger(config, ledger)
     with store.write() as conn:
         chosen = _choose(conn, wanted)
-        if chosen is None:
-            chosen = [row["id"] for row in _rows(conn)]
         now = utcnow()
         changed = journal.discard_parked(conn, chosen, said, now) + outbox.discard_parked(conn, chosen, said, now)
     _report(changed, "given up")

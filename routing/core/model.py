@@ -18,6 +18,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+# Structs with gc=False hold nothing that could point back at them: the collector need not follow them.
+
 Value = Any  # JSON-native, see the module's text
 Values = dict[str, Value]
 
@@ -28,21 +30,21 @@ Outcome = Literal["assign", "keep", "hold", "reject", "none"]
 
 # Ids are uuid5 below this name: the same input has the same id on every machine, which makes a redelivery a no-op.
 NAMESPACE = uuid.UUID("5f1a3a4e-6f0e-5c0e-9c44-0f1e9e7a9057")
-_NAMESPACE_BYTES = NAMESPACE.bytes
+_NAMED = sha1(NAMESPACE.bytes, usedforsecurity=False)
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def derived_id(*parts: str) -> str:
     """The uuid5 text of ``parts``; the same parts give the same id everywhere. Parts are joined by U+001F."""
-    digest = sha1(
-        _NAMESPACE_BYTES + "\x1f".join(parts).encode("utf-8", "surrogatepass"), usedforsecurity=False
-    ).hexdigest()
+    named = _NAMED.copy()
+    named.update("\x1f".join(parts).encode("utf-8", "surrogatepass"))
+    digest = named.hexdigest()
     # What str(uuid.uuid5(…)) gives, at a third of its price: an event needs several.
     variant = _VARIANT[digest[16]]
     return f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:32]}"
 
 
-class ChangeEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ChangeEvent(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One change of one record in one system, as a source saw it.
 
     ``event_id`` is ``derived_id(system, source position, record_id)``: a redelivery has the same id.
@@ -109,7 +111,7 @@ class Record(Struct, kw_only=True, omit_defaults=True):
     announced: bool = False
 
 
-class Correction(Struct, frozen=True, omit_defaults=True):
+class Correction(Struct, frozen=True, gc=False, omit_defaults=True):
     """A field found wrong: what it held, what it should hold, and why, in words an ops admin reads."""
 
     field: str
@@ -119,7 +121,7 @@ class Correction(Struct, frozen=True, omit_defaults=True):
     write: bool = True
 
 
-class Candidate(Struct, frozen=True, omit_defaults=True):
+class Candidate(Struct, frozen=True, gc=False, omit_defaults=True):
     """An account considered for a lead: ``evidence`` for it, and why it was ``passed_over`` ("" for the chosen one)."""
 
     account_id: str
@@ -128,7 +130,7 @@ class Candidate(Struct, frozen=True, omit_defaults=True):
     passed_over: str = ""
 
 
-class MemberView(Struct, frozen=True, omit_defaults=True):
+class MemberView(Struct, frozen=True, gc=False, omit_defaults=True):
     """One pool member at the moment of a pick. ``ideal`` and ``assigned`` count leads; ``unavailable`` says why not."""
 
     person: str
@@ -146,7 +148,7 @@ class PoolState(Struct, omit_defaults=True):
     ideal: dict[str, float] = {}
 
 
-class Step(Struct, frozen=True, omit_defaults=True):
+class Step(Struct, frozen=True, gc=False, omit_defaults=True):
     """One step of a trace. ``stage`` is entry, match, ladder, distribute or hold; ``held`` whether it decided.
 
     ``name`` is the rung, pool or check; ``condition`` its text as the admin wrote it; ``values`` what the fields in it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from routing.core.directory import Directory
+from routing.core.directory import FILE, Directory
 from routing.core.distribution import pick
 from routing.core.model import Decision, MemberView, Outcome, PoolState, Step, Timer, Values, Write, derived_id
 from routing.core.plan import Plan
@@ -179,6 +179,8 @@ def _decision(plan: Plan, choice: _Choice, policy: Policy, now: datetime) -> Dec
 def _writes(plan: Plan, owner: str | None, policy: Policy) -> tuple[Write, ...]:
     """At most one write: the owner if it is another one, and the corrections that the CRM shall have."""
     fields: Values = {}
+    if plan.system == FILE:
+        return ()  # a file is read, never written
     if owner is not None and owner != plan.seen.get("owner"):
         fields["owner"] = owner
     if plan.corrections:

@@ -192,11 +192,12 @@ def retry_parked(conn: Connection, event_ids: Sequence[str] | None) -> int:
     return changed
 
 
-def discard_parked(conn: Connection, event_ids: Sequence[str], reason: str, now: datetime) -> int:
-    """Ends parked events as skipped, with the reason that the operator gave."""
+def discard_parked(conn: Connection, event_ids: Sequence[str] | None, reason: str, now: datetime) -> int:
+    """Ends parked events (all when None) as skipped, with the reason that the operator gave."""
     changed = 0
-    for some in chunks(event_ids):
-        where = (journal.c.state == "parked") & journal.c.event_id.in_(some)
+    for some in [None] if event_ids is None else chunks(event_ids):
+        where = journal.c.state == "parked"
+        where = where if some is None else where & journal.c.event_id.in_(some)
         values = {"state": "skipped", "reason": reason, "settled_ms": to_ms(now)}
         changed += conn.execute(update(journal).where(where).values(values)).rowcount
     return changed

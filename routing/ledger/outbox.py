@@ -232,11 +232,12 @@ def retry_parked(conn: Connection, write_ids: Sequence[str] | None, now: datetim
     return changed
 
 
-def discard_parked(conn: Connection, write_ids: Sequence[str], reason: str, now: datetime) -> int:
-    """Gives parked writes up, with the reason that the operator gave."""
+def discard_parked(conn: Connection, write_ids: Sequence[str] | None, reason: str, now: datetime) -> int:
+    """Gives parked writes (all when None) up, with the reason that the operator gave."""
     changed = 0
-    for some in chunks(write_ids):
-        where = (outbox.c.state == "parked") & outbox.c.write_id.in_(some)
+    for some in [None] if write_ids is None else chunks(write_ids):
+        where = outbox.c.state == "parked"
+        where = where if some is None else where & outbox.c.write_id.in_(some)
         values = {"state": "superseded", "detail": reason, "ended_ms": to_ms(now)}
         changed += conn.execute(update(outbox).where(where).values(values)).rowcount
     return changed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -102,6 +103,9 @@ def _instant(cell: str) -> str | None:
     if not text:
         return None
     try:
+        if len(text) == 20 and text[10] == "T" and text[19] == "Z":
+            datetime.fromisoformat(text)  # raises where it is no instant; otherwise it is nearly as we write it
+            return f"{text[:19]}.000Z"
         return iso(parse_instant(text))
     except (ValueError, OverflowError):
         raise CellError(f"'{text[:_LIMIT]}' is not a date: write it as 2026-11-22 or 2026-11-22T18:55:03Z") from None

@@ -12,7 +12,8 @@ log = structlog.get_logger()
 
 
 class Happening(Struct, frozen=True):
-    """One thing that happened. ``what``: accepted, decided, skipped, parked, confirmed, superseded, retried, paused, policy.
+    """One thing that happened. ``what``: accepted, decided, applied, skipped, parked, settled (however it ended), confirmed,
+    superseded, retried, paused, policy, intake.
 
     ``detail`` holds the objects themselves (a Decision, a Fate, a text), by ``what``.
     """

@@ -40,19 +40,20 @@ class _Delivery(Struct, frozen=True):
 class Intake:
     """Accepts events from all sources. ``submit`` returns at once with a future; ``accept`` waits until they are durable."""
 
-    def __init__(self, ledger: Ledger, clock: Clock, feed: Feed) -> None:
+    def __init__(self, ledger: Ledger, clock: Clock, feed: Feed, closing: Callable[[], str] = lambda: "") -> None:
+        """``closing`` is asked at each delivery why nothing may be accepted just now; "" when all is well."""
         self._ledger, self._clock, self._feed = ledger, clock, feed
         self._waiting: queue.Queue[_Delivery] = queue.Queue(QUEUE_DELIVERIES)
         self.arrived = threading.Event()  # set whenever the journal has something new
         self._incomplete: list[threading.Event] = []
         self._door = threading.Lock()
         self._ended = ""
-        self.closing: Callable[[], str] = lambda: ""  # asked at each delivery whether to stay closed, and why
+        self._closing = closing
 
     @property
     def closed(self) -> str:
         """Why nothing is accepted at the moment, "" while all is well."""
-        return self._ended or self.closing()
+        return self._ended or self._closing()
 
     def submit(
         self, events: Sequence[ChangeEvent | Unreadable], position: tuple[str, str, bytes] | None = None

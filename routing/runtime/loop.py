@@ -238,6 +238,7 @@ class Loop:
         decisions.erase_borrowed(conn, {ref for found in same_person.values() for ref in found} - {name})
         outbox.erase(conn, name)
         batch.off_hold.add(name)
+        batch.person_changed = event.entity == "person"
         batch.end(entry, "applied", "the person was erased at their request")
 
     def _settle(self, batch: Batch, policy: Policy, directory: Directory, now: datetime) -> None:

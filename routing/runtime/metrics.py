@@ -27,6 +27,8 @@ class Metrics:
         self.writes = Counter("fingerpost_writes", "Writes by what became of them", ["state"], **make)
         # How often a connection had to wait: rate limits, outages, refused logins.
         self.pauses = Counter("fingerpost_connection_pauses", "Times a connection had to wait", **make)
+        # How often the intake closed itself, or opened again for a trial: a flood of events that could not be used.
+        self.breaker = Counter("fingerpost_intake_changes", "Times the intake closed itself or opened again", **make)
         # Speed to lead as far as we are concerned: change in the CRM to confirmed write, seconds.
         self.latency = Histogram(
             "fingerpost_event_to_crm_seconds",
@@ -49,6 +51,8 @@ class Metrics:
             self.decided.labels(detail[1].outcome).inc()
         elif what == "paused":
             self.pauses.inc()
+        elif what == "intake":
+            self.breaker.inc()
         elif what in ("confirmed", "superseded", "retried", "parked"):
             if isinstance(detail, tuple):
                 self.writes.labels(what).inc()

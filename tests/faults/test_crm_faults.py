@@ -6,10 +6,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
+from unittest.mock import patch
 
 import pytest
+from tenacity import wait_random_exponential
 
 from connectors.sandbox.faults import Fault, FaultKind, Faults
+from routing.delivery import retrying
 from tests.integration.stage import Stage, stage
 
 MOST = 6  # leads, and contacts, of a short test
@@ -204,21 +207,28 @@ def test_a_crm_that_is_down_holds_up_only_its_own_writes(world: Stage) -> None:
 @pytest.mark.parametrize("seed", [21, 22])
 def test_a_storm_over_both_crms(tmp_path: Path, seed: int) -> None:
     weather = Weather(seed)
-    with stage(tmp_path, seed=seed, faults=weather) as world:
+    # With the waits of real life the storm would be over before much had gone wrong.
+    short = wait_random_exponential(multiplier=0.05, max=0.5)
+    with (
+        patch.object(retrying, "_growing", short),
+        patch.object(retrying, "_slowly", short),
+        stage(tmp_path, seed=seed, faults=weather) as world,
+    ):
         weather.bad = True
-        world.flow(2000, seconds=800)
+        world.flow(2000, rate=50, seconds=300)
         weather.bad = False
-        report = {row["state"]: row["n"] for row in world.rows("SELECT state, count(*) AS n FROM outbox GROUP BY state")}
+        report = {
+            row["state"]: row["n"] for row in world.rows("SELECT state, count(*) AS n FROM outbox GROUP BY state")
+        }
         print(f"\nseed {seed}: {weather.struck} requests failed, writes {report}")
-        assert weather.struck > 50
+        assert weather.struck > 100
         assert set(report) == {"confirmed"}
         assert world.parked() == []
         decided = world.rows("SELECT ref, outcome, owner FROM decision")
         assert len(decided) == world.traffic.created.total() > 1900
+        owed = {row["ref"] for row in world.rows("SELECT ref FROM outbox")}
         for row in decided:
             record = row["ref"].rsplit(":", 1)[1]
-            [made] = world.decisions(record)
-            written = world.times_written(record)
-            assert written <= 1, f"{row['ref']} was written {written} times"
+            assert world.times_written(record) == (row["ref"] in owed), row["ref"]
             if row["outcome"] == "assign":
-                assert world.owner(record) == made.owner
+                assert world.owner(record) == row["owner"], row["ref"]

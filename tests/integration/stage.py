@@ -121,6 +121,10 @@ class Stage:
         daemon.start()
         self.until("the daemon", daemon.ready.is_set)
 
+    def leave_port(self) -> None:
+        """Nobody listens where the webhooks go."""
+        self._listening.close()
+
     def close(self) -> None:
         """Stops the daemon, which must stop in time and must not have failed."""
         if self._daemon is None:
@@ -177,10 +181,10 @@ class Stage:
             return None
         return told
 
-    def flow(self, leads: int, seconds: float = 90, **more: Any) -> None:
-        """Lets ``leads`` of the world's own stream come in as fast as they can, and waits until they are settled."""
-        self.traffic.start(TrafficOrder(leads=leads, rate=None, **more))
-        self.until("the traffic", lambda: self.traffic.done)
+    def flow(self, leads: int, rate: float | None = None, seconds: float = 90) -> None:
+        """Lets ``leads`` of the world's own stream come in, as fast as they can or ``rate`` a second, until all are settled."""
+        self.traffic.start(TrafficOrder(leads=leads, rate=rate))
+        self.until("the traffic", lambda: self.traffic.done, seconds)
         assert self.traffic.error == ""
         self.settle(seconds)
 
@@ -322,6 +326,8 @@ def stage(
             made.raise_curtain()
             if daemon:
                 made.open()
+            else:
+                made.leave_port()
             yield made
         finally:
             made.lower_curtain()

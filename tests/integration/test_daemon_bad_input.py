@@ -144,12 +144,16 @@ def test_what_is_right_in_a_body_is_used_and_what_is_wrong_is_parked(world: Stag
 
 
 def test_the_operator_lists_retries_and_discards_what_is_parked(world: Stage) -> None:
-    world.hooks(body(hook(subscriptionType="company.propertyChange", propertyName="annualrevenue", propertyValue="lots")))
+    world.hooks(
+        body(hook(subscriptionType="company.propertyChange", propertyName="annualrevenue", propertyValue="lots"))
+    )
     world.hooks(b"neither this")
     listed = world.command("parked", "list").stdout
     assert "annualrevenue" in listed
     revenue, rubbish = world.parked()
-    assert revenue["why"].endswith("but fields.yaml calls account.annual_revenue a money: correct the type there and retry")
+    assert revenue["why"].endswith(
+        "but fields.yaml calls account.annual_revenue a money: correct the type there and retry"
+    )
     assert "the body is not JSON" in rubbish["why"]
     assert revenue["id"] in listed
     # Nothing has changed: both are parked again, with the reason.

@@ -103,7 +103,9 @@ def test_erased_while_a_write_is_owed(world: Stage, person: Person) -> None:
     contact = world.contact(**person.properties())
     world.until("a decision", lambda: world.decisions(contact))
     world.hubspot.erase(contact)
-    world.until("the erasure", lambda: ("erased", "applied") in [(e["kind"], e["state"]) for e in world.events(contact)])
+    world.until(
+        "the erasure", lambda: ("erased", "applied") in [(e["kind"], e["state"]) for e in world.events(contact)]
+    )
     world.faults.clear()
     world.settle()
     assert said(world, person) == []

@@ -39,7 +39,8 @@ def world(one_stage: Stage) -> Iterator[Stage]:
     one_stage.activate(JONAS, True)
     one_stage.activate(MIRIAM, True)
     one_stage.until(
-        "the good policy", lambda: one_stage.daemon.policies.current.digest == good and not one_stage.daemon.policies.refused
+        "the good policy",
+        lambda: one_stage.daemon.policies.current.digest == good and not one_stage.daemon.policies.refused,
     )
     one_stage.clock.advance(RETRY)
     one_stage.until("nobody waiting", lambda: not one_stage.rows("SELECT 1 FROM timer"))

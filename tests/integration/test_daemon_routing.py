@@ -217,6 +217,20 @@ def test_a_person_who_is_faster_wins_only_the_fields_they_touched(world: Stage) 
     assert world.world.user_id(ERIK) in owed["detail"]
 
 
+def test_what_we_were_too_late_to_write_is_no_echo_when_a_person_writes_it(world: Stage) -> None:
+    world.hold_up("salesforce", "query")
+    lead = world.lead(Country="Deutschland")
+    world.until("a decision", lambda: world.decisions(lead))
+    world.give(lead, FIONA, by=ERIK)
+    world.faults.clear()
+    world.settle()
+    world.give(lead, world.decision(lead).owner, by=ERIK)
+    world.settle()
+    echoes = [one for one in world.events(lead) if one["reason"] == "echo of our own write"]
+    assert len(echoes) == 1, "that of the country"
+    assert world.owner(lead) == world.decision(lead).owner
+
+
 def test_a_person_who_is_faster_in_hubspot_wins(world: Stage) -> None:
     world.hold_up("hubspot", "batch_update")
     contact = world.contact()

@@ -46,8 +46,10 @@ class _Protocol(HttpToolsProtocol):
         self.scope["fingerpost.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
 
     def shutdown(self) -> None:
+        # A TLS farewell would wait for the client beyond the life of the loop. First of all, because a second close (the
+        # first was for idleness) makes asyncio's transport deaf to it.
+        self.transport.abort()
         super().shutdown()
-        self.transport.abort()  # a TLS farewell would wait for the client beyond the life of the loop
 
 
 class SalesforceSandbox:

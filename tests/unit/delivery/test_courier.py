@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from connectors.contract import Finding, Snapshot, WriteResult
 from connectors.errors import (
     AuthenticationFailed,
     Conflict,
+    ConnectorBug,
     ConnectorError,
     RateLimited,
     RecordRejected,
@@ -94,6 +96,13 @@ class Bench:
         with self.ledger.read() as conn:
             rows = conn.exec_driver_sql("SELECT ref, state FROM outbox ORDER BY seq").all()
         return [(ref.rsplit(":", 1)[1], state) for ref, state in rows]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """A traceback drawn for a terminal takes seconds."""
+    with structlog.testing.capture_logs():
+        yield
 
 
 @pytest.fixture
@@ -272,3 +281,90 @@ def test_a_parked_write_can_be_tried_again(bench: Bench) -> None:
         assert outbox.retry_parked(conn, None, bench.clock()) == 1
     bench.deliver()
     assert bench.fates() == [("r1", "confirmed")]
+
+
+def test_after_an_answer_nobody_understands_nothing_is_sent_again_unread(bench: Bench) -> None:
+    """The batch is halved to find the bad record; each half may have happened already."""
+
+    def strange(writes: Sequence[Write]) -> list[WriteResult]:
+        bench.crm.apply(writes)
+        raise ConnectorBug("another number of results", system="fake", outcome_unknown=True)
+
+    bench.crm.script = [strange]
+    for n in range(4):
+        bench.owe(f"r{n}", "ana", seen_at=bench.clock() + timedelta(seconds=60))
+    bench.deliver()
+    assert len(bench.crm.applied) == 4
+    assert [state for _, state in bench.fates()] == ["confirmed"] * 4
+
+
+def test_a_write_that_our_own_code_fails_on_is_parked_alone(bench: Bench) -> None:
+    def fails_on_one(writes: Sequence[Write]) -> list[WriteResult]:
+        if any(write.record_id == "bad" for write in writes):
+            raise KeyError("a bug of ours")
+        return bench.crm.apply(writes)
+
+    bench.crm.script = [fails_on_one] * 50
+    for n in range(6):
+        bench.owe(f"r{n}", "ana")
+    bench.owe("bad", "ana")
+    bench.deliver()
+    fates = dict(bench.fates())
+    assert fates.pop("bad") == "parked"
+    assert set(fates.values()) == {"confirmed"}
+    with bench.ledger.read() as conn:
+        assert "KeyError" in outbox.parked(conn)[0]["detail"]
+
+
+def test_one_locked_record_with_a_long_queue_does_not_hold_the_others_up(bench: Bench) -> None:
+    bench.crm.batch_size = 5
+    bench.owe("locked", "v0")
+    bench.crm.script = [lambda w: [WriteResult(w[0].write_id, Conflict("UNABLE_TO_LOCK_ROW", system="fake"))]]
+    bench.deliver()
+    for n in range(1, 30):
+        bench.owe("locked", f"v{n}", expected=f"v{n - 1}")
+    bench.owe("free", "ana")
+    with bench.ledger.write() as conn:
+        conn.exec_driver_sql("UPDATE outbox SET not_before_ms = not_before_ms + 3600000 WHERE attempts > 0")
+    assert bench.deliver() == 1
+    assert dict(bench.fates())["free"] == "confirmed"
+
+
+def waiting(bench: Bench, record: str = "r1") -> dict[str, Any]:
+    """What is expected to come back from the CRM for a record."""
+    with bench.ledger.read() as conn:
+        found = outbox.unechoed(conn, {f"fake:lead:{record}"}).values()
+    return {field: value for writes in found for one in writes for field, value in one.fields.items()}
+
+
+def test_what_was_not_sent_is_not_expected_back(bench: Bench) -> None:
+    """Or a person who sets the same later would be taken for our echo."""
+    bench.owe("r1", "ana")
+    bench.crm.records["r1"]["owner"] = "ana"  # somebody did it already
+    bench.deliver()
+    assert bench.fates() == [("r1", "confirmed")]
+    assert waiting(bench) == {}
+
+
+def test_only_the_fields_that_were_sent_are_expected_back(bench: Bench) -> None:
+    bench.crm.records["r1"] = {"owner": "queue", "country": "DE", "state": "BY"}
+    fields, guard = (
+        {"owner": "ana", "country": "DE", "state": "BE"},
+        {"owner": "queue", "country": "Germany", "state": ""},
+    )
+    bench.owe("r1", "ana", fields=fields, guard=guard)
+    bench.deliver()
+    assert waiting(bench) == {"owner": "ana"}
+
+
+def test_a_write_that_happened_unheard_is_expected_back_however_it_ended(bench: Bench) -> None:
+    def commits_and_a_person_follows(writes: Sequence[Write]) -> list[WriteResult]:
+        bench.crm.apply(writes)
+        bench.crm.records["r1"]["owner"] = "manager"
+        raise Transient("no answer", system="fake", outcome_unknown=True)
+
+    bench.crm.script = [commits_and_a_person_follows]
+    bench.owe("r1", "ana")
+    bench.deliver()
+    assert bench.fates() == [("r1", "superseded")]
+    assert waiting(bench) == {"owner": "ana"}

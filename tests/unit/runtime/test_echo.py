@@ -52,6 +52,19 @@ def test_a_creation_is_never_an_echo() -> None:
     assert heard_back(change("created", owner="ana"), [Unechoed(1, {"owner": "ana"})]) is None
 
 
+def test_the_same_value_long_before_or_after_our_write_is_a_person() -> None:
+    """However often an echo got lost: what nobody heard back must not swallow a person's hand for ever."""
+    at, hour = round(START.timestamp() * 1000), 3_600_000
+    for created, ended, echo in (
+        (at - hour, at - 1000, True),
+        (at - hour, None, True),
+        (at - 2 * hour, at - hour, False),
+        (at + hour, at + hour + 1000, False),
+        (at + 60_000, at + 61_000, True),  # the CRM's clock may go a little wrong
+    ):
+        assert (heard_back(change(owner="ana"), [Unechoed(1, {"owner": "ana"}, created, ended)]) is not None) is echo
+
+
 def test_what_is_waited_for_is_not_changed_by_asking() -> None:
     ours = [Unechoed(1, {"owner": "ana"})]
     heard_back(change(owner="ana"), ours)

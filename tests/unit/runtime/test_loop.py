@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
+import structlog
 from sqlalchemy.exc import IntegrityError
 
 from routing.core.model import ChangeEvent, Decision, Record, derived_id
@@ -83,6 +85,13 @@ class Desk:
         self.clock.advance(301)
         with self.ledger.write() as conn:
             timers.fire(conn, self.clock())
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """A traceback drawn for a terminal takes seconds."""
+    with structlog.testing.capture_logs():
+        yield
 
 
 @pytest.fixture

@@ -1,0 +1,123 @@
+"""``fingerpost doctor`` against both sandboxes: what is well and what is not, in plain words, and never a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.integration.stage import SECRET, Stage, stage
+
+
+@pytest.fixture(scope="module")
+def one_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with stage(tmp_path_factory.mktemp("doctor"), accounts=20, daemon=False) as made:
+        yield made
+
+
+@pytest.fixture
+def crms(one_stage: Stage) -> Iterator[Stage]:
+    yield one_stage
+    one_stage.faults.clear()
+    one_stage.salesforce.store.hidden.clear()
+
+
+def examine(crms: Stage, exit_code: int, config: Path | None = None, secrets: tuple[str, ...] = ()) -> dict[str, str]:
+    """What is not well, by check: detail and advice. Looks for secrets in everything that is printed, in both forms."""
+    told = crms.command("doctor", "--json", exit_code=exit_code, config=config)
+    shown = crms.command("doctor", exit_code=exit_code, config=config)
+    for secret in (SECRET, crms.salesforce.client_secret, crms.hubspot.access_token, "!sandbox.", *secrets):
+        assert secret not in told.output + shown.output
+    findings = [msgspec.json.decode(line) for line in told.stdout.splitlines()]
+    assert len(findings) > 3
+    wrong = {
+        one["check"].removeprefix("salesforce: ").removeprefix("hubspot: "): f"{one['detail']} {one['advice']}"
+        for one in findings
+        if not one["ok"]
+    }
+    assert shown.stdout.count("✗") == len(wrong)
+    assert ("All is well." in shown.stderr) == (not wrong)
+    return wrong
+
+
+def test_all_is_well(crms: Stage) -> None:
+    assert examine(crms, 0) == {}
+
+
+def test_a_wrong_secret_is_said_not_shown(crms: Stage, tmp_path: Path) -> None:
+    config = crms.write_settings(tmp_path, salesforce={"client_secret": "wrong-secret-of-mine"})
+    wrong = examine(crms, 1, config, secrets=("wrong-secret-of-mine",))
+    assert set(wrong) == {"login"}
+    assert "refused the login" in wrong["login"]
+    assert "Check client_id, the secret or key" in wrong["login"]
+
+
+def test_a_wrong_token_is_said_not_shown(crms: Stage, tmp_path: Path) -> None:
+    config = crms.write_settings(tmp_path, hubspot={"access_token": "pat-of-another-account"})
+    wrong = examine(crms, 1, config, secrets=("pat-of-another-account",))
+    assert set(wrong) == {"HubSpot answers and accepts the token"}
+    assert "refused the access token" in wrong["HubSpot answers and accepts the token"]
+
+
+def test_a_field_that_may_not_be_written_is_named(crms: Stage) -> None:
+    crms.salesforce.forbid("Lead", "OwnerId")
+    crms.salesforce.forbid("Lead", "Phone")
+    wrong = examine(crms, 1)
+    assert set(wrong) == {"fields of Lead"}
+    assert "cannot be written by the integration user: OwnerId, Phone" in wrong["fields of Lead"]
+    assert "permission set" in wrong["fields of Lead"]
+
+
+def test_a_field_that_is_not_there_is_named_in_both_systems(crms: Stage) -> None:
+    city = "salesforce: City, hubspot: city}\n    postal_code: {type: text, label: Postal code, salesforce: PostalCode"
+    try:
+        crms.edit("fields.yaml", city, city.replace("City, hubspot: city", "Town__c, hubspot: town"))
+        wrong = examine(crms, 1)
+    finally:
+        crms.edit("fields.yaml", city.replace("City, hubspot: city", "Town__c, hubspot: town"), city)
+    assert set(wrong) == {"fields of Lead", "contacts: every mapped property is there"}
+    assert "Town__c" in wrong["fields of Lead"]
+    assert "town" in wrong["contacts: every mapped property is there"]
+
+
+def test_servers_that_do_not_answer_are_named(crms: Stage, tmp_path: Path) -> None:
+    nobody = f"127.0.0.1:{crms.port}"  # nobody listens there
+    config = crms.write_settings(
+        tmp_path, salesforce={"login_url": f"https://{nobody}"}, hubspot={"host": f"http://{nobody}"}
+    )
+    wrong = examine(crms, 1, config)
+    assert set(wrong) == {"reachable", "HubSpot answers and accepts the token"}
+    assert f"Check login_url (https://{nobody})" in wrong["reachable"]
+    assert "could not be reached" in wrong["HubSpot answers and accepts the token"]
+
+
+def test_a_stream_that_does_not_answer_is_named(crms: Stage, tmp_path: Path) -> None:
+    config = crms.write_settings(tmp_path, salesforce={"pubsub_address": f"127.0.0.1:{crms.port}"})
+    wrong = examine(crms, 1, config)
+    assert set(wrong) == {"change events /data/ChangeEvents"}
+    assert f"The Pub/Sub host is 127.0.0.1:{crms.port}" in wrong["change events /data/ChangeEvents"]
+
+
+def test_a_bad_day_is_told_like_a_fault(crms: Stage) -> None:
+    crms.fault("salesforce", "unavailable", "limits", times=2)
+    crms.fault("hubspot", "rate_limited", "owners", times=2, retry_after=3)
+    wrong = examine(crms, 1)
+    assert "503" in wrong["Salesforce"]
+    assert "rate limit" in wrong["owners can be read"]
+
+
+def test_a_policy_with_errors_and_a_missing_folder_are_told(crms: Stage, tmp_path: Path) -> None:
+    pools = "overflow: ENT-East"
+    try:
+        crms.edit("pools.yaml", pools, "overflow: ENT-Easst")
+        told = crms.command("doctor", exit_code=1).stdout
+        assert "pools.yaml" in told
+        assert "ENT-East" in told
+    finally:
+        crms.edit("pools.yaml", "overflow: ENT-Easst", pools)
+    config = crms.write_settings(tmp_path)
+    config.write_text(config.read_text("utf-8").replace(str(crms.policy), str(tmp_path / "nowhere")), "utf-8")
+    told = crms.command("doctor", exit_code=1, config=config).stdout
+    assert "There is no policy folder" in told
