@@ -23,17 +23,29 @@ _slowly = wait_random_exponential(multiplier=10, max=600)
 
 
 def wait_as_asked(state: RetryCallState) -> float:
-    """Seconds to wait: what the system asked for (Retry-After), otherwise growing with the number of tries."""
+    """Seconds to wait: what the system asked for (Retry-After), otherwise growing while the same kind of failure goes on."""
     error = state.outcome.exception() if state.outcome else None
+    streak = _streak(state, type(error).__name__)
     if isinstance(error, ConnectorError) and error.retry_after is not None:
         return max(0.05, error.retry_after)
     # A request whose answer was lost may still be at work: reading too soon would find the old value.
     if isinstance(error, ConnectorError) and error.outcome_unknown:
-        return max(1.0, _growing(state))
+        return max(1.0, _growing(streak))
     # The first refusal of a login is often an expired session: it is tried again at once.
-    if isinstance(error, AuthenticationFailed) and state.attempt_number > 1:
-        return _slowly(state)
-    return _growing(state)
+    if isinstance(error, AuthenticationFailed) and streak.attempt_number > 1:
+        return _slowly(streak)
+    return _growing(streak)
+
+
+def _streak(state: RetryCallState, kind: str) -> RetryCallState:
+    """The state as if only the failures of this kind in a row had happened: after eight short limits, the first outage is
+    not to be waited out for a minute."""
+    counts = state.retry_object.statistics
+    counts["streak"] = counts.get("streak", 0) + 1 if counts.get("kind") == kind else 1
+    counts["kind"] = kind
+    alone = RetryCallState(state.retry_object, None, (), {})
+    alone.attempt_number = counts["streak"]
+    return alone
 
 
 def pauses(error: BaseException) -> bool:

@@ -101,6 +101,7 @@ def _engine(url: str, is_sqlite: bool) -> Engine:
         cursor = dbapi.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")  # a committed event survives a power cut, not only a crash
+        cursor.execute("PRAGMA secure_delete=ON")  # what was erased at a person's request is not left in free pages
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA cache_size=-32768")
         cursor.execute("PRAGMA mmap_size=268435456")
