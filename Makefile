@@ -30,7 +30,7 @@ lint: setup
 
 # Longer runs, not part of `make test`.
 faults: setup
-	$(BIN)/python -m pytest tests -m faults -s --timeout 1800
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest tests -m faults -s --timeout 7200
 
 bench: setup
 	$(BIN)/python -m tests.bench

@@ -63,7 +63,7 @@ def _word(word: str, after_another: bool, before_another: bool) -> str:
     for apostrophe in ("'", "’"):
         head, found, tail = word.partition(apostrophe)
         if found and len(head) == 1 and len(tail) > 1:
-            return head.upper() + apostrophe + _capital(tail)
+            return _capital(head) + apostrophe + _capital(tail)
     if word.startswith("mc") and len(word) > 4:
         return "Mc" + _capital(word[2:])
     return _capital(word)
