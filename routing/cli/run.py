@@ -169,7 +169,8 @@ def _show(report: object, as_json: bool, sandbox: bool) -> None:
         return
     summary(report, out)
     if sandbox:
-        out.print("\nSee why: fingerpost decisions list, then fingerpost decisions show ID", style="dim")
+        command = _here(Path(sys.argv[0]))
+        out.print(f"\nSee why: {command} decisions list, then {command} decisions show ID", style="dim")
 
 
 def _plain(report: object) -> dict[str, object]:

@@ -66,8 +66,11 @@ class Policies:
             log.exception("compiling the changed policy failed")
             self._refuse(f"Compiling it failed: {type(error).__name__}. Please report it with the policy's files.")
             return False
-        self.refused = ""
+        mended, self.refused = bool(self.refused), ""
         if fresh.digest == self.current.digest:
+            if mended:
+                log.info("the policy is mended; it is the one that is live", live=fresh.digest[:12])
+                self._feed.tell("policy", 1, f"The policy is mended: it is the one that is live ({fresh.digest[:12]}).")
             return False
         self._keep(fresh, files)
         self.current = fresh
