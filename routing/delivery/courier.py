@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
-from tenacity import RetryCallState, wait_random_exponential
+from tenacity import wait_random_exponential
 
 from connectors.contract import Connection, Snapshot, WriteResult
 from connectors.errors import ConnectorError
 from routing.core.model import Write
 from routing.delivery.guard import Checked, check
-from routing.delivery.retrying import as_bug, patiently
+from routing.delivery.retrying import after_tries, as_bug, patiently
 from routing.delivery.verdicts import Verdict, verdict
 from routing.ledger import journal, outbox
 from routing.ledger.engine import Ledger
@@ -163,9 +163,7 @@ class Courier:
         return Fate(owed.seq, "pending", str(error), again_ms, doubtful or error.outcome_unknown)
 
     def _again_ms(self, attempts: int) -> int:
-        state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
-        state.attempt_number = attempts
-        return to_ms(self._clock()) + round(self._jitter(state) * 1000)
+        return to_ms(self._clock()) + round(self._jitter(after_tries(attempts)) * 1000)
 
     def _failed_whole(
         self, batch: list[Owed], doubtful: set[int], error: ConnectorError, stop: threading.Event

@@ -43,9 +43,14 @@ def _streak(state: RetryCallState, kind: str) -> RetryCallState:
     counts = state.retry_object.statistics
     counts["streak"] = counts.get("streak", 0) + 1 if counts.get("kind") == kind else 1
     counts["kind"] = kind
-    alone = RetryCallState(state.retry_object, None, (), {})
-    alone.attempt_number = counts["streak"]
-    return alone
+    return after_tries(counts["streak"])
+
+
+def after_tries(tries: int) -> RetryCallState:
+    """What tenacity's waiting strategies ask for their seconds: a state after so many failures."""
+    state = RetryCallState(Retrying(), None, (), {})
+    state.attempt_number = tries
+    return state
 
 
 def pauses(error: BaseException) -> bool:

@@ -12,10 +12,10 @@ from routing.ledger.schema import policy, to_ms
 from routing.ledger.sql import insert_new
 
 
-def save(conn: Connection, digest: str, files: Mapping[str, bytes], now: datetime) -> None:
-    """Keeps a policy's files; a digest already known is left alone."""
+def save(conn: Connection, digest: str, files: Mapping[str, bytes], now: datetime) -> bool:
+    """Keeps a policy's files; a digest already known is left alone. Returns whether it was new."""
     row = {"digest": digest, "files": msgspec.msgpack.encode(dict(sorted(files.items()))), "live_ms": to_ms(now)}
-    conn.execute(insert_new(conn, policy, "digest"), [row])
+    return conn.execute(insert_new(conn, policy, "digest"), row).rowcount > 0
 
 
 def load(conn: Connection, digest: str) -> dict[str, bytes] | None:

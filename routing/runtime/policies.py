@@ -33,8 +33,8 @@ class Policies:
         self.current: Policy = compile_policy(self._seen)
         self._maps: dict[str, tuple[Policy, dict[str, EntityMap]]] = {}
         self.refused = ""  # why the folder as it is now is not live, "" when it is
-        self._keep(self.current, self._seen)
-        self._hurry()
+        if self._keep(self.current, self._seen):
+            self._hurry()
 
     def maps(self, system: str) -> Mapping[str, EntityMap]:
         """How the live policy's entities are spelled in a system."""
@@ -84,10 +84,11 @@ class Policies:
         log.error("the changed policy is refused; the last good one stays live", live=self.current.digest[:12], why=why)
         self._feed.tell("policy", 1, f"The changed policy is refused; {self.current.digest[:12]} stays live.\n{why}")
 
-    def _keep(self, policy: Policy, files: Mapping[str, bytes]) -> None:
+    def _keep(self, policy: Policy, files: Mapping[str, bytes]) -> bool:
+        """Stores the policy; whether it was never live before."""
         now = self._clock()
         with self._ledger.write() as conn:
-            policies.save(conn, policy.digest, files, now)
+            return policies.save(conn, policy.digest, files, now)
 
     def _hurry(self) -> None:
         """Who waits is looked at with the new policy: after it went live, or a tick could still be decided by the old one."""

@@ -72,10 +72,6 @@ class WorkingSet:
         parents = {_parent_ref(record) for record in [*accounts, *stored, *on_the_way]} - {""}
         self._parents = mirror.load(conn, parents - self.records.keys())
 
-    def after(self, entry: Entry) -> Record:
-        """What the entry's record will be once it is applied; known before anything is."""
-        return self._ahead[entry.seq].record
-
     def wanted(self, entry: Entry) -> frozenset[Key]:
         """The keys by which the surroundings of the entry's lead are found; none for other records."""
         return self._ahead[entry.seq].wanted
