@@ -16,7 +16,7 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from routing.core.model import ChangeEvent, Unreadable
-from routing.ledger.schema import journal, position, ref_of, to_ms
+from routing.ledger.schema import journal, position, ref_of, slot_of, to_ms
 from routing.ledger.sql import chunks, insert_new, upsert
 
 OPEN = ("accepted", "incomplete", "reread")
@@ -88,6 +88,7 @@ def _row(event: ChangeEvent | Unreadable, now_ms: int) -> dict[str, Any]:
             "raw": event.raw,
             "occurred_ms": to_ms(event.observed_at),
             "accepted_ms": now_ms,
+            "slot": slot_of(ref_of(event.system, event.entity, event.record_id)),
         }
     state, reason = "accepted" if event.complete else "incomplete", ""
     try:
@@ -95,9 +96,10 @@ def _row(event: ChangeEvent | Unreadable, now_ms: int) -> dict[str, Any]:
     except UnicodeEncodeError:
         state, reason = "parked", "a text in it holds half a character (a lone surrogate); a retry leaves that out"
         body = _encode(msgspec.structs.replace(event, values=_mended(event.values)))
+    ref = ref_of(event.system, event.entity, event.record_id)
     return {
         "event_id": event.event_id,
-        "ref": ref_of(event.system, event.entity, event.record_id),
+        "ref": ref,
         "kind": event.kind,
         "state": state,
         "reason": reason,
@@ -105,6 +107,7 @@ def _row(event: ChangeEvent | Unreadable, now_ms: int) -> dict[str, Any]:
         "raw": None,
         "occurred_ms": to_ms(event.occurred_at),
         "accepted_ms": now_ms,
+        "slot": slot_of(ref),
     }
 
 

@@ -7,6 +7,7 @@ Instants are whole milliseconds since 1970 in UTC (columns ending in ``_ms``); b
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zlib import crc32
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
@@ -30,6 +31,8 @@ journal = Table(
     Column("occurred_ms", BigInteger, nullable=False),
     Column("accepted_ms", BigInteger, nullable=False),
     Column("settled_ms", BigInteger),
+    # Which share of the log the record belongs to: crc32(ref) & 0x7fff. With n partitions its partition is slot % n.
+    Column("slot", Integer, nullable=False, default=0),
     Index("journal_state", "state", "seq"),
     Index("journal_ref", "ref"),
     sqlite_autoincrement=True,  # a number is never given twice, even after the newest row was erased
@@ -110,6 +113,8 @@ outbox = Table(
     Column("accepted_ms", BigInteger, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),
+    # Who is sending it: the seat of a courier, so that others can tell when its process died.
+    Column("courier", String(64), nullable=False, default=""),
     Index("outbox_state", "state", "system", "seq"),
     Index("outbox_ref", "ref"),
     sqlite_autoincrement=True,
@@ -133,6 +138,52 @@ policy = Table(
     Column("files", LargeBinary, nullable=False),
     Column("live_ms", BigInteger, nullable=False),
 )
+
+# How far each partition of the log has been settled. ``epoch`` grows with every new holder: who held it before is fenced.
+share = Table(
+    "share",
+    metadata,
+    Column("topic", String(249), primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", String(200), nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+)
+
+# Decisions that other consumers have not been told of yet.
+announcement = Table(
+    "announcement",
+    metadata,
+    Column("decision_id", String(36), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Index("announcement_seq", "seq"),
+)
+
+# The people of the CRMs as decisions knew them; ``digest`` is the sha256 of the body.
+roster = Table(
+    "roster",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("seen_ms", BigInteger, nullable=False),
+)
+
+# What each decision was made from, byte for byte, so that it can be made again.
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("decision_id", String(36), primary_key=True),
+    Column("ref", Text, nullable=False),
+    Column("roster", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("evidence_ref", "ref"),
+)
+
+
+def slot_of(ref: str) -> int:
+    """The share of the log a record belongs to, 0 to 32,767; the same on every machine and for any number of partitions."""
+    return crc32(ref.encode("utf-8", "surrogatepass")) & 0x7FFF
 
 
 def ref_of(system: str, entity: str, record_id: str) -> str:

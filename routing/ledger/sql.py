@@ -24,9 +24,9 @@ def _insert(conn: Connection, table: Table) -> Any:
     return sqlite.insert(table) if conn.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def insert_new(conn: Connection, table: Table, key: str) -> Insert:
-    """An INSERT that leaves a row alone when its ``key`` is already there."""
-    statement: Insert = _insert(conn, table).on_conflict_do_nothing(index_elements=[key])
+def insert_new(conn: Connection, table: Table, *key: str) -> Insert:
+    """An INSERT that leaves a row alone when its ``key`` (columns) is already there."""
+    statement: Insert = _insert(conn, table).on_conflict_do_nothing(index_elements=list(key))
     return statement
 
 

@@ -1,0 +1,95 @@
+"""Shares of the log: which partition is held by whom, and up to which offset it has been settled.
+
+A worker claims a partition when it is assigned to it, which raises the partition's epoch. Every transaction that settles events of it
+checks the epoch under a row lock: a worker that lost the partition can commit nothing more, whatever it believes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import Connection, select, update
+
+from routing.ledger.schema import share, to_ms
+from routing.ledger.sql import insert_new
+
+
+class Fenced(Exception):
+    """Somebody else holds a partition now: nothing of this transaction may be committed. Not an error: let go of it."""
+
+    def __init__(self, topic: str, partitions: Collection[int]) -> None:
+        self.topic, self.partitions = topic, frozenset(partitions)
+        super().__init__(
+            f"{topic}: partition(s) {', '.join(map(str, sorted(partitions)))} are held by another worker now"
+        )
+
+
+class Share(Struct, frozen=True):
+    """A partition as it was claimed. ``next_offset`` is the first offset not settled yet."""
+
+    topic: str
+    partition: int
+    next_offset: int
+    epoch: int
+
+
+def claim(conn: Connection, topic: str, partitions: Collection[int], holder: str, now: datetime) -> dict[int, Share]:
+    """Takes partitions over, fencing whoever held them. Waits for a transaction of theirs that is being committed."""
+    wanted = sorted(partitions)
+    if not wanted:
+        return {}
+    fresh = {"topic": topic, "next_offset": 0, "epoch": 0, "holder": "", "updated_ms": to_ms(now)}
+    conn.execute(insert_new(conn, share, "topic", "partition"), [{**fresh, "partition": p} for p in wanted])
+    held = _locked(conn, topic, wanted)
+    conn.execute(
+        update(share)
+        .where(share.c.topic == topic, share.c.partition.in_(wanted))
+        .values(epoch=share.c.epoch + 1, holder=holder, updated_ms=to_ms(now))
+    )
+    return {p: Share(topic, p, one.next_offset, one.epoch + 1) for p, one in held.items()}
+
+
+def check(conn: Connection, shares: Collection[Share]) -> dict[int, int]:
+    """Locks the partitions until the transaction ends, in one order. Returns their next offsets. Raises Fenced."""
+    if not shares:
+        return {}
+    topic = next(iter(shares)).topic
+    found = _locked(conn, topic, sorted(one.partition for one in shares))
+    lost = [one.partition for one in shares if found[one.partition].epoch != one.epoch]
+    if lost:
+        raise Fenced(topic, lost)
+    return {p: one.next_offset for p, one in found.items()}
+
+
+def hold_all(conn: Connection) -> None:
+    """Keeps every worker from settling until the transaction ends: for whoever writes to the mirror past the log."""
+    if conn.dialect.name == "postgresql":
+        conn.execute(select(share.c.partition).order_by(share.c.topic, share.c.partition).with_for_update()).all()
+
+
+def advance(conn: Connection, topic: str, offsets: Mapping[int, int], now: datetime) -> None:
+    """Remembers the next offsets; in the transaction that settled what came before, after ``check``."""
+    for partition, next_offset in sorted(offsets.items()):
+        conn.execute(
+            update(share)
+            .where(share.c.topic == topic, share.c.partition == partition)
+            .values(next_offset=next_offset, updated_ms=to_ms(now))
+        )
+
+
+def positions(conn: Connection, topic: str) -> dict[int, Share]:
+    """How far each partition has been settled, for reports."""
+    rows = conn.execute(select(share).where(share.c.topic == topic).order_by(share.c.partition))
+    return {row.partition: Share(topic, row.partition, row.next_offset, row.epoch) for row in rows}
+
+
+def _locked(conn: Connection, topic: str, partitions: list[int]) -> dict[int, Share]:
+    rows = conn.execute(
+        select(share)
+        .where(share.c.topic == topic, share.c.partition.in_(partitions))
+        .order_by(share.c.partition)
+        .with_for_update()
+    )
+    return {row.partition: Share(topic, row.partition, row.next_offset, row.epoch) for row in rows}
