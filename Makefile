@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+LOCKED := --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
+
 .PHONY: setup run test lint bench faults lock clean
 
 setup: $(STAMP)
@@ -35,9 +37,10 @@ faults: setup
 bench: setup
 	$(BIN)/python -m tests.bench
 
-# Renews the lock from pyproject.toml: the newest versions that fit, with hashes, no host names.
+# Renews the locks from pyproject.toml: the newest versions that fit, with hashes, no host names. The image's is a part of the other.
 lock: setup
-	$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade $(LOCKED) --extra dev pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet $(LOCKED) --constraint requirements.lock --extra image pyproject.toml -o deploy/requirements.lock
 
 clean:
 	rm -rf $(VENV) .fingerpost build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
