@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,8 @@ import hypothesis
 import pytest
 
 from routing.ledger.engine import Ledger
+from tests.servers.kafka import Kafka
+from tests.servers.postgres import Postgres
 
 # `make test` says the same of the same code each time; `make faults` looks in new places each time, and prints how to come back.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
@@ -40,7 +44,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
+def sqlite_ledger(tmp_path: Path) -> Iterator[Ledger]:
     made = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     made.upgrade()
     yield made
@@ -48,7 +52,60 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 @pytest.fixture
+def ledger(sqlite_ledger: Ledger) -> Ledger:
+    """What most tests take. A module whose tests are about the ledger gives it the name of ``any_ledger``."""
+    return sqlite_ledger
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """The session's PostgreSQL, started when a test first asks for it. A test that stops or kills it starts it again."""
+    server = Postgres()
+    yield server.start()
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """A new database of that server with the ledger's schema."""
+    return postgres.fresh()
+
+
+@pytest.fixture
+def postgres_ledger(postgres_url: str) -> Iterator[Ledger]:
+    made = Ledger(postgres_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_ledger(request: pytest.FixtureRequest) -> Ledger:
+    """A test that takes this runs on both databases."""
+    found: Ledger = request.getfixturevalue("sqlite_ledger" if request.param == "sqlite" else "postgres_ledger")
+    return found
+
+
+@pytest.fixture
 def stop() -> Iterator[threading.Event]:
     event = threading.Event()
     yield event
     event.set()
+
+
+@pytest.fixture(scope="session")
+def kafka_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    with Kafka(tmp_path_factory.mktemp("kafka") / "broker") as made:
+        yield made
+
+
+@pytest.fixture
+def kafka(kafka_of_the_session: Kafka, request: pytest.FixtureRequest) -> Iterator[Kafka]:
+    """A broker that runs, whatever the test before did to it. Each test makes topics of its own."""
+    # kafka-python forgets to close the socket of a connection that was refused; the collector does, with a warning.
+    request.node.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
+    kafka_of_the_session.start()
+    yield kafka_of_the_session
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+

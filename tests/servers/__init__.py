@@ -1,0 +1,1 @@
+"""Real servers for tests, started without Docker from the machine's own Python environment."""
