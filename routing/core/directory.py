@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from routing.core.model import Record
+from routing.core.roster import Roster, roster_of
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -28,6 +30,7 @@ class Directory:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
+        self._persons: tuple[Record, ...] = ()
         self._keys: dict[str, dict[str, str]] = {}  # system -> CRM id -> key
         self._ids: dict[str, dict[str, str]] = {}  # system -> key -> CRM id
         self._names: dict[str, str] = {}  # people of a CRM who are not in the roster
@@ -46,7 +49,8 @@ class Directory:
     def build(cls, policy: Policy, persons: Iterable[Record]) -> Directory:
         """From the roster and the mirror's person records (values email, name, active). Ids fixed in people.csv win."""
         self = cls(policy)
-        for record in sorted(persons, key=lambda r: (r.system, not _usable(r), r.record_id)):
+        self._persons = tuple(persons)
+        for record in sorted(self._persons, key=lambda r: (r.system, not _usable(r), r.record_id)):
             email = str(record.values.get("email") or "").strip().lower()
             if email:
                 self._learn(record, email)
@@ -56,6 +60,15 @@ class Directory:
                 self._keys.setdefault(system, {})[crm_id] = key
                 self._ids.setdefault(system, {})[key] = crm_id
         return self
+
+    @cached_property
+    def roster(self) -> Roster:
+        """The users it was built from, to be kept beside the decisions."""
+        return roster_of(self._persons)
+
+    @cached_property
+    def roster_digest(self) -> str:
+        return self.roster.digest()
 
     def _learn(self, record: Record, key: str) -> None:
         """Usable records come first, so that a person's old, deactivated user does not hide the present one."""

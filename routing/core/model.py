@@ -18,13 +18,15 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from rules.model import Effect
+
 # Structs with gc=False hold nothing that could point back at them: the collector need not follow them.
 
 Value = Any  # JSON-native, see the module's text
 Values = dict[str, Value]
 
 System = str  # "salesforce", "hubspot", …
-Entity = Literal["lead", "contact", "account", "opportunity", "person", "task", "custom"]
+Entity = str  # "lead", "contact", "account", …, or an object of the customer's own that fields.yaml describes
 Kind = Literal["created", "updated", "deleted", "restored", "merged", "erased", "gap", "snapshot", "tick"]
 Outcome = Literal["assign", "keep", "hold", "reject", "none"]
 
@@ -164,11 +166,12 @@ class Step(Struct, frozen=True, gc=False, omit_defaults=True):
     note: str = ""
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was decided for one event, and everything needed to explain it and to decide it again.
 
     ``owner`` is the person's key (e-mail), "" when nobody. ``facts`` holds the normalised values it was made from;
     ``members`` the pool as it stood when the pick was made. ``policy`` is the digest of the policy that decided.
+    ``effects`` is what the rung does beside choosing an owner (fields to set, a task, …).
     """
 
     decision_id: str
@@ -190,12 +193,14 @@ class Decision(Struct, frozen=True, kw_only=True):
     facts: dict[str, Any]
     policy: str
     decided_at: datetime
+    effects: tuple[Effect, ...] = ()
 
 
 class Write(Struct, frozen=True, kw_only=True):
     """A change we owe a CRM. ``fields`` are canonical names and the values to set, in that system's own ids.
 
-    ``guard`` maps each field to the value it must still hold (compare-and-set per field).
+    ``guard`` maps each field to the value it must still hold (compare-and-set per field). ``ours`` maps those that an earlier
+    write of ours, still under way, changes to what that one sets: it is as good as the guard's value.
     ``seen_at`` is when those expected values were read from the CRM itself, None when they came with an event.
     """
 
@@ -207,6 +212,7 @@ class Write(Struct, frozen=True, kw_only=True):
     fields: Values
     guard: Values
     seen_at: datetime | None = None
+    ours: Values = {}
 
 
 class Timer(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from routing.core.model import Candidate, ChangeEvent, Correction, Entity, Recor
 from routing.core.shape import Shape, shape_of
 from routing.core.view import AccountView, View
 from routing.core.words import LIST_VERSIONS
-from rules.model import Action, WalkStep
+from rules.model import Action, Effect, WalkStep
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -35,11 +35,16 @@ _OFTEN_FILLED_IN_VAIN = ("country", "state", "industry")
 _NOTHING_SAID = frozenset(("n/a", "n.a.", "none", "null", "unknown", "not provided", "-", "--", "?", "."))
 
 
+# Kinds of record that stand for a person, and so have an e-mail address to find the account by.
+_OF_PEOPLE = ("lead", "contact")
+
+
 class Plan(Struct, frozen=True, kw_only=True):
     """What is known before the pools are asked. ``action`` is None when the event does not route the record.
 
     ``pools`` names every pool it may touch, in the order they are asked, so that they can be locked first.
-    ``seen`` holds the values the CRM was seen to have, for the guard of a write. ``owner`` is the owner's key then.
+    ``seen`` holds the values the CRM was seen to have, for the guard of a write. ``owner`` is the owner's key then. Whoever reads
+    the outbox fills ``under_way``: what earlier writes of ours, still on their way, will make of the values seen.
     ``skipped`` says why nothing is to be done, where that is worth saying.
     """
 
@@ -63,8 +68,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...] = ()
     trace: tuple[Step, ...] = ()
     facts: dict[str, Any] = {}
+    effects: tuple[Effect, ...] = ()
     seen: Values = {}
     seen_at: datetime | None = None
+    under_way: Values = {}
 
     @property
     def decides(self) -> bool:
@@ -75,14 +82,15 @@ class Plan(Struct, frozen=True, kw_only=True):
 def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, now: datetime) -> Plan:
     """What this event asks for. Pure; raises nothing for whatever a CRM may hold.
 
-    A lead that was created, updated or restored and that the entry criteria let in walks the ladder. A tick walks it again for
-    a lead on hold, unless somebody took it. Everything else is at most corrected, in the fields that the event changed.
+    A record of a kind that has a ladder, that was created, updated or restored and that the entry criteria let in, walks it. A
+    tick walks it again for one on hold, unless somebody took it. Everything else is at most corrected, in the fields that the
+    event changed.
     """
     record, shape = view.record, shape_of(policy)
     tick = event.kind == "tick"
     if record.deleted or (event.kind not in ROUTING and not tick):
         return _nothing(event, record, policy)
-    routed = event.entity == policy.routes
+    routed = event.entity in policy.ladders
     if tick and (not routed or not record.on_hold):
         return _nothing(event, record, policy, "the record no longer waits")
     fixers = shape.fixers.get(event.entity)
@@ -94,22 +102,25 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
         return _corrected(event, record, policy, fixed, normal, ())
     lead, address = _lead_facts(record, normal, shape, directory)
     matched = match(lead, address, view.candidates, policy)
-    lead["domain"] = matched.domain or None
-    lead["free_email"] = matched.free_mail
+    if event.entity in _OF_PEOPLE:
+        lead["domain"] = matched.domain or None
+        lead["free_email"] = matched.free_mail
+    system = event.system
     facts: dict[str, Any] = {
-        "lead": lead,
+        event.entity: lead,
         "account": _account_facts(matched.account, shape, directory) if matched.account else None,
         "counterpart": _counterpart_facts(view.counterpart, shape, directory) if view.counterpart else None,
-        "event": {"kind": event.kind, "system": event.system, "changed": list(event.changed)},
+        "event": _event_facts(event, view, policy, shape, directory),
     }
-    system = event.system
+    if event.entity == "account":
+        facts["account"] = lead
 
     def why_not(key: str) -> str | None:
         return directory.why_not(key, system, now)
 
     trace = []
     if not tick:
-        entered = policy.enters(facts, why_not)
+        entered = policy.enters(facts, why_not, event.entity)
         if not entered.held:
             return _corrected(event, record, policy, fixed, normal, (_step("entry", entered),))
         trace.append(_step("entry", entered))
@@ -117,7 +128,7 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
         owner = record.values.get("owner")
         return _taken(event, record, policy, facts, directory.name(lead["owner"]) if lead["owner"] else str(owner))
     trace.append(matched.step)
-    walk = policy.walk(facts, why_not, now)
+    walk = policy.walk(facts, why_not, now, event.entity)
     trace += [_step("ladder", step) for step in walk.steps]
     facts["lists"] = LIST_VERSIONS
     return Plan(
@@ -132,6 +143,7 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
         rung=walk.rung,
         rule=walk.rule,
         person=walk.person,
+        effects=walk.effects,
         owner=directory.key_of(system, record.values.get("owner") or ""),
         pools=_pools(walk.action, policy),
         account_id=matched.account.record.record_id if matched.account else "",
@@ -199,7 +211,8 @@ def _corrected(
 
 
 def _taken(event: ChangeEvent, record: Record, policy: Policy, facts: dict[str, Any], who: str) -> Plan:
-    step = Step("hold", "Owner while on hold", True, values={"lead.owner": facts["lead"]["owner"] or who})
+    owner = facts[event.entity]["owner"] or who
+    step = Step("hold", "Owner while on hold", True, values={f"{event.entity}.owner": owner})
     return Plan(
         event_id=event.event_id,
         decision_id=_decision_id(event, policy),
@@ -243,6 +256,19 @@ def _lead_facts(
             facts[name] = None
     written = facts.get("email")
     return facts, keys.address_of(written) if written else None
+
+
+def _event_facts(event: ChangeEvent, view: View, policy: Policy, shape: Shape, directory: Directory) -> dict[str, Any]:
+    facts: dict[str, Any] = {"kind": event.kind, "system": event.system, "changed": list(event.changed)}
+    if "record_id" in policy.event_reads:
+        facts["record_id"] = event.record_id
+    if view.before:
+        fixers, whole = shape.fixers.get(event.entity), {**view.record.values, **view.before}
+        normal = normalised(whole, fixers) if fixers else {}
+        before = {name: normal.get(name, value) for name, value in view.before.items()}
+        named = [name for name in shape.people.get(event.entity, ()) if before.get(name)]
+        facts["before"] = before | {name: directory.key_of(event.system, str(before[name])) or None for name in named}
+    return facts
 
 
 def _account_facts(view: AccountView, shape: Shape, directory: Directory) -> Values:

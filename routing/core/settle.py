@@ -13,6 +13,7 @@ from routing.core.distribution import pick
 from routing.core.model import Decision, MemberView, Outcome, PoolState, Step, Timer, Values, Write, derived_id
 from routing.core.plan import Plan
 from routing.core.shape import shape_of
+from rules.model import Effect
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -42,6 +43,7 @@ class _Choice(Struct):
     members: tuple[MemberView, ...] = ()
     steps: tuple[Step, ...] = ()
     states: dict[str, PoolState] = {}
+    queue_id: str | None = None
 
 
 def settle(plan: Plan, pools: Mapping[str, PoolState], policy: Policy, directory: Directory, now: datetime) -> Settled:
@@ -58,24 +60,31 @@ def settle(plan: Plan, pools: Mapping[str, PoolState], policy: Policy, directory
         return Settled(decision=decision, writes=_writes(plan, None, policy), on_hold=plan.on_hold)
     choice = _choose(plan, pools, policy, directory, now)
     if choice.outcome == "hold":
-        return _held(plan, choice, policy, now)
-    crm_id = directory.crm_id(plan.system, choice.owner) if choice.outcome == "assign" else None
+        return _held(plan, choice, policy, directory, now)
+    if plan.action.kind == "holdout":
+        return Settled(decision=_decision(plan, choice, policy, now))
+    crm_id = choice.queue_id
+    if crm_id is None and choice.outcome == "assign":
+        crm_id = directory.crm_id(plan.system, choice.owner)
     return Settled(
         decision=_decision(plan, choice, policy, now),
-        writes=_writes(plan, crm_id, policy),
+        writes=_writes(plan, crm_id, policy, _sets(plan, policy, directory)),
         pools=choice.states,
     )
 
 
-def _held(plan: Plan, choice: _Choice, policy: Policy, now: datetime) -> Settled:
+def _held(plan: Plan, choice: _Choice, policy: Policy, directory: Directory, now: datetime) -> Settled:
     """Nobody can take it: it waits, and a timer brings it back. Waiting on is no new decision."""
     # On hold already means that a timer is running; a second would only bring it back twice.
     timers = () if plan.on_hold and not plan.tick else (_timer(plan, policy, now),)
     if plan.tick:
         return Settled(timers=timers, on_hold=True, skipped=f"still on hold: {choice.reason}")
+    # Where the rung itself says hold, what it does besides is done; where a pool had nobody, that waits for somebody.
+    waits = plan.action is not None and plan.action.kind != "hold"
+    sets = {} if waits else _sets(plan, policy, directory)
     return Settled(
-        decision=_decision(plan, choice, policy, now),
-        writes=_writes(plan, None, policy),
+        decision=_decision(plan, choice, policy, now, () if waits else plan.effects),
+        writes=_writes(plan, None, policy, sets),
         timers=timers,
         on_hold=True,
     )
@@ -101,12 +110,23 @@ def _choose(plan: Plan, pools: Mapping[str, PoolState], policy: Policy, director
         return _Choice("hold", action.value or f"the rung '{plan.rung}' holds it")
     if action.kind == "reject":
         return _Choice("reject", action.value or f"the rung '{plan.rung}' rejects it")
+    if action.kind == "holdout":
+        return _Choice("none", f"{action.value} ({plan.rung}): it is left as it is")
+    if action.kind == "queue":
+        return _queue(plan, action.value, policy)
     who = directory.name(plan.person)
     if action.kind == "keep":
         return _Choice("keep", f"{who} keeps it: {plan.rung}", plan.person)
     if action.kind == "field":
         return _Choice("assign", f"{who}, as {action.value} says: {plan.rung}", plan.person)
     return _Choice("assign", f"{who}, named by {plan.rung}{_row(plan)}", plan.person)
+
+
+def _queue(plan: Plan, name: str, policy: Policy) -> _Choice:
+    queue_id = policy.queues.get(name, {}).get(plan.system)
+    if queue_id is None and plan.system != FILE:
+        return _Choice("hold", f"the queue {name} has no id in {plan.system.capitalize()}: add it to engagement.yaml")
+    return _Choice("assign", f"it goes to the queue {name}: {plan.rung}{_row(plan)}", queue_id=queue_id)
 
 
 def _row(plan: Plan) -> str:
@@ -152,7 +172,9 @@ def _nobody(name: str, members: tuple[MemberView, ...]) -> str:
     return f"nobody in the pool {name} can take it ({'; '.join(reasons)})"
 
 
-def _decision(plan: Plan, choice: _Choice, policy: Policy, now: datetime) -> Decision:
+def _decision(
+    plan: Plan, choice: _Choice, policy: Policy, now: datetime, effects: tuple[Effect, ...] | None = None
+) -> Decision:
     return Decision(
         decision_id=plan.decision_id,
         event_id=plan.event_id,
@@ -173,21 +195,40 @@ def _decision(plan: Plan, choice: _Choice, policy: Policy, now: datetime) -> Dec
         facts=plan.facts,
         policy=policy.digest,
         decided_at=now,
+        effects=plan.effects if effects is None else effects,
     )
 
 
-def _writes(plan: Plan, owner: str | None, policy: Policy) -> tuple[Write, ...]:
-    """At most one write: the owner if it is another one, and the corrections that the CRM shall have."""
+def _sets(plan: Plan, policy: Policy, directory: Directory) -> Values:
+    """The fields that the rung sets, people by their ids in that system; without what is there already."""
+    found: Values = {}
+    people = shape_of(policy).people.get(plan.entity, ())
+    for effect in plan.effects:
+        name = effect.target.partition(".")[2]
+        if effect.kind == "set" and name:
+            value = effect.value
+            if name in people and value is not None:
+                value = directory.crm_id(plan.system, value)
+                if value is None:
+                    continue  # nobody there in that system
+            if value != plan.seen.get(name):
+                found[name] = value
+    return found
+
+
+def _writes(plan: Plan, owner: str | None, policy: Policy, sets: Values | None = None) -> tuple[Write, ...]:
+    """At most one write: the owner if it is another one, what the rung sets, and the corrections that the CRM shall have."""
     fields: Values = {}
     if plan.system == FILE:
         return ()  # a file is read, never written
-    if owner is not None and owner != plan.seen.get("owner"):
+    if owner is not None and owner != plan.under_way.get("owner", plan.seen.get("owner")):
         fields["owner"] = owner
-    if plan.corrections:
+    if plan.corrections or sets:
         writable = shape_of(policy).writable.get((plan.system, plan.entity), frozenset())
         for correction in plan.corrections:
             if correction.write and correction.field in writable:
                 fields[correction.field] = correction.new
+        fields |= {name: value for name, value in (sets or {}).items() if name in writable}
     if not fields:
         return ()
     write = Write(
@@ -199,5 +240,6 @@ def _writes(plan: Plan, owner: str | None, policy: Policy) -> tuple[Write, ...]:
         fields=fields,
         guard={name: plan.seen.get(name) for name in fields},
         seen_at=plan.seen_at,
+        ours={name: value for name, value in plan.under_way.items() if name in fields},
     )
     return (write,)

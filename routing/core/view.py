@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from routing.core.model import Record
+from routing.core.model import Record, Values
 
 
 class AccountView(Struct, frozen=True):
@@ -20,8 +20,12 @@ class AccountView(Struct, frozen=True):
 
 
 class View(Struct, frozen=True):
-    """The record after the event, the accounts it may belong to, and the same person's record in the other system."""
+    """The record after the event, the accounts it may belong to, and the same person's record in the other system.
+
+    ``before`` holds what the fields that the event changed held before it; empty where the policy does not ask for that.
+    """
 
     record: Record
     candidates: tuple[AccountView, ...] = ()
     counterpart: Record | None = None
+    before: Values = {}

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from routing.core.model import Decision, PoolState, Step
+from routing.ledger import locks
 from routing.ledger.schema import decision, pool_member, ref_of, to_ms
-from routing.ledger.sql import chunks, upsert
+from routing.ledger.sql import add_rows, chunks, upsert
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Decision).decode
@@ -18,8 +19,7 @@ _decode = msgspec.json.Decoder(Decision).decode
 
 def save(conn: Connection, decisions: Sequence[tuple[int, Decision]]) -> None:
     """Stores decisions with the number of the event each was made for."""
-    if decisions:
-        conn.execute(insert(decision), [_row(seq, made) for seq, made in decisions])
+    add_rows(conn, decision, [_row(seq, made) for seq, made in decisions])
 
 
 def _row(seq: int, made: Decision) -> dict[str, Any]:
@@ -66,7 +66,12 @@ def recent(
 
 def erase(conn: Connection, ref: str) -> int:
     """Forgets the personal data in a record's decisions (a legal erasure): facts, values and candidates; the choice stays."""
-    rows = conn.execute(select(decision.c.decision_id, decision.c.body).where(decision.c.ref == ref)).all()
+    rows = conn.execute(
+        select(decision.c.decision_id, decision.c.body)
+        .where(decision.c.ref == ref)
+        .order_by(decision.c.decision_id)
+        .with_for_update()
+    ).all()
     for decision_id, body in rows:
         made = _decode(body)
         bare = msgspec.structs.replace(
@@ -86,7 +91,10 @@ def erase_borrowed(conn: Connection, refs: Collection[str]) -> int:
     changed = 0
     for some in chunks(list(refs)):
         for decision_id, body in conn.execute(
-            select(decision.c.decision_id, decision.c.body).where(decision.c.ref.in_(some))
+            select(decision.c.decision_id, decision.c.body)
+            .where(decision.c.ref.in_(some))
+            .order_by(decision.c.decision_id)
+            .with_for_update()
         ).all():
             made = _decode(body)
             if made.facts.get("counterpart"):
@@ -105,14 +113,14 @@ def _own(step: Step) -> Step:
 
 
 def load_pools(conn: Connection, names: Collection[str]) -> dict[str, PoolState]:
-    """The state of pools, rows locked until the transaction ends, always in the order of their names."""
+    """The state of pools. They are locked until the transaction ends, by name: one that nobody was given yet has no row."""
     states = {name: PoolState(name) for name in sorted(names)}
     if states:
+        locks.take(conn, [f"pool:{name}" for name in states])
         rows = conn.execute(
             select(pool_member.c.pool, pool_member.c.person, pool_member.c.assigned, pool_member.c.ideal)
             .where(pool_member.c.pool.in_(list(states)))
             .order_by(pool_member.c.pool, pool_member.c.person)
-            .with_for_update()
         )
         for pool, person, assigned, ideal in rows:
             states[pool].assigned[person] = assigned
@@ -127,8 +135,7 @@ def save_pools(conn: Connection, states: Iterable[PoolState]) -> None:
         for state in states
         for person, ideal in state.ideal.items()
     ]
-    for some in chunks(rows):
-        upsert(conn, pool_member, some)
+    upsert(conn, pool_member, rows)
 
 
 def all_pools(conn: Connection) -> Mapping[str, PoolState]:

@@ -1,23 +1,50 @@
-"""Opening the ledger: the engine, its settings for SQLite, and bringing the schema up to date."""
+"""Opening the ledger: the engines, their settings, what their errors mean, and bringing the schema up to date."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from os import urandom
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from routing.ledger.schema import position
+from routing.ledger.sql import upsert
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_SECONDS = 30
+# A transaction that others were in the way of is tried so often.
+TRIES = 10
+_SOON = wait_random_exponential(multiplier=0.005, max=0.5)
+# A peer that is gone without a word is noticed after some 20 seconds, on our side …
+_CONNECTING = {
+    "application_name": "fingerpost",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+# … and on the server's, so that what it held is free again. Nobody may hold locks idly, or wait for one for ever.
+_SESSION = """
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; SET tcp_user_timeout = 20000;
+SET idle_in_transaction_session_timeout = '60s'; SET lock_timeout = '60s'; SET idle_session_timeout = 0;
+SELECT set_config('default_toast_compression', 'lz4', false) FROM pg_settings
+WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)
+"""
+
+T = TypeVar("T")
 
 
 class LedgerError(Exception):
@@ -33,52 +60,92 @@ class Ledger:
     def __init__(self, url: str) -> None:
         """``url``: an SQLAlchemy URL. Opens lazily; call ``upgrade`` before first use."""
         self.url = url
-        parsed = make_url(url)
+        parsed = _parsed(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
             if parsed.database in (None, "", ":memory:"):
                 raise LedgerError("The ledger must be a file: what is kept in memory is lost with the process.")
             Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
-        self.engine = _engine(url, self.is_sqlite)
+        self.engine = _sqlite(parsed) if self.is_sqlite else _postgresql(parsed)
+        self.name = parsed.set(
+            query={}
+        ).render_as_string()  # for messages: no password, and no option that may hold one
+        # All that one ``read`` reads is of one moment; SQLite's transactions are so by nature.
+        self._reading: dict[str, Any] = (
+            {"fingerpost_read": True}
+            if self.is_sqlite
+            else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        )
         self._writers = threading.RLock() if self.is_sqlite else None
+        # Called with the error of every transaction that failed because the ledger is lost.
+        self.on_lost: Callable[[BaseException], None] = lambda _error: None
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that commits at the end of the block, or rolls back whole when anything raises."""
-        if self._writers is None:
-            with self.engine.begin() as conn:
-                yield conn
-            return
-        with self._writers, self.engine.begin() as conn:
+        with self._noticing(), self._writers or nullcontext(), self.engine.begin() as conn:
             yield conn
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A read-only view of what is committed; never waits for a writer."""
-        with self.engine.connect().execution_options(fingerpost_read=True) as conn:
+        """A read-only view of what was committed when it began; never waits for a writer."""
+        with self._noticing(), self.engine.connect().execution_options(**self._reading) as conn:
             yield conn
+
+    def repeated(self, work: Callable[[Connection], T], *also: type[Exception]) -> T:
+        """Runs ``work`` in a ``write()``; again, in a new one, when another process came in between (a deadlock, a lost race, or an
+        error of the types ``also``). ``work`` must not have changed anything else that a second run would not change alike.
+        """
+
+        def once() -> T:
+            with self.write() as conn:
+                return work(conn)
+
+        again = retry_if_exception(lambda error: is_conflict(error) or isinstance(error, also))
+        return Retrying(retry=again, wait=_SOON, stop=stop_after_attempt(TRIES), reraise=True)(once)
+
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            if is_lost(error):
+                self.on_lost(error)
+            raise
+
+    def probe(self) -> None:
+        """Writes something that needs room, and takes it away again. Raises SQLAlchemyError when that cannot be done."""
+        row = {"system": "", "stream": "probe", "cursor": urandom(65_536), "updated_ms": 0}
+        with self.write() as conn:
+            upsert(conn, position, [row])
+        with self.write() as conn:
+            conn.execute(delete(position).where(position.c.system == ""))
 
     def upgrade(self) -> None:
         """Creates the schema, or migrates an older one. Raises LedgerError; refuses a ledger of a newer version."""
         try:
             known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
-            with self.engine.connect().execution_options(fingerpost_read=True) as conn:
+            with self.engine.connect().execution_options(**self._reading) as conn:
                 current = MigrationContext.configure(conn).get_current_revision()
             if current is not None and current not in known:
                 raise LedgerError(
-                    f"The ledger {self.engine.url!r} was written by a newer version of Fingerpost (schema {current}). "
+                    f"The ledger {self.name} was written by a newer version of Fingerpost (schema {current}). "
                     "Run that version, or restore a backup made by this one."
                 )
             command.upgrade(self._alembic(), "head")
         except SQLAlchemyError as error:
             raise LedgerError(
-                f"The ledger {self.engine.url!r} cannot be opened: {getattr(error, 'orig', None) or error}. "
-                "Check that the folder exists, is writable, and has free space."
+                f"The ledger {self.name} cannot be opened: {str(getattr(error, 'orig', None) or error).strip()}. {self._hint()}"
             ) from error
+
+    def _hint(self) -> str:
+        if self.is_sqlite:
+            return "Check that the folder exists, is writable, and has free space."
+        return "Check that the server runs, that the database exists, and that the user may create tables in it."
 
     def _alembic(self) -> Config:
         config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
+        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         config.attributes["engine"] = self.engine
         return config
 
@@ -87,11 +154,103 @@ class Ledger:
         self.engine.dispose()
 
 
-def _engine(url: str, is_sqlite: bool) -> Engine:
-    if not is_sqlite:
-        return create_engine(url, pool_pre_ping=True)
+# What SQLite says when it is the file that is unwell, or the disk below it: busy, locked, readonly, ioerr, full, cantopen.
+_SQLITE_LOST = frozenset({5, 6, 8, 10, 13, 14})
+# What PostgreSQL says: connection, resources (disk full, too many clients), shutting down or starting, input/output, read-only,
+# a transaction that lay idle, a lock that somebody holds on to.
+_SQLSTATE_LOST = ("08", "53", "57P", "58", "25006", "25P03", "55P03")
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether it is the ledger that is unwell just now (cut off, restarting, read-only, full), not a statement that is wrong."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        return code & 0xFF in _SQLITE_LOST
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return str(state).startswith(_SQLSTATE_LOST)
+    # No answer of the server at all: it could not be reached, or the connection broke.
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+def reason(error: BaseException) -> str:
+    """What the database itself said: without the statement and its rows, which hold people."""
+    return str(getattr(error, "orig", None) or type(error).__name__).strip()
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether a transaction was broken off because two stood in each other's way: the same again will do."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the ledger refuses a value (too long, not allowed, there already), while being well itself."""
+    if isinstance(error, IntegrityError | DataError):
+        return True
+    return isinstance(error, DBAPIError) and str(getattr(error.orig, "sqlstate", None)).startswith(("22", "23", "54"))
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        parsed.get_dialect()
+    except SQLAlchemyError:
+        # Not the text itself: there may be a password in it.
+        raise LedgerError(
+            "The ledger's URL cannot be read. It looks like sqlite:////var/lib/fingerpost/ledger.db or "
+            "postgresql+psycopg://user:password@host:5432/database; characters such as @ and % in a password are written %40 and %25."
+        ) from None
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
+        raise LedgerError(f"The ledger cannot be kept by {parsed.drivername!r}: name a sqlite:// or postgresql:// URL.")
+    return parsed
+
+
+def _postgresql(url: URL) -> Engine:
+    # What the URL says itself goes before.
+    options = {name: value for name, value in _CONNECTING.items() if name not in url.query}
     engine = create_engine(
-        url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, pool_size=10, max_overflow=10
+        url,
+        connect_args=options,
+        isolation_level="READ COMMITTED",
+        pool_size=10,
+        max_overflow=20,
+        pool_timeout=BUSY_SECONDS,
+        pool_pre_ping=True,  # a server that was restarted is met by a new connection, not by an error
+        pool_use_lifo=True,
+        hide_parameters=True,  # an error must not show the rows: they hold people
+    )
+
+    @event.listens_for(engine, "connect")
+    def _settings(dbapi: Any, _record: Any) -> None:
+        try:
+            dbapi.execute(_SESSION)
+            dbapi.commit()
+        except Exception:
+            dbapi.close()  # nobody else knows it yet
+            raise
+
+    @event.listens_for(engine, "checkin")
+    def _as_the_server_says(dbapi: Any, _record: Any) -> None:
+        # After a ``read`` the driver would say READ WRITE, even to a server that is read-only for now.
+        if dbapi is not None and dbapi.read_only is not None:
+            dbapi.read_only = None
+
+    return engine
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        pool_size=10,
+        max_overflow=10,
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")

@@ -7,19 +7,29 @@ read again); and the three ends ``applied``, ``skipped``, ``parked``. In the emb
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, text, update
 
 from routing.core.model import ChangeEvent, Unreadable
 from routing.ledger.schema import journal, position, ref_of, slot_of, to_ms
-from routing.ledger.sql import chunks, insert_new, upsert
+from routing.ledger.sql import add_new, change_rows, chunks, one_of, upsert
 
 OPEN = ("accepted", "incomplete", "reread")
+_NAME = 1000  # longer than any record's name, and short enough for an index
+
+_KNOWN = (
+    select(journal.c.event_id, journal.c.seq, journal.c.state, journal.c.reason)
+    .where(one_of(journal.c.event_id, "ids"))
+    .order_by(journal.c.event_id)
+    .with_for_update()
+)
+_STATES = select(journal.c.event_id, journal.c.state).where(one_of(journal.c.event_id, "ids"))
+_RESERVE = text("SELECT nextval(pg_get_serial_sequence('journal', 'seq')) FROM generate_series(1, :n)")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(ChangeEvent).decode
@@ -45,6 +55,14 @@ class Ending(Struct, frozen=True):
     reason: str = ""
 
 
+class Known(Struct, frozen=True):
+    """What the journal says of an event it has already."""
+
+    seq: int
+    state: str
+    reason: str
+
+
 class RawEntry(Struct, frozen=True):
     """An entry whose bytes are to be read again by its connector."""
 
@@ -57,46 +75,65 @@ def accept(conn: Connection, events: Sequence[ChangeEvent | Unreadable], now: da
     if not events:
         return 0
     now_ms = to_ms(now)
-    before = _last_seq(conn)
-    rows = [_row(event, now_ms) for event in events]
-    # One statement for all rows: the driver's own executemany, the fastest way in.
-    conn.execute(insert_new(conn, journal, "event_id"), rows)
-    return int(conn.scalar(select(func.count()).select_from(journal).where(journal.c.seq > before)) or 0)
+    return add_new(conn, journal, [row_of(event, now_ms) for event in events], "event_id")
 
 
-def known(conn: Connection, event_ids: Sequence[str]) -> set[str]:
-    """Those of the ids that the journal has already."""
+def known(conn: Connection, event_ids: Sequence[str], state: str = "") -> set[str]:
+    """Those of the ids that the journal has already, in any state or in one."""
     found: set[str] = set()
     for some in chunks(event_ids):
-        found |= set(conn.scalars(select(journal.c.event_id).where(journal.c.event_id.in_(some))))
+        found |= {row.event_id for row in conn.execute(_STATES, {"ids": some}) if state in ("", row.state)}
     return found
 
 
-def _last_seq(conn: Connection) -> int:
-    return int(conn.scalar(select(func.max(journal.c.seq))) or 0)
+def waiting_or_ended(conn: Connection, event_ids: Sequence[str]) -> dict[str, Known]:
+    """What the journal says of those of the events that it has already, by id; nobody changes it until the transaction ends."""
+    found: dict[str, Known] = {}
+    for some in chunks(event_ids):
+        for event_id, *rest in conn.execute(_KNOWN, {"ids": some}):
+            found[event_id] = Known(*rest)
+    return found
 
 
-def _row(event: ChangeEvent | Unreadable, now_ms: int) -> dict[str, Any]:
+def reserve(conn: Connection, n: int) -> list[int]:
+    """``n`` numbers for new entries, ascending; nobody else is given them."""
+    if conn.dialect.name == "postgresql":
+        return sorted(conn.scalars(_RESERVE, {"n": n}))
+    # Whoever writes is alone there, and the numbers count as given once rows have them.
+    last = int(conn.exec_driver_sql("SELECT max(seq) FROM sqlite_sequence WHERE name = 'journal'").scalar() or 0)
+    return list(range(last + 1, last + n + 1))
+
+
+def add_settled(conn: Connection, rows: Sequence[dict[str, Any]]) -> bool:
+    """Stores rows of ``row_of`` with numbers and final states. False when another process has one of the events by now."""
+    return add_new(conn, journal, rows, "event_id") == len(rows)
+
+
+def row_of(event: ChangeEvent | Unreadable, now_ms: int) -> dict[str, Any]:
+    """The row by which an event enters the journal."""
+    name = ref_of(event.system, event.entity, event.record_id)
+    ref = _mended(name).replace("\0", "\ufffd")[:_NAME]
     if isinstance(event, Unreadable):
         return {
             "event_id": event.event_id,
-            "ref": ref_of(event.system, event.entity, event.record_id),
+            "ref": ref,
             "kind": "unreadable",
             "state": "parked",
-            "reason": event.error,
+            "reason": _mended(event.error).replace("\0", "\ufffd"),
             "body": "",
             "raw": event.raw,
             "occurred_ms": to_ms(event.observed_at),
             "accepted_ms": now_ms,
-            "slot": slot_of(ref_of(event.system, event.entity, event.record_id)),
+            "slot": slot_of(name),
         }
     state, reason = "accepted" if event.complete else "incomplete", ""
     try:
         body = _encode(event)
     except UnicodeEncodeError:
         state, reason = "parked", "a text in it holds half a character (a lone surrogate); a retry leaves that out"
-        body = _encode(msgspec.structs.replace(event, values=_mended(event.values)))
-    ref = ref_of(event.system, event.entity, event.record_id)
+        body = _encode(msgspec.convert(_mended(msgspec.to_builtins(event)), ChangeEvent))
+    if ref != name:
+        state, reason = "parked", f"its record has an id that cannot be one: {ref!r}; look at what sends it"
     return {
         "event_id": event.event_id,
         "ref": ref,
@@ -107,7 +144,7 @@ def _row(event: ChangeEvent | Unreadable, now_ms: int) -> dict[str, Any]:
         "raw": None,
         "occurred_ms": to_ms(event.occurred_at),
         "accepted_ms": now_ms,
-        "slot": slot_of(ref),
+        "slot": slot_of(name),
     }
 
 
@@ -116,15 +153,20 @@ def _mended(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {name: _mended(one) for name, one in value.items()}
-    return [_mended(one) for one in value] if isinstance(value, list) else value
+        return {_mended(name): _mended(one) for name, one in value.items()}
+    return [_mended(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def next_entries(conn: Connection, state: str, limit: int, system: str = "") -> list[Entry]:
-    """The oldest entries in ``state`` (accepted or incomplete), of all systems or one, in the order of arrival."""
+def next_entries(
+    conn: Connection, state: str, limit: int, system: str = "", *, partitions: int = 1, of: Collection[int] = (0,)
+) -> list[Entry]:
+    """The oldest entries in ``state`` (accepted or incomplete), of all systems or one, in the order of arrival.
+
+    ``of``: only the entries of these of the ``partitions`` that the log has.
+    """
     rows = conn.execute(
         select(journal.c.seq, journal.c.body, journal.c.accepted_ms, journal.c.reason)
-        .where(journal.c.state == state, *_of(system))
+        .where(journal.c.state == state, *_of(system), *_in(partitions, of))
         .order_by(journal.c.seq)
         .limit(limit)
     )
@@ -134,6 +176,10 @@ def next_entries(conn: Connection, state: str, limit: int, system: str = "") -> 
 
 def _of(system: str) -> tuple[ColumnElement[bool], ...]:
     return (journal.c.ref.startswith(f"{system}:", autoescape=True),) if system else ()
+
+
+def _in(partitions: int, of: Collection[int]) -> tuple[ColumnElement[bool], ...]:
+    return () if partitions == 1 else ((journal.c.slot % partitions).in_(sorted(of)),)
 
 
 def next_raw(conn: Connection, limit: int, system: str) -> list[RawEntry]:
@@ -149,25 +195,15 @@ def next_raw(conn: Connection, limit: int, system: str) -> list[RawEntry]:
 
 def complete(conn: Connection, entries: Sequence[tuple[int, ChangeEvent]]) -> None:
     """Stores events whose values have been read back; they are now ready to be decided."""
-    if entries:
-        conn.execute(
-            update(journal)
-            .where(journal.c.seq == bindparam("b_seq"), journal.c.state == "incomplete")
-            .values(state="accepted", body=bindparam("b_body")),
-            [{"b_seq": seq, "b_body": _encode(event).decode()} for seq, event in entries],
-        )
+    rows = [{"seq": seq, "state": "accepted", "body": _encode(event).decode()} for seq, event in entries]
+    change_rows(conn, journal, ("seq",), rows, "journal.state = 'incomplete'")
 
 
 def settle(conn: Connection, endings: Sequence[Ending], now: datetime) -> None:
-    """Ends entries."""
-    if endings:
-        now_ms = to_ms(now)
-        conn.execute(
-            update(journal)
-            .where(journal.c.seq == bindparam("b_seq"))
-            .values(state=bindparam("b_state"), reason=bindparam("b_reason"), settled_ms=now_ms),
-            [{"b_seq": e.seq, "b_state": e.state, "b_reason": e.reason} for e in endings],
-        )
+    """Ends entries, except those that somebody else ended first."""
+    now_ms = to_ms(now)
+    rows = [{"seq": e.seq, "state": e.state, "reason": e.reason, "settled_ms": now_ms} for e in endings]
+    change_rows(conn, journal, ("seq",), rows, f"journal.state IN {OPEN}")
 
 
 def parked(conn: Connection, limit: int = 1000) -> list[dict[str, Any]]:

@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, delete, func, select
 
 from routing.core.model import Record
-from routing.ledger.schema import mirror, mirror_key, ref_of
-from routing.ledger.sql import chunks, upsert
+from routing.ledger import locks
+from routing.ledger.schema import mirror, mirror_key, position, ref_of
+from routing.ledger.sql import add_rows, chunks, one_of, upsert
 
 Key = tuple[str, str]  # ("domain", "acme.example"), see routing.core.keys
 
@@ -18,13 +19,15 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
 
 # Statements with many values are built once: SQLAlchemy looks at every value of a list that is written into one.
-_LOAD = select(mirror.c.ref, mirror.c.body).where(mirror.c.ref.in_(bindparam("refs", expanding=True)))
+_LOAD = select(mirror.c.ref, mirror.c.body).where(one_of(mirror.c.ref, "refs"))
 _FIND = (
     select(mirror_key.c.key, mirror.c.ref, mirror.c.body)
     .join(mirror, mirror.c.ref == mirror_key.c.ref)
-    .where(mirror_key.c.key.in_(bindparam("keys", expanding=True)))
+    .where(one_of(mirror_key.c.key, "keys"))
 )
-_DROP_KEYS = delete(mirror_key).where(mirror_key.c.ref.in_(bindparam("refs", expanding=True)))
+_DROP_KEYS = delete(mirror_key).where(one_of(mirror_key.c.ref, "refs"))
+_PEOPLE = {"system": "fingerpost", "stream": "people"}
+_VERSION = select(position.c.cursor).where(position.c.system == "fingerpost", position.c.stream == "people")
 
 
 @lru_cache(4096)
@@ -67,13 +70,26 @@ def people(conn: Connection) -> list[Record]:
     return [_decode(body) for (body,) in rows]
 
 
+def people_version(conn: Connection) -> bytes:
+    """Something that is another one after each transaction that stored people, by whatever process."""
+    return conn.scalar(_VERSION) or b""
+
+
+def hold_people(conn: Connection) -> None:
+    """Nobody else stores people until the transaction ends. Goes after all other locks."""
+    locks.take(conn, ["people"])
+
+
 def save(conn: Connection, records: Iterable[tuple[Record, Collection[Key] | None]]) -> None:
     """Stores records with the keys by which they are found; None for keys that did not change."""
     bodies: list[dict[str, str]] = []
     keyed: list[str] = []
     keys: list[dict[str, str]] = []
+    of_people: list[str] = []
     for record, its_keys in records:
         name = ref(record)
+        if record.entity == "person":
+            of_people.append(name)
         bodies.append({"ref": name, "entity": record.entity, "body": _encode(record).decode()})
         if its_keys is not None:
             keyed.append(name)
@@ -81,8 +97,11 @@ def save(conn: Connection, records: Iterable[tuple[Record, Collection[Key] | Non
     upsert(conn, mirror, bodies)
     for some in chunks(keyed):
         conn.execute(_DROP_KEYS, {"refs": some})
-    if keys:
-        conn.execute(insert(mirror_key), keys)
+    add_rows(conn, mirror_key, keys)
+    if of_people:
+        hold_people(conn)
+        version = int(people_version(conn) or 0) + 1
+        upsert(conn, position, [{**_PEOPLE, "cursor": str(version).encode(), "updated_ms": 0}])
 
 
 def counts(conn: Connection) -> dict[str, int]:

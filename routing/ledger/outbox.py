@@ -7,17 +7,17 @@ it becomes ``doubtful``, and is read before it is sent again.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, bindparam, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
 from routing.core.model import Write
 from routing.ledger.schema import outbox, ref_of, to_ms
-from routing.ledger.sql import chunks
+from routing.ledger.sql import add_rows, change_rows, chunks, one_of
 
 OPEN = ("pending", "sending")
 
@@ -54,43 +54,49 @@ class Fate(Struct, frozen=True):
 class Unechoed(Struct):
     """A write whose echo is still to come: the values it set, less the fields already heard back.
 
-    It was made at ``created_ms`` and came to its end at ``ended_ms`` (None: not yet): its echo happened in between.
+    It was made at ``created_ms`` and came to its end at ``ended_ms`` (None: not yet): its echo happened in between. ``sent``: it
+    may have reached the CRM. ``guard`` is what it expects to find there, empty once it was given up.
     """
 
     seq: int
     fields: dict[str, Any]
     created_ms: int = 0
     ended_ms: int | None = None
+    sent: bool = True
+    guard: dict[str, Any] = {}
 
 
 def add(conn: Connection, writes: Sequence[tuple[Write, int, int]], now: datetime) -> None:
     """Puts writes in, each with ``occurred_ms`` and ``accepted_ms`` of its event."""
-    if not writes:
-        return
     now_ms = to_ms(now)
-    conn.execute(
-        insert(outbox),
-        [
-            {
-                "write_id": write.write_id,
-                "decision_id": write.decision_id,
-                "system": write.system,
-                "ref": ref_of(write.system, write.entity, write.record_id),
-                "state": "pending",
-                "body": _encode(write).decode(),
-                "unechoed": msgspec.json.encode(list(write.fields)).decode(),
-                "not_before_ms": now_ms,
-                "occurred_ms": occurred_ms,
-                "accepted_ms": accepted_ms,
-                "created_ms": now_ms,
-            }
-            for write, occurred_ms, accepted_ms in writes
-        ],
-    )
+    rows = [
+        {
+            "write_id": write.write_id,
+            "decision_id": write.decision_id,
+            "system": write.system,
+            "ref": ref_of(write.system, write.entity, write.record_id),
+            "state": "pending",
+            "body": _encode(write).decode(),
+            "unechoed": _names(write.fields),
+            "not_before_ms": now_ms,
+            "occurred_ms": occurred_ms,
+            "accepted_ms": accepted_ms,
+            "created_ms": now_ms,
+        }
+        for write, occurred_ms, accepted_ms in writes
+    ]
+    add_rows(conn, outbox, rows)
 
 
-def claim(conn: Connection, system: str, limit: int, now: datetime) -> list[Owed]:
-    """Claims up to ``limit`` writes that are due, oldest first, one a record, none whose record has an older one open."""
+def _names(fields: Iterable[str]) -> str:
+    return msgspec.json.encode(list(fields)).decode()
+
+
+def claim(conn: Connection, system: str, limit: int, now: datetime, courier: str = "") -> list[Owed]:
+    """Claims up to ``limit`` writes that are due, oldest first, one a record, none whose record has an older one open.
+
+    ``courier``: the seat of who will send them. Others see by it when its process died.
+    """
     older = outbox.alias("older")
     blocked = exists().where(older.c.ref == outbox.c.ref, older.c.seq < outbox.c.seq, older.c.state.in_(OPEN))
     rows = conn.execute(
@@ -106,86 +112,105 @@ def claim(conn: Connection, system: str, limit: int, now: datetime) -> list[Owed
     ]
     for some in chunks([owed.seq for owed in claimed]):
         conn.execute(
-            update(outbox).where(outbox.c.seq.in_(some)).values(state="sending", attempts=outbox.c.attempts + 1)
+            update(outbox)
+            .where(outbox.c.seq.in_(some))
+            .values(state="sending", courier=courier, attempts=outbox.c.attempts + 1)
         )
     return claimed
 
 
-def end(conn: Connection, fates: Sequence[Fate], now: datetime) -> None:
-    """Writes down what became of claimed writes; one that was given up meanwhile (an erasure) stays given up."""
-    if not fates:
-        return
+def end(conn: Connection, fates: Sequence[Fate], now: datetime, courier: str = "") -> None:
+    """Writes down what became of claimed writes; one that was given up meanwhile (an erasure) stays given up, and one that
+    another courier took over is its."""
     now_ms = to_ms(now)
-    conn.execute(
-        update(outbox)
-        .where(outbox.c.seq == bindparam("b_seq"), outbox.c.state == "sending")
-        .values(
-            state=bindparam("b_state"),
-            detail=bindparam("b_detail"),
-            not_before_ms=bindparam("b_not_before"),
-            doubtful=bindparam("b_doubtful"),
-            ended_ms=bindparam("b_ended"),
-        ),
-        [
-            {
-                "b_seq": fate.seq,
-                "b_state": fate.state,
-                "b_detail": fate.detail,
-                "b_not_before": fate.not_before_ms,
-                "b_doubtful": int(fate.doubtful),
-                "b_ended": None if fate.state in OPEN else now_ms,
-            }
-            for fate in fates
-        ],
-    )
-    _narrow(conn, {fate.seq: fate.sent for fate in fates if fate.sent is not None})
+    rows = [
+        {
+            "seq": fate.seq,
+            "courier": courier,
+            "state": fate.state,
+            "detail": fate.detail,
+            "not_before_ms": fate.not_before_ms,
+            "doubtful": int(fate.doubtful),
+            "ended_ms": None if fate.state in OPEN else now_ms,
+        }
+        for fate in sorted(fates, key=lambda fate: fate.seq)
+    ]
+    # What was never sent does not come back: the same value set by a person later is that person's.
+    sent = {fate.seq: fate.sent for fate in fates if fate.sent is not None}
+    _narrow(conn, sent, outbox.c.state == "sending", outbox.c.courier == courier)
+    change_rows(conn, outbox, ("seq", "courier"), rows, "outbox.state = 'sending'")
 
 
-def _narrow(conn: Connection, sent: dict[int, tuple[str, ...]]) -> None:
-    """What was never sent does not come back: the same value set by a person later is that person's."""
-    for some in chunks(list(sent)):
-        rows = conn.execute(select(outbox.c.seq, outbox.c.unechoed).where(outbox.c.seq.in_(some))).all()
+def _narrow(conn: Connection, left: Mapping[int, Collection[str]], *where: ColumnElement[bool]) -> None:
+    """Of each write no other fields than these can still come back. The courier and the loop may both narrow one at a time."""
+    changed = []
+    for some in chunks(sorted(left)):
+        rows = conn.execute(
+            select(outbox.c.seq, outbox.c.unechoed)
+            .where(outbox.c.seq.in_(some), *where)
+            .order_by(outbox.c.seq)
+            .with_for_update()
+        )
         for seq, waiting in rows:
             names = msgspec.json.decode(waiting)
-            left = [name for name in names if name in sent[seq]]
-            if left != names:
-                fields = msgspec.json.encode(left).decode()
-                conn.execute(update(outbox).where(outbox.c.seq == seq).values(unechoed=fields))
+            fields = [name for name in names if name in left[seq]]
+            if fields != names:
+                changed.append({"seq": seq, "unechoed": _names(fields)})
+    change_rows(conn, outbox, ("seq",), changed)
 
 
-def recover(conn: Connection, now: datetime, grace_ms: int) -> int:
-    """At a start: what was being sent when the process died is doubtful, and waits ``grace_ms`` for a late effect."""
+def couriers(conn: Connection, system: str) -> set[str]:
+    """The seats of those who are sending something to a system, as far as the outbox knows."""
+    where = (outbox.c.state == "sending") & (outbox.c.system == system)
+    return set(conn.scalars(select(outbox.c.courier).where(where).distinct()))
+
+
+def recover(conn: Connection, now: datetime, grace_ms: int, system: str = "", courier: str | None = None) -> int:
+    """What was being sent when its process died is doubtful, and waits ``grace_ms`` for a late effect.
+
+    Of one system and one courier, or of all (at the start of whoever is alone on the ledger). Returns how many writes.
+    """
+    where = outbox.c.state == "sending"
+    where = where & (outbox.c.system == system) if system else where
+    where = where if courier is None else where & (outbox.c.courier == courier)
     values = {"state": "pending", "doubtful": 1, "not_before_ms": to_ms(now) + grace_ms}
-    return int(conn.execute(update(outbox).where(outbox.c.state == "sending").values(values)).rowcount)
+    return int(conn.execute(update(outbox).where(where).values(values)).rowcount)
 
 
+_LASTING = ("pending", "sending", "confirmed")
 _UNECHOED = (
-    select(outbox.c.seq, outbox.c.ref, outbox.c.body, outbox.c.unechoed, outbox.c.created_ms, outbox.c.ended_ms)
-    .where(outbox.c.ref.in_(bindparam("refs", expanding=True)), outbox.c.unechoed != "[]")
+    select(
+        outbox.c.seq,
+        outbox.c.ref,
+        outbox.c.body,
+        outbox.c.unechoed,
+        outbox.c.created_ms,
+        outbox.c.ended_ms,
+        outbox.c.state.in_(_LASTING).label("lasts"),
+        ((outbox.c.attempts > 0) | (outbox.c.doubtful == 1)).label("sent"),
+    )
+    .where(one_of(outbox.c.ref, "refs"), outbox.c.unechoed != "[]")
     # Also one that ended otherwise comes back if an earlier try of it happened unheard.
-    .where((outbox.c.attempts > 0) & outbox.c.state.in_(("pending", "sending", "confirmed")) | (outbox.c.doubtful == 1))
+    .where(outbox.c.state.in_(_LASTING) | (outbox.c.doubtful == 1))
     .order_by(outbox.c.seq)
 )
 
 
 def unechoed(conn: Connection, refs: Collection[str]) -> dict[str, list[Unechoed]]:
-    """Writes to those records whose echo has not come back whole, oldest first, by ref."""
+    """Writes to those records, sent or about to be, whose echo has not come back whole, oldest first, by ref."""
     found: dict[str, list[Unechoed]] = defaultdict(list)
     for some in chunks(list(refs)):
-        for seq, ref, body, waiting, created_ms, ended_ms in conn.execute(_UNECHOED, {"refs": some}).all():
-            fields = _decode(body).fields
-            left = {name: fields[name] for name in msgspec.json.decode(waiting)}
-            found[ref].append(Unechoed(seq, left, created_ms, ended_ms))
+        for row in conn.execute(_UNECHOED, {"refs": some}).all():
+            write = _decode(row.body)
+            left = {name: write.fields[name] for name in msgspec.json.decode(row.unechoed)}
+            guard = write.guard if row.lasts else {}
+            found[row.ref].append(Unechoed(row.seq, left, row.created_ms, row.ended_ms, bool(row.sent), guard))
     return found
 
 
 def save_unechoed(conn: Connection, changed: Sequence[Unechoed]) -> None:
     """Stores which fields' echoes are still to come."""
-    if changed:
-        conn.execute(
-            update(outbox).where(outbox.c.seq == bindparam("b_seq")).values(unechoed=bindparam("b_fields")),
-            [{"b_seq": one.seq, "b_fields": msgspec.json.encode(list(one.fields)).decode()} for one in changed],
-        )
+    _narrow(conn, {one.seq: one.fields for one in changed})
 
 
 def waiting(conn: Connection, system: str, now: datetime) -> tuple[int, int]:
@@ -266,7 +291,8 @@ def of_decision(conn: Connection, decision_id: str) -> list[dict[str, Any]]:
 
 def erase(conn: Connection, ref: str) -> int:
     """A legal erasure: writes of that record that are still owed are given up, and no write keeps its values."""
-    rows = conn.execute(select(outbox.c.seq, outbox.c.body, outbox.c.state).where(outbox.c.ref == ref)).all()
+    found = select(outbox.c.seq, outbox.c.body, outbox.c.state).where(outbox.c.ref == ref)
+    rows = conn.execute(found.order_by(outbox.c.seq).with_for_update()).all()  # a courier may just be ending one
     for seq, body, state in rows:
         bare = msgspec.structs.replace(_decode(body), fields={}, guard={})
         # The detail may say what a field held.

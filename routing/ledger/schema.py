@@ -160,7 +160,7 @@ announcement = Table(
     Index("announcement_seq", "seq"),
 )
 
-# The people of the CRMs as decisions knew them; ``digest`` is the sha256 of the body.
+# The people of the CRMs as decisions knew them; ``digest`` is the sha256 of the body before it was compressed (zlib).
 roster = Table(
     "roster",
     metadata,
@@ -169,15 +169,18 @@ roster = Table(
     Column("seen_ms", BigInteger, nullable=False),
 )
 
-# What each decision was made from, byte for byte, so that it can be made again.
+# What each decision was made from, so that it can be made again, byte for byte. Empty once it was erased.
 evidence = Table(
     "evidence",
     metadata,
     Column("decision_id", String(36), primary_key=True),
     Column("ref", Text, nullable=False),
+    # The same person's record in another system, whose values are in the body too.
+    Column("counterpart", Text),
     Column("roster", String(64), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Index("evidence_ref", "ref"),
+    Index("evidence_counterpart", "counterpart"),
 )
 
 

@@ -12,8 +12,11 @@ from datetime import datetime
 from msgspec import Struct
 from sqlalchemy import Connection, select, update
 
+from routing.ledger import locks
 from routing.ledger.schema import share, to_ms
-from routing.ledger.sql import insert_new
+from routing.ledger.sql import add_new
+
+_ALONE = "writes past the log"
 
 
 class Fenced(Exception):
@@ -41,7 +44,8 @@ def claim(conn: Connection, topic: str, partitions: Collection[int], holder: str
     if not wanted:
         return {}
     fresh = {"topic": topic, "next_offset": 0, "epoch": 0, "holder": "", "updated_ms": to_ms(now)}
-    conn.execute(insert_new(conn, share, "topic", "partition"), [{**fresh, "partition": p} for p in wanted])
+    add_new(conn, share, [{**fresh, "partition": p} for p in wanted], "topic", "partition")
+    be_alone(conn)  # a partition that is new now was not held by whoever holds all of them at this moment
     held = _locked(conn, topic, wanted)
     conn.execute(
         update(share)
@@ -57,7 +61,7 @@ def check(conn: Connection, shares: Collection[Share]) -> dict[int, int]:
         return {}
     topic = next(iter(shares)).topic
     found = _locked(conn, topic, sorted(one.partition for one in shares))
-    lost = [one.partition for one in shares if found[one.partition].epoch != one.epoch]
+    lost = [one.partition for one in shares if one.partition not in found or found[one.partition].epoch != one.epoch]
     if lost:
         raise Fenced(topic, lost)
     return {p: one.next_offset for p, one in found.items()}
@@ -65,8 +69,14 @@ def check(conn: Connection, shares: Collection[Share]) -> dict[int, int]:
 
 def hold_all(conn: Connection) -> None:
     """Keeps every worker from settling until the transaction ends: for whoever writes to the mirror past the log."""
+    be_alone(conn)
     if conn.dialect.name == "postgresql":
         conn.execute(select(share.c.partition).order_by(share.c.topic, share.c.partition).with_for_update()).all()
+
+
+def be_alone(conn: Connection) -> None:
+    """Keeps apart those who settle without holding partitions and those who write past the log. SQLite: everybody is alone."""
+    locks.take(conn, (_ALONE,))
 
 
 def advance(conn: Connection, topic: str, offsets: Mapping[int, int], now: datetime) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import cast
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from routing.core.model import ChangeEvent, Entity, Timer, derived_id
+from routing.core.model import ChangeEvent, Timer, derived_id
 from routing.ledger import journal
 from routing.ledger.schema import from_ms, ref_of, split_ref, timer, to_ms
-from routing.ledger.sql import chunks, upsert
+from routing.ledger.sql import chunks, one_of, upsert
+
+_CLEAR = delete(timer).where(one_of(timer.c.ref, "refs"))
 
 
 def save(conn: Connection, timers: Sequence[Timer]) -> None:
@@ -34,7 +35,7 @@ def save(conn: Connection, timers: Sequence[Timer]) -> None:
 def clear(conn: Connection, refs: Collection[str]) -> None:
     """Removes the timers of records that no longer wait."""
     for some in chunks(list(refs)):
-        conn.execute(delete(timer).where(timer.c.ref.in_(some)))
+        conn.execute(_CLEAR, {"refs": some})
 
 
 def fire(conn: Connection, now: datetime, limit: int = 500) -> int:
@@ -53,7 +54,7 @@ def fire(conn: Connection, now: datetime, limit: int = 500) -> int:
             ChangeEvent(
                 event_id=derived_id("tick", row.timer_id, str(row.due_ms)),
                 system=system,
-                entity=cast(Entity, entity),
+                entity=entity,
                 record_id=record_id,
                 kind="tick",
                 occurred_at=from_ms(row.due_ms),

@@ -42,11 +42,13 @@ def upgrade() -> None:
         "evidence",
         sa.Column("decision_id", sa.String(36), nullable=False),
         sa.Column("ref", sa.Text(), nullable=False),
+        sa.Column("counterpart", sa.Text()),
         sa.Column("roster", sa.String(64), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("decision_id"),
     )
     op.create_index("evidence_ref", "evidence", ["ref"])
+    op.create_index("evidence_counterpart", "evidence", ["counterpart"])
     _fill_slots()
 
 

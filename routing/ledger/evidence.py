@@ -1,0 +1,178 @@
+"""What decisions were made from, kept beside them, so that each can be made again."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, delete, exists, func, select, update
+
+from routing.core.evidence import Evidence
+from routing.core.roster import Roster
+from routing.ledger import mirror
+from routing.ledger.schema import decision, evidence, journal, ref_of, roster, to_ms
+from routing.ledger.sql import add_new, add_rows, chunks
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Evidence).decode
+_decode_roster = msgspec.json.Decoder(Roster).decode
+
+# What stands for evidence that was erased: that there was some must stay known, or its loss would look like a defect.
+ERASED = b""
+PAGE = 500
+
+
+class Recorded(Struct, frozen=True):
+    """One decision as it is stored, with what is needed to make it again.
+
+    ``evidence`` is None where none was kept (a decision of an older version) and ``ERASED`` where it was erased.
+    """
+
+    seq: int
+    decision_id: str
+    ref: str
+    body: str
+    event: str
+    policy: str
+    roster: str
+    evidence: bytes | None
+
+
+def save(conn: Connection, kept: Sequence[tuple[str, Evidence]], people: Roster, digest: str, now: datetime) -> bool:
+    """Stores evidence by decision id, and the people all of it knew (whose ``digest`` is handed in, since it is dear).
+
+    Returns whether these people are new here. Then nobody changes people until the transaction ends; if somebody did after they
+    were read, it must not be committed: one of them may have been erased.
+    """
+    if not kept:
+        return False
+    new = conn.scalar(select(roster.c.digest).where(roster.c.digest == digest)) is None
+    if new:
+        mirror.hold_people(conn)
+        row = {"digest": digest, "body": zlib.compress(_encode(people)), "seen_ms": to_ms(now)}
+        add_new(conn, roster, [row], "digest")
+    add_rows(conn, evidence, [_row(decision_id, one, digest) for decision_id, one in kept])
+    return new
+
+
+def _row(decision_id: str, one: Evidence, digest: str) -> dict[str, object]:
+    record, other = one.record, one.counterpart
+    return {
+        "decision_id": decision_id,
+        "ref": ref_of(record.system, record.entity, record.record_id),
+        "counterpart": None if other is None else ref_of(other.system, other.entity, other.record_id),
+        "roster": digest,
+        "body": _encode(one),
+    }
+
+
+def load(body: bytes) -> Evidence:
+    """The evidence of a ``Recorded``. Raises msgspec.DecodeError when somebody spoilt it."""
+    return _decode(body)
+
+
+def load_roster(conn: Connection, digest: str) -> Roster | None:
+    """The people of that digest, None when the ledger does not have them."""
+    body = conn.scalar(select(roster.c.body).where(roster.c.digest == digest))
+    return None if body is None else _decode_roster(zlib.decompress(body))
+
+
+def erase(conn: Connection, ref: str, same_person: Collection[str] = ()) -> set[str]:
+    """Forgets what decisions were made from, where it holds the values of that record (a legal erasure), be it their own record
+    or the same person's in another system. Returns the refs of those whose decisions borrowed from it.
+
+    ``same_person`` are records whose decisions forget whatever they borrowed: they can no longer be made again either.
+    """
+    borrowed = set(conn.scalars(select(evidence.c.ref).where(evidence.c.counterpart == ref)))
+    where = (evidence.c.ref == ref) | (evidence.c.counterpart == ref)
+    conn.execute(update(evidence).where(where).values(body=ERASED, counterpart=None))
+    for some in chunks(sorted((borrowed | set(same_person)) - {ref})):
+        where = evidence.c.ref.in_(some) & evidence.c.counterpart.is_not(None)
+        conn.execute(update(evidence).where(where).values(body=ERASED, counterpart=None))
+    return (borrowed | set(same_person)) - {ref}
+
+
+def erase_person(conn: Connection, system: str, record_id: str) -> int:
+    """Takes a user of a CRM out of every roster (a legal erasure). Returns out of how many."""
+    mirror.hold_people(conn)  # who writes a roster down just now is done then, or will look again
+    changed = 0
+    for digest, body in conn.execute(select(roster.c.digest, roster.c.body)).all():
+        known = _decode_roster(zlib.decompress(body))
+        left = tuple(one for one in known.people if (one.system, one.record_id) != (system, record_id))
+        if len(left) < len(known.people):
+            fresh = zlib.compress(_encode(Roster(left, erased=True)))
+            conn.execute(update(roster).where(roster.c.digest == digest).values(body=fresh))
+            changed += 1
+    return changed
+
+
+def forget(conn: Connection, before: datetime) -> int:
+    """Drops the evidence of decisions made before that moment, and rosters that none is left of. Returns how many decisions'."""
+    old = select(decision.c.decision_id).where(decision.c.decided_ms < to_ms(before))
+    gone = conn.execute(delete(evidence).where(evidence.c.decision_id.in_(old))).rowcount
+    used = exists().where(evidence.c.roster == roster.c.digest)
+    conn.execute(delete(roster).where(~used, roster.c.seen_ms < to_ms(before)))
+    return int(gone)
+
+
+def recorded(
+    conn: Connection,
+    after: int,
+    *,
+    until: int | None = None,
+    since_ms: int | None = None,
+    until_ms: int | None = None,
+    record_id: str = "",
+    limit: int = PAGE,
+) -> list[Recorded]:
+    """The next decisions in the order in which their events were accepted, after the event of number ``after``.
+
+    ``until`` is the last event's number; ``since_ms`` and ``until_ms`` bound when they were decided, both included.
+    """
+    query = (
+        select(
+            decision.c.seq,
+            decision.c.decision_id,
+            decision.c.ref,
+            decision.c.body,
+            journal.c.body.label("event"),
+            decision.c.policy,
+            func.coalesce(evidence.c.roster, "").label("roster"),
+            evidence.c.body.label("evidence"),
+        )
+        .join(journal, journal.c.seq == decision.c.seq)
+        .outerjoin(evidence, evidence.c.decision_id == decision.c.decision_id)
+        .where(decision.c.seq > after)
+        .order_by(decision.c.seq)
+        .limit(limit)
+    )
+    if until is not None:
+        query = query.where(decision.c.seq <= until)
+    if since_ms is not None:
+        query = query.where(decision.c.decided_ms >= since_ms)
+    if until_ms is not None:
+        query = query.where(decision.c.decided_ms <= until_ms)
+    if record_id:
+        query = query.where(decision.c.ref.endswith(":" + record_id, autoescape=True))
+    return [
+        Recorded(
+            row.seq,
+            row.decision_id,
+            row.ref,
+            row.body,
+            row.event,
+            row.policy,
+            row.roster,
+            row.evidence,
+        )
+        for row in conn.execute(query)
+    ]
+
+
+def seq_of(conn: Connection, decision_id: str) -> list[int]:
+    """The numbers of the events of the (at most two) decisions whose id begins so."""
+    where = decision.c.decision_id.startswith(decision_id, autoescape=True)
+    return list(conn.scalars(select(decision.c.seq).where(where).limit(2)))
