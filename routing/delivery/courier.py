@@ -1,13 +1,16 @@
 """The courier takes what is owed to one system out of the outbox and brings it there: batched, guarded, once.
 
-One courier a system, in a thread of its own: its batches keep the order of a record's writes.
+Each works in a thread of its own, several processes may have one for the same system: a write is claimed by one of them, and no write
+of a record is claimed while an older one is under way. A courier holds a seat; when its process dies the others see it vacant, and take
+over what it had claimed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,14 +20,16 @@ from connectors.contract import Connection, Snapshot, WriteResult
 from connectors.errors import ConnectorError
 from routing.core.model import Write
 from routing.delivery.guard import Checked, check
-from routing.delivery.retrying import after_tries, as_bug, patiently
+from routing.delivery.retrying import as_bug, patiently
 from routing.delivery.verdicts import Verdict, verdict
 from routing.ledger import journal, outbox
 from routing.ledger.engine import Ledger
 from routing.ledger.outbox import Fate, Owed
 from routing.ledger.schema import to_ms
-from routing.runtime.clock import Clock
+from routing.ledger.seats import Seat, vacant
+from routing.runtime.clock import Clock, monotonic
 from routing.runtime.feed import Feed
+from routing.runtime.waits import after_tries
 
 log = structlog.get_logger()
 
@@ -37,6 +42,11 @@ FILLS_MS = 600
 FLOOD = 50
 # How long an effect may still come after the process that sent it died (a request on the wire).
 GRACE_MS = 2_000
+# How often a courier looks whether others left something behind …
+RECOVER_SECONDS = 2.0
+# … and how long a seat must have been vacant: who only lost the connection to the ledger is back on it by then.
+VACANT_SECONDS = 5.0
+KEEP_SECONDS = 1.0
 # Writes that wait for another try come due without anybody saying so.
 LOOK_SECONDS = 0.25
 # A record read from the CRM this recently counts as the guard's read.
@@ -50,13 +60,34 @@ class Courier:
 
     def __init__(self, connection: Connection, ledger: Ledger, clock: Clock, feed: Feed) -> None:
         self._connection, self._ledger, self._clock, self._feed = connection, ledger, clock, feed
+        # On SQLite nobody else delivers: what the last process left behind is ours.
+        self._seat = Seat(ledger, "courier" if ledger.is_sqlite else f"courier:{uuid4()}")
+        self._vacant: dict[str, float] = {}  # seats of others, and since when we have seen them vacant
         self._soon_ms = 0  # when something that is due should be looked at again; 0: nothing is
         self._jitter = wait_random_exponential(multiplier=0.2, max=30)
 
     def run(self, owing: threading.Event, stop: threading.Event) -> None:
         """Delivers whatever is owed until ``stop``; the batch at hand is finished or given back."""
+        ended = threading.Event()
+        keeper = threading.Thread(target=self._keep_seat, args=(ended,), name="fingerpost-courier seat", daemon=True)
+        keeper.start()
+        try:
+            self._recover(
+                {self._seat.name}
+            )  # of an earlier run that lost the ledger before it could write down what became of it
+            self._deliver_all(owing, stop)
+        finally:
+            ended.set()
+            keeper.join()
+            self._seat.leave()
+
+    def _deliver_all(self, owing: threading.Event, stop: threading.Event) -> None:
+        looked = monotonic()
         while not stop.is_set():
             owing.clear()
+            if monotonic() - looked >= RECOVER_SECONDS:
+                looked = monotonic()
+                self._recover(self._left_behind())
             if self.deliver_some(stop):
                 continue
             if self._soon_ms:
@@ -64,12 +95,42 @@ class Courier:
             else:
                 owing.wait(LOOK_SECONDS)
 
+    def _keep_seat(self, ended: threading.Event) -> None:
+        """Takes the seat again when the ledger was away: also during a long call to the CRM nobody must think us dead."""
+        while not ended.wait(KEEP_SECONDS):
+            try:
+                self._seat.take()
+            except SQLAlchemyError:
+                continue  # the courier itself meets the same, and says so
+
+    def _left_behind(self) -> set[str]:
+        """Seats that have been vacant for long enough, with something still claimed from them."""
+        with self._ledger.read() as conn:
+            others = outbox.couriers(conn, self._connection.system) - {self._seat.name}
+            now = monotonic()
+            self._vacant = {name: self._vacant.get(name, now) for name in others if vacant(conn, name)}
+        wait = 0 if self._ledger.is_sqlite else VACANT_SECONDS
+        return {name for name, since in self._vacant.items() if now - since >= wait}
+
+    def _recover(self, seats: Collection[str]) -> None:
+        if not seats:
+            return
+        with self._ledger.write() as conn:
+            n = sum(
+                outbox.recover(conn, self._clock(), GRACE_MS, self._connection.system, name)
+                for name in sorted(seats)
+                if name == self._seat.name or vacant(conn, name)
+            )
+        if n:
+            log.warning("writes were on their way when their courier was lost; they are checked first", writes=n)
+
     def deliver_some(self, stop: threading.Event) -> int:
         """Delivers one batch when one is ready. Returns how many writes it held; 0 when nothing is due yet."""
-        if not self._ready():
+        if not self._ready() or not self._seat.take():
             return 0
+        size = self._connection.batch_size
         with self._ledger.write() as conn:
-            batch = outbox.claim(conn, self._connection.system, self._connection.batch_size, self._clock())
+            batch = outbox.claim(conn, self._connection.system, size, self._clock(), self._seat.name)
         if batch:
             self._deliver(batch, {owed.seq for owed in batch if owed.doubtful}, stop)
         return len(batch)
@@ -186,8 +247,8 @@ class Courier:
 
     def _end(self, batch: Sequence[Owed], fates: list[Fate]) -> None:
         now = self._clock()
-        with self._ledger.write() as conn:
-            outbox.end(conn, fates, now)
+        # Begun anew, the courier would have to ask the CRM what became of them.
+        self._ledger.repeated(lambda conn: outbox.end(conn, fates, now, self._seat.name))
         by_seq = {owed.seq: owed for owed in batch}
         for fate in fates:
             owed = by_seq[fate.seq]

@@ -31,7 +31,8 @@ def check(write: Write, now: Snapshot | None) -> Checked:
         current = now.values.get(field)
         if same(value, current):
             continue
-        if field not in write.guard or same(write.guard[field], current):
+        left_by_us = field in write.ours and same(write.ours[field], current)
+        if left_by_us or field not in write.guard or same(write.guard[field], current):
             send[field] = value
         else:
             overtaken.append(f"{field} is now {current!r}, not {write.guard[field]!r}")

@@ -14,6 +14,7 @@ from tenacity.nap import sleep_using_event
 from connectors.errors import AuthenticationFailed, ConnectorBug, ConnectorError
 from routing.delivery.verdicts import Verdict, verdict
 from routing.runtime.feed import Feed
+from routing.runtime.waits import after_tries
 
 log = structlog.get_logger()
 
@@ -44,13 +45,6 @@ def _streak(state: RetryCallState, kind: str) -> RetryCallState:
     counts["streak"] = counts.get("streak", 0) + 1 if counts.get("kind") == kind else 1
     counts["kind"] = kind
     return after_tries(counts["streak"])
-
-
-def after_tries(tries: int) -> RetryCallState:
-    """What tenacity's waiting strategies ask for their seconds: a state after so many failures."""
-    state = RetryCallState(Retrying(), None, (), {})
-    state.attempt_number = tries
-    return state
 
 
 def pauses(error: BaseException) -> bool:

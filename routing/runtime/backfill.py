@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
@@ -15,7 +15,7 @@ from routing.core.keys import keys
 from routing.core.merge import merge
 from routing.core.model import ChangeEvent
 from routing.delivery.retrying import patiently
-from routing.ledger import journal, mirror
+from routing.ledger import journal, mirror, shares
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of
 from routing.runtime.clock import SKEW, Clock
@@ -33,18 +33,9 @@ PEOPLE_SECONDS = 300.0
 class Backfill:
     """Fills the mirror of one system once, and renews its people from time to time."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        ledger: Ledger,
-        policies: Policies,
-        clock: Clock,
-        feed: Feed,
-        people_changed: Callable[[], None] = lambda: None,
-    ) -> None:
-        """``people_changed`` is called after people were read, past the log."""
+    def __init__(self, connection: Connection, ledger: Ledger, policies: Policies, clock: Clock, feed: Feed) -> None:
         self._connection, self._ledger, self._policies = connection, ledger, policies
-        self._clock, self._feed, self._people_changed = clock, feed, people_changed
+        self._clock, self._feed = clock, feed
 
     def once(self, stop: threading.Event) -> int:
         """Reads every mapped entity unless that was done before. Returns how many records; blocks, waiting while unwell."""
@@ -68,10 +59,7 @@ class Backfill:
         """Reads the system's people again. Raises ConnectorError."""
         if "person" not in self._policies.maps(self._connection.system):
             return 0
-        try:
-            return self._fill(["person"])
-        finally:
-            self._people_changed()
+        return self._fill(["person"])
 
     def reconcile(self, entity: str) -> tuple[int, int]:
         """After a gap in the stream: reads all of an entity again. Records that nobody told us of enter the log as created,
@@ -80,6 +68,7 @@ class Backfill:
         read = new = 0
         for page in self._connection.backfill([entity]):
             with self._ledger.write() as conn:
+                shares.hold_all(conn)
                 known = mirror.load(conn, {ref_of(e.system, e.entity, e.record_id) for e in page})
                 heard: list[ChangeEvent] = []
                 unheard: list[ChangeEvent] = []
@@ -89,8 +78,6 @@ class Backfill:
                 created = [msgspec.structs.replace(e, kind="created", origin="read back") for e in unheard]
                 new += journal.accept(conn, created, self._clock())
             read += len(page)
-        if entity == "person":
-            self._people_changed()
         log.info("reconciled after a gap", system=self._connection.system, entity=entity, read=read, new=new)
         return read, new
 
@@ -98,6 +85,7 @@ class Backfill:
         records = 0
         for page in self._connection.backfill(entities):
             with self._ledger.write() as conn:
+                shares.hold_all(conn)
                 store_snapshots(conn, page, self._policies.current, since)
             records += len(page)
         return records
@@ -113,7 +101,7 @@ def watch_from(ledger: Ledger, system: str, now: datetime) -> None:
 def store_snapshots(
     conn: SqlConnection, page: Sequence[ChangeEvent], policy: Policy, since: datetime | None = None
 ) -> None:
-    """Merges a page of snapshots into the mirror; what is newer there stays.
+    """Merges a page of snapshots into the mirror; what is newer there stays. ``shares.hold_all`` goes before.
 
     Records not known so far and last changed before ``since`` were there before anybody listened: should their creation be
     told after all (Salesforce replays three days after a gap), it is no news. One created later has yet to be routed.

@@ -59,7 +59,10 @@ class Completer:
         reread: Sequence[Reread],
         maps: Callable[[], Mapping[str, EntityMap]],
         backfill: Backfill,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
+        """``look_seconds``: how often the journal is looked at though nobody said that there is something."""
+        self._look_seconds = look_seconds
         self._ledger, self._clock, self._feed = ledger, clock, feed
         self._connection, self._reread, self._maps, self._backfill = connection, reread, maps, backfill
         self._system = connection.system
@@ -73,7 +76,7 @@ class Completer:
             if done:
                 intake.arrived.set()
             else:
-                wake.wait(LOOK_SECONDS)
+                wake.wait(self._look_seconds)
             if done < FULL:
                 # What comes in meanwhile is read in one call: a trickle must not cost one each.
                 stop.wait(GATHER_SECONDS if done < MANY else GATHER_MANY_SECONDS)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from routing.core.model import ChangeEvent
+from routing.core.model import ChangeEvent, Values
 from routing.ledger.outbox import Unechoed
 from routing.runtime.clock import SKEW
 
@@ -40,7 +40,7 @@ def heard_back(event: ChangeEvent, waiting: Sequence[Unechoed]) -> list[Unechoed
 
 def _could_be(one: Unechoed, happened_ms: int) -> bool:
     """An echo happens while the write does. The same value set at another time is a person's, however often we missed ours."""
-    if happened_ms < one.created_ms - _SKEW_MS:
+    if not one.sent or happened_ms < one.created_ms - _SKEW_MS:
         return False
     return one.ended_ms is None or happened_ms <= one.ended_ms + _SKEW_MS
 
@@ -56,6 +56,17 @@ def echoes_among(
         if heard is not None:
             left[ref] |= {one.seq: one for one in heard}
             found[seq] = heard
+    return found
+
+
+def under_way(waiting: Iterable[Unechoed], seen: Values) -> Values:
+    """What our writes that have not come back yet will make of the values ``seen``. Pure.
+
+    Only where the record still holds what the write expects: a person who was faster keeps their value.
+    """
+    found: Values = {}
+    for one in waiting:
+        found |= {name: v for name, v in one.fields.items() if name in one.guard and same(one.guard[name], seen.get(name))}
     return found
 
 

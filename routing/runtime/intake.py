@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from routing.core.model import ChangeEvent, Unreadable
 from routing.ledger import journal
-from routing.ledger.engine import Ledger
+from routing.ledger.engine import Ledger, is_lost
 from routing.runtime.clock import Clock
 from routing.runtime.feed import Feed
 
@@ -86,6 +86,7 @@ class Intake:
     def run(self, stop: threading.Event) -> None:
         """Writes until ``stop``; what is queued then is still written."""
         while not (stop.is_set() and self._waiting.empty()):
+            self._between()
             try:
                 first = self._waiting.get(timeout=0.1)
             except queue.Empty:
@@ -96,6 +97,9 @@ class Intake:
             self._ended = "the daemon is stopping"
         while not self._waiting.empty():
             self._commit(self._drain(self._waiting.get_nowait()))
+
+    def _between(self) -> None:
+        """Before each look into the queue; for an intake that has a connection to look after."""
 
     def _drain(self, first: _Delivery) -> list[_Delivery]:
         deliveries, events = [first], len(first.events)
@@ -108,14 +112,17 @@ class Intake:
         return deliveries
 
     def _commit(self, deliveries: list[_Delivery]) -> None:
+        def write(conn: Connection) -> tuple[list[Unreadable], list[int]]:
+            now = self._clock()
+            unread = self._new_unread(conn, deliveries)
+            new = [journal.accept(conn, delivery.events, now) for delivery in deliveries]
+            for delivery in deliveries:
+                if delivery.position:
+                    journal.set_position(conn, *delivery.position, now)
+            return unread, new
+
         try:
-            with self._ledger.write() as conn:
-                now = self._clock()
-                unread = self._new_unread(conn, deliveries)
-                new = [journal.accept(conn, delivery.events, now) for delivery in deliveries]
-                for delivery in deliveries:
-                    if delivery.position:
-                        journal.set_position(conn, *delivery.position, now)
+            unread, new = self._ledger.repeated(write)
         except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must hear of it
             self._failed(deliveries, error)
             return
@@ -125,15 +132,16 @@ class Intake:
 
     def _failed(self, deliveries: list[_Delivery], error: Exception) -> None:
         """Nothing was written. It may be the fault of one delivery: then the others must not suffer for it."""
-        if len(deliveries) > 1:
+        if len(deliveries) > 1 and not is_lost(error):
             for delivery in deliveries:
                 self._commit([delivery])
             return
         # Not the whole of an SQL error: it shows the row, and with it the person.
         why = getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else type(error).__name__
         reason = f"the ledger could not write: {why or type(error).__name__}"
-        log.error("nothing was accepted", events=len(deliveries[0].events), error=reason)
-        _answer(deliveries[0], IntakeClosed(reason))
+        log.error("nothing was accepted", events=sum(len(one.events) for one in deliveries), error=reason)
+        for delivery in deliveries:
+            _answer(delivery, IntakeClosed(reason))
 
     @staticmethod
     def _new_unread(conn: Connection, deliveries: list[_Delivery]) -> list[Unreadable]:

@@ -1,6 +1,6 @@
 """The loop: reads a batch of events, decides, and settles everything they cause in one ledger transaction.
 
-Both runtimes call ``Loop.process`` with a batch. Whatever the size of the batches, the decisions are the same: a batch is cut
+Both runtimes call it with a batch: of the journal, or of the shared log. Whatever the size of the batches, the decisions are the same: a batch is cut
 before an event whose decision could depend on one still being made.
 """
 
@@ -8,30 +8,34 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from routing.core.directory import Directory
+from routing.core.evidence import gather
 from routing.core.keys import address_of, keys
 from routing.core.merge import ERASED
-from routing.core.model import Decision, PoolState, Record, Timer, Write
-from routing.core.plan import Plan, plan
-from routing.core.settle import Settled, settle
-from routing.ledger import decisions, journal, mirror, outbox, timers
-from routing.ledger.engine import Ledger
+from routing.core.model import Decision
+from routing.core.plan import plan
+from routing.core.settle import settle
+from routing.ledger import decisions, evidence, journal, mirror, outbox
+from routing.ledger.engine import Ledger, is_refused
 from routing.ledger.journal import Ending, Entry
-from routing.ledger.outbox import Unechoed
 from routing.ledger.schema import ref_of
+from routing.ledger.shares import Fenced, Share
+from routing.runtime.batch import Batch
+from routing.runtime.books import Book, Closed, JournalBook, LogBook, Overtaken
 from routing.runtime.clock import Clock
 from routing.runtime.echo import echoes_among
 from routing.runtime.feed import Feed
 from routing.runtime.intake import Intake
 from routing.runtime.policies import Policies
+from routing.runtime.received import Gap, Received
 from routing.runtime.working_set import WorkingSet
 from rules.policy import Policy
 
@@ -45,44 +49,12 @@ LOOK_SECONDS = 0.5
 MIRRORED = ("created", "updated", "deleted", "restored", "merged", "snapshot", "gap")
 
 
-class Batch:
-    """What a batch has come to so far; written down by ``commit`` in the transaction that it was read in."""
-
-    def __init__(self, conn: Connection, work: WorkingSet, echoes: dict[int, list[Unechoed]]) -> None:
-        self.conn, self.work, self.echoes = conn, work, echoes
-        self.endings: list[Ending] = []
-        self.planned: list[tuple[Entry, Plan]] = []
-        self.decisions: list[tuple[Entry, Decision]] = []
-        self.writes: list[tuple[Write, int, int]] = []
-        self.timers: list[Timer] = []
-        self.off_hold: set[str] = set()
-        self.pools: dict[str, PoolState] = {}
-        self.heard: dict[int, Unechoed] = {}
-        self.undecided: set[str] = set()  # refs and e-mail keys of leads whose decision is still being made
-        self.person_changed = False
-
-    def end(self, entry: Entry, state: str, reason: str = "") -> None:
-        self.endings.append(Ending(entry.seq, state, reason))
-
-    def commit(self, now: datetime) -> None:
-        self.work.save(self.conn)
-        decisions.save_pools(self.conn, self.pools.values())
-        decisions.save(self.conn, [(entry.seq, made) for entry, made in self.decisions])
-        outbox.add(self.conn, self.writes, now)
-        outbox.save_unechoed(self.conn, list(self.heard.values()))
-        # One timer a record: a tick that comes late must not leave it with two, which would both go on for ever.
-        waiting = {ref_of(timer.system, timer.entity, timer.record_id) for timer in self.timers}
-        timers.clear(self.conn, self.off_hold | waiting)
-        timers.save(self.conn, self.timers)
-        journal.settle(self.conn, self.endings, now)
-
-
 class Loop:
-    """Decides. One instance a process; ``process`` is called by one thread at a time."""
+    """Decides. One instance a process, used by one thread at a time."""
 
     def __init__(self, ledger: Ledger, policies: Policies, clock: Clock, feed: Feed) -> None:
         self._ledger, self._policies, self._clock, self._feed = ledger, policies, clock, feed
-        self._directory: tuple[Policy, Directory] | None = None
+        self._directory: tuple[Policy, bytes, Directory] | None = None
 
     def run(self, intake: Intake, owed: Callable[[], None], stop: threading.Event) -> None:
         """Works the journal off until ``stop``; finishes the batch at hand. ``owed`` is called whenever writes may be owed."""
@@ -97,68 +69,86 @@ class Loop:
                 # A transaction costs much the same for one event as for ten: let a few gather.
                 stop.wait(GATHER_SECONDS)
 
-    def work_off(self, limit: int) -> int:
-        """Settles one batch from the journal. Returns how many events were settled, 0 when nothing waits."""
+    def settle_received(self, received: Sequence[Received], shares: Mapping[int, Share]) -> int:
+        """Settles the longest front part of what came out of the log that can be decided together, in one transaction.
+
+        ``shares`` are the partitions held, as they were claimed. Returns how many from the front are settled, at least 1 (also
+        those that had been settled before). Raises Fenced when a partition was lost, Gap when offsets are missing at the front;
+        SQLAlchemyError when the ledger fails. Then nothing was settled.
+        """
+        return self._process(LogBook(received, shares))
+
+    def work_off(self, limit: int, shares: Mapping[int, Share] | None = None, partitions: int = 1) -> int:
+        """Settles one batch from the journal: events that came past the log, or all of them where the journal is the log.
+
+        With ``shares`` only those of the partitions held, of the ``partitions`` that the log has. Returns how many events were
+        settled, 0 when nothing waits. Raises Fenced when a partition was lost, SQLAlchemyError when the ledger fails.
+        """
         with self._ledger.read() as conn:
-            entries = journal.next_entries(conn, "accepted", limit)
-        return self.process(_no_person_twice(entries)) if entries else 0
+            if shares is None:
+                entries = journal.next_entries(conn, "accepted", limit)
+            else:
+                entries = journal.next_entries(conn, "accepted", limit, partitions=partitions, of=shares.keys())
+        return self._process(JournalBook(_no_person_twice(entries), shares)) if entries else 0
 
-    def process(self, entries: Sequence[Entry]) -> int:
-        """Settles the longest front part of ``entries`` that can be decided together, in one transaction.
+    def _process(self, book: Book) -> int:
+        """Settles the longest front part of a batch that can be decided together, in one transaction.
 
-        Returns its length, at least 1. Raises only when the ledger fails; then nothing was settled.
+        Returns its length, at least 1. Raises only when the ledger fails or a partition was lost; then nothing was settled.
         """
         try:
-            return self._process(entries)
-        except (IntegrityError, DataError) as error:  # one row that the ledger refuses, not the ledger being unwell
-            failure: Exception = error
-        except SQLAlchemyError:
+            return self._decide(book)
+        except (Fenced, Gap):
             raise
-        except Exception as error:  # noqa: BLE001 - told below, with the event whose fault it is
+        except Exception as error:
+            # One row that the ledger refuses is an event's fault too; the ledger being unwell is nobody's.
+            if isinstance(error, SQLAlchemyError) and not is_refused(error):
+                raise
             failure = error
-        if len(entries) > 1:
-            return self.process(entries[: len(entries) // 2])
-        with self._ledger.write() as conn:
-            journal.settle(conn, [self._parking(entries[0], failure)], self._clock())
-        self._feed.tell("parked", 1, "an event could not be decided")
-        self._feed.tell("settled", 1)
+        if len(book) > 1:
+            return self._process(book.front(len(book) // 2))
+
+        def park(conn: Connection) -> Closed:
+            endings = [self._parking(entry, failure) for entry in book.open(conn)]
+            return book.close(conn, len(endings), endings, self._clock())
+
+        self._tell(self._ledger.repeated(park, Overtaken), ())
         return 1
 
-    def _process(self, entries: Sequence[Entry]) -> int:
+    def _decide(self, book: Book) -> int:
         policy = self._policies.current
-        now = self._clock()
-        with self._ledger.write() as conn:
+
+        def settle_all(conn: Connection) -> tuple[Batch, Closed]:
+            now = self._clock()
+            entries = book.open(conn)
             directory = self._people(conn, policy)
             named = [(e.seq, ref_of(e.event.system, e.event.entity, e.event.record_id), e.event) for e in entries]
-            echoes = echoes_among(named, outbox.unechoed(conn, {ref for _, ref, _ in named}))
-            batch = Batch(conn, WorkingSet(conn, entries, policy, echoes), echoes)
+            waiting = outbox.unechoed(conn, {ref for _, ref, _ in named})
+            echoes = echoes_among(named, waiting)
+            batch = Batch(conn, WorkingSet(conn, entries, policy, echoes), echoes, waiting)
             taken = 0
             for entry in entries:
                 if batch.person_changed or not self._take(batch, entry, policy, directory, now):
                     break
                 taken += 1
             self._settle(batch, policy, directory, now)
-            batch.commit(now)
-        if batch.person_changed:
-            self._directory = None
-        self._tell(batch, taken)
-        return taken
+            return batch, batch.commit(book, taken, now)
+
+        batch, closed = self._ledger.repeated(settle_all, Overtaken)
+        self._tell(closed, batch.decisions)
+        return closed.front
 
     def _people(self, conn: Connection, policy: Policy) -> Directory:
-        known = self._directory  # another thread may take it away at any moment
-        if known is None or known[0] is not policy:
-            known = self._directory = (policy, Directory.build(policy, mirror.people(conn)))
-        return known[1]
-
-    def forget_people(self) -> None:
-        """The people in the mirror were changed by somebody else: ask anew."""
-        self._directory = None
+        version = mirror.people_version(conn)
+        if self._directory is None or self._directory[:2] != (policy, version):
+            self._directory = policy, version, Directory.build(policy, mirror.people(conn))
+        return self._directory[2]
 
     def _take(self, batch: Batch, entry: Entry, policy: Policy, directory: Directory, now: datetime) -> bool:
         """Takes one event into the batch; False when it must wait for the batch before it to be settled."""
         event = entry.event
         names: set[str] = set()
-        if event.entity == "lead":
+        if event.entity in policy.ladders:
             names = _names(batch.work, entry)
             if names & batch.undecided:
                 return False
@@ -193,7 +183,7 @@ class Loop:
         before = batch.work.records.get(name)
         record, changed = batch.work.apply(entry)
         if ERASED in record.changed_at:
-            journal.erase(batch.conn, name, entry.seq)
+            batch.erased.append((event, entry.seq))
             batch.end(entry, "skipped", "it is older than the erasure of the person; nothing of it is kept")
             return
         if left is not None:
@@ -214,8 +204,8 @@ class Loop:
         if event.kind in ("created", "updated", "restored") and not news:
             batch.end(entry, "skipped", "nothing in it is newer than what is known")
             return
-        view = batch.work.view(entry, record)
-        batch.planned.append((entry, plan(event, view, policy, directory, now)))
+        view = batch.work.view(entry, record, before)
+        batch.plan(entry, event, view, plan(event, view, policy, directory, now))
 
     def _tick(self, batch: Batch, entry: Entry, policy: Policy, directory: Directory, now: datetime) -> None:
         event = entry.event
@@ -223,7 +213,8 @@ class Loop:
         if record is None or record.deleted or not record.on_hold:
             batch.end(entry, "skipped", "the record no longer waits")
             return
-        batch.planned.append((entry, plan(event, batch.work.view(entry, record), policy, directory, now)))
+        view = batch.work.view(entry, record)
+        batch.plan(entry, event, view, plan(event, view, policy, directory, now))
 
     def _erase(self, batch: Batch, entry: Entry, policy: Policy) -> None:
         event, conn = entry.event, batch.conn
@@ -232,13 +223,16 @@ class Loop:
         same_person = mirror.find(conn, keys(known, policy)) if known is not None else {}
         # A stub stays in the mirror: an older change of the record that arrives only now must not bring the person back.
         batch.work.apply(entry)
-        journal.erase(conn, name, entry.seq)
-        journal.erase_unread(conn, event.system, event.record_id)
+        batch.erased.append((event, entry.seq))
         decisions.erase(conn, name)
-        decisions.erase_borrowed(conn, {ref for found in same_person.values() for ref in found} - {name})
+        # Also those whose e-mail address was the same once.
+        borrowed = evidence.erase(conn, name, {ref for found in same_person.values() for ref in found})
+        decisions.erase_borrowed(conn, borrowed)
         outbox.erase(conn, name)
         batch.off_hold.add(name)
-        batch.person_changed = event.entity == "person"
+        if event.entity == "person":
+            batch.person_changed = True
+            evidence.erase_person(conn, event.system, event.record_id)
         batch.end(entry, "applied", "the person was erased at their request")
 
     def _settle(self, batch: Batch, policy: Policy, directory: Directory, now: datetime) -> None:
@@ -250,41 +244,15 @@ class Loop:
             except Exception as error:  # noqa: BLE001 - as above
                 batch.endings.append(self._parking(entry, error))
                 continue
+            if settled.decision is not None:
+                shown = gather(now, entry.event, *batch.shown[entry.seq], [pools[name] for name in planned.pools])
+                batch.evidence.append((settled.decision.decision_id, shown))
             pools |= settled.pools
             batch.pools |= settled.pools
-            self._note(batch, entry, settled)
-
-    def _note(self, batch: Batch, entry: Entry, settled: Settled) -> None:
-        event = entry.event
-        name = ref_of(event.system, event.entity, event.record_id)
-        made = settled.decision
-        batch.timers.extend(settled.timers)
-        batch.writes.extend((write, _ms(event.occurred_at), entry.accepted_ms) for write in settled.writes)
-        record = batch.work.records.get(name)
-        if record is not None and (made is None or made.outcome != "none" or event.kind == "tick"):
-            self._remember(batch, name, record, settled)
-        if made is not None:
-            batch.decisions.append((entry, made))
-        if settled.skipped:
-            batch.end(entry, "skipped", settled.skipped)
-        else:
-            batch.end(entry, "applied")
-
-    @staticmethod
-    def _remember(batch: Batch, name: str, record: Record, settled: Settled) -> None:
-        made = settled.decision
-        held_before = record.on_hold
-        after = record
-        if made is not None and made.outcome == "assign":
-            after = msgspec.structs.replace(
-                record, decided_owner=made.owner, decided_at=made.decided_at.isoformat(), on_hold=False, taken=False
-            )
-        elif held_before != settled.on_hold:
-            after = msgspec.structs.replace(record, on_hold=settled.on_hold, taken=False)
-        if after is not record:
-            batch.work.remember(after)
-        if held_before and not settled.on_hold:
-            batch.off_hold.add(name)
+            batch.note(entry, settled)
+        new = evidence.save(batch.conn, batch.evidence, directory.roster, directory.roster_digest, now)
+        if new and self._directory is not None and self._directory[1] != mirror.people_version(batch.conn):
+            raise Overtaken
 
     @staticmethod
     def _parking(entry: Entry, error: Exception) -> Ending:
@@ -294,13 +262,12 @@ class Loop:
         log.error("an event is parked", event_id=entry.event.event_id, reason=reason, exc_info=error)
         return Ending(entry.seq, "parked", f"{reason}. Please report it; `fingerpost parked retry` tries again.")
 
-    def _tell(self, batch: Batch, taken: int) -> None:
-        for entry, made in batch.decisions:
-            self._feed.tell("decided", 1, (entry, made))
-        for ending in batch.endings:
-            if ending.state == "parked":
-                self._feed.tell("parked", 1, ending.reason)
-        self._feed.tell("settled", taken)
+    def _tell(self, closed: Closed, made: Sequence[tuple[Entry, Decision]]) -> None:
+        for entry, decision in made:
+            self._feed.tell("decided", 1, (entry, decision))
+        for reason in closed.parked:
+            self._feed.tell("parked", 1, reason)
+        self._feed.tell("settled", closed.settled)
 
 
 def _no_person_twice(entries: Sequence[Entry]) -> Sequence[Entry]:
@@ -318,11 +285,7 @@ def _no_person_twice(entries: Sequence[Entry]) -> Sequence[Entry]:
 
 
 def _names(work: WorkingSet, entry: Entry) -> set[str]:
-    """By what another event of the batch could meet this lead: its ref and its e-mail address."""
+    """By what another event of the batch could meet this record: its ref and its e-mail address."""
     event = entry.event
     email = {f"{kind}:{value}" for kind, value in work.wanted(entry) if kind == "email"}
-    return {ref_of(event.system, "lead", event.record_id)} | email
-
-
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+    return {ref_of(event.system, event.entity, event.record_id)} | email

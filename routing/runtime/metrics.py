@@ -39,6 +39,19 @@ class Metrics:
         # Events waiting for a decision, and writes waiting for the CRM, at the time of asking.
         self.backlog = Gauge("fingerpost_backlog_events", "Events accepted and not settled", **make)
         self.outbox = Gauge("fingerpost_outbox_writes", "Writes owed and not ended", **make)
+        # Nothing is accepted or decided meanwhile; after the patience the process ends.
+        self.ledger_lost = Gauge(
+            "fingerpost_ledger_lost_seconds", "How long the ledger has been lost, 0 while it is well", **make
+        )
+        # The role worker: what it holds of the log, and how far it is.
+        self.partitions = Gauge("fingerpost_partitions_held", "Partitions of the log that this worker decides", **make)
+        self.lag = Gauge("fingerpost_partition_lag", "Events of a partition not settled yet", ["partition"], **make)
+        self.set_aside = Gauge("fingerpost_partitions_set_aside", "Partitions set aside for unusable events", **make)
+        self.deciding_paused = Gauge("fingerpost_deciding_paused", "1 while the outbox is full", **make)
+        self.gaps = Gauge("fingerpost_log_gaps", "Gaps in what was read of the log, filled since the start", **make)
+        self.lost = Gauge(
+            "fingerpost_log_events_lost", "Events that retention removed undecided, since the start", **make
+        )
 
     def watch(self, happening: Happening) -> None:
         """Counts one happening of the feed."""

@@ -11,9 +11,11 @@ import structlog
 from routing.core.model import EntityMap
 from routing.ledger import policies, timers
 from routing.ledger.engine import Ledger
+from routing.ledger.seats import Seat
 from routing.runtime.clock import Clock
 from routing.runtime.feed import Feed
 from routing.runtime.policy_folder import PolicyFolderError, read_folder
+from routing.runtime.policy_tests import compile_tested
 from rules.model import PolicyError
 from rules.policy import Policy, compile_policy
 from rules.source import render
@@ -23,18 +25,39 @@ LOOK_SECONDS = 1.0
 
 
 class Policies:
-    """Holds the live policy of a folder. ``current`` never changes under a batch: the loop takes it once a batch."""
+    """Holds the live policy. ``current`` never changes under a batch: the loop takes it once a batch.
 
-    def __init__(self, folder: Path, ledger: Ledger, clock: Clock, feed: Feed) -> None:
-        """Compiles the folder. Raises PolicyError or PolicyFolderError: a daemon does not start on a broken policy."""
-        self.folder = folder
+    Alone on a ledger, the live policy is that of the folder. Of several processes each follows the ledger (``follow``), where
+    `fingerpost policy publish` puts a new one; one of them also watches its folder and publishes what is new there.
+    """
+
+    def __init__(self, folder: Path | None, ledger: Ledger, clock: Clock, feed: Feed, follow: bool = False) -> None:
+        """Compiles the live policy. Raises PolicyError or PolicyFolderError: a daemon does not start on a broken policy."""
+        self._folder, self._follow = folder, follow
         self._ledger, self._clock, self._feed = ledger, clock, feed
-        self._seen = read_folder(folder)
-        self.current: Policy = compile_policy(self._seen)
         self._maps: dict[str, tuple[Policy, dict[str, EntityMap]]] = {}
+        self._seat = Seat(ledger, "policy")
+        self._seen: dict[str, bytes] = {}  # the folder's files when they were last looked at
         self.refused = ""  # why the folder as it is now is not live, "" when it is
-        if self._keep(self.current, self._seen):
+        self._unusable = ""  # the ledger's live policy when it does not compile here
+        files = self._published() if follow else None
+        if files is not None:
+            self.current: Policy = compile_policy(files)
+            return
+        self._seen = read_folder(self.folder)
+        self.current = compile_policy(self._seen)
+        if self._publish(self.current, self._seen):
             self._hurry()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the settings. Raises PolicyFolderError when they name none."""
+        if self._folder is None:
+            raise PolicyFolderError(
+                "No policy is live in this ledger yet. Publish one with `fingerpost policy publish DIR`, or name its folder "
+                "under 'policy' in the settings."
+            )
+        return self._folder
 
     def maps(self, system: str) -> Mapping[str, EntityMap]:
         """How the live policy's entities are spelled in a system."""
@@ -45,60 +68,116 @@ class Policies:
         return known[1]
 
     def refresh(self) -> bool:
-        """Looks at the folder; compiles and swaps when it changed. A policy with errors is refused and said once; the
-        last good one stays live. Returns whether another policy is live now."""
+        """Looks whether there is another policy; compiles and swaps it. One with errors is refused and said once; the last good
+        one stays live. Returns whether another policy is live now. Raises SQLAlchemyError when the ledger is lost."""
+        if not self._follow:
+            return self._look_at_folder()
+        if self._folder is not None and self._seat.take():
+            self._look_at_folder()
+        return self._look_at_ledger()
+
+    def _look_at_folder(self) -> bool:
         try:
             files = read_folder(self.folder)
-            if files == self._seen:
-                return False
-            self._seen = files
-            fresh = compile_policy(files)
-        except PolicyError as error:
-            self._refuse(render(error.problems))
-            return False
         except PolicyFolderError as error:
             self._seen = {}  # once it can be read again it is looked at anew, changed or not
             if str(error) != self.refused:
                 self._refuse(str(error))
             return False
+        if files == self._seen:
+            return False
+        fresh = self._compiled(files, tested=True)
+        if fresh is None:
+            self._seen = files
+            return False
+        swapped = False
+        if fresh.digest == self.current.digest:
+            self._mended()
+        elif not self._follow:
+            self._publish(fresh, files)
+            self._swap(fresh)
+            swapped = True
+        elif not self._was_live(fresh.digest):
+            # A folder that was live once is an old one: what was published since is not taken back by a restart.
+            self._publish(fresh, files)
+        elif self._seen:
+            self._publish(fresh, files)  # it was changed back under our eyes
+        self.refused, self._seen = "", files
+        return swapped
+
+    def _look_at_ledger(self) -> bool:
+        with self._ledger.read() as conn:
+            digest = policies.live(conn)
+        if digest is None or digest in (self.current.digest, self._unusable):
+            return False
+        files = self._published()
+        fresh = self._compiled(files) if files is not None else None
+        if fresh is None:
+            self._unusable = digest
+            return False
+        self._unusable = ""
+        if self._folder is None:
+            self.refused = ""
+        self._swap(fresh)
+        return True
+
+    def _compiled(self, files: Mapping[str, bytes], tested: bool = False) -> Policy | None:
+        """None when it is refused. ``tested``: also where one of its own tests fails."""
+        try:
+            return compile_tested(files, self._clock()) if tested else compile_policy(files)
+        except PolicyError as error:
+            self._refuse(render(error.problems))
         except Exception as error:
             # Our compiler's fault, not the ops admin's; the daemon goes on with what it has all the same.
             log.exception("compiling the changed policy failed")
             self._refuse(f"Compiling it failed: {type(error).__name__}. Please report it with the policy's files.")
-            return False
-        mended, self.refused = bool(self.refused), ""
-        if fresh.digest == self.current.digest:
-            if mended:
-                log.info("the policy is mended; it is the one that is live", live=fresh.digest[:12])
-                self._feed.tell("policy", 1, f"The policy is mended: it is the one that is live ({fresh.digest[:12]}).")
-            return False
-        self._keep(fresh, files)
+        return None
+
+    def _swap(self, fresh: Policy) -> None:
         self.current = fresh
         self._hurry()
         log.info("a new policy is live", policy=fresh.digest[:12])
         self._feed.tell("policy", 1, f"A new policy is live ({fresh.digest[:12]}).")
-        return True
+
+    def _mended(self) -> None:
+        if self.refused:
+            digest = self.current.digest[:12]
+            log.info("the policy is mended; it is the one that is live", live=digest)
+            self._feed.tell("policy", 1, f"The policy is mended: it is the one that is live ({digest}).")
 
     def _refuse(self, why: str) -> None:
         self.refused = why
         log.error("the changed policy is refused; the last good one stays live", live=self.current.digest[:12], why=why)
         self._feed.tell("policy", 1, f"The changed policy is refused; {self.current.digest[:12]} stays live.\n{why}")
 
-    def _keep(self, policy: Policy, files: Mapping[str, bytes]) -> bool:
-        """Stores the policy; whether it was never live before."""
+    def _publish(self, policy: Policy, files: Mapping[str, bytes]) -> bool:
+        """Stores the policy as the live one; whether another was live before."""
         now = self._clock()
         with self._ledger.write() as conn:
-            return policies.save(conn, policy.digest, files, now)
+            return policies.publish(conn, policy.digest, files, now)
+
+    def _published(self) -> dict[str, bytes] | None:
+        with self._ledger.read() as conn:
+            digest = policies.live(conn)
+            return None if digest is None else policies.load(conn, digest)
+
+    def _was_live(self, digest: str) -> bool:
+        with self._ledger.read() as conn:
+            return policies.load(conn, digest) is not None
 
     def _hurry(self) -> None:
-        """Who waits is looked at with the new policy: after it went live, or a tick could still be decided by the old one."""
+        """Who waits is looked at with the new policy: after it went live, or a tick could still be decided by the old one. Of
+        several processes each says so when it has swapped: until the last has, a tick could still meet the old one."""
         with self._ledger.write() as conn:
             timers.hurry(conn, "hold", self._clock())
 
     def run(self, stop: threading.Event) -> None:
         """Looks once a second until ``stop``."""
-        while not stop.wait(LOOK_SECONDS):
-            self.refresh()
+        try:
+            while not stop.wait(LOOK_SECONDS):
+                self.refresh()
+        finally:
+            self._seat.leave()
 
 
 def entity_maps(policy: Policy, system: str) -> dict[str, EntityMap]:
@@ -110,7 +189,7 @@ def entity_maps(policy: Policy, system: str) -> dict[str, EntityMap]:
         here = {field.name: field for field in entity.fields.values() if system in field.remote}
         maps[name] = EntityMap(
             system=system,
-            entity=name,  # type: ignore[arg-type]  # checked by the policy's compiler
+            entity=name,
             remote=entity.remote[system],
             fields={n: field.remote[system] for n, field in here.items()},
             types={n: field.type for n, field in here.items()},

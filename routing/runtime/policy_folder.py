@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rules.source import MAX_BYTES
 
-_SUFFIXES = (".yaml", ".yml", ".csv")  # .yml is read so that the check can say that it is not used
+_SUFFIXES = (".yaml", ".yml", ".csv", ".xlsx")  # .yml is read so that the check can say that it is not used
 _MAX_FILES = 1_000
 
 
@@ -16,10 +16,11 @@ class PolicyFolderError(Exception):
 
 
 def read_folder(path: Path | str) -> dict[str, bytes]:
-    """The YAML and CSV files directly in the folder, by name. Blocks on the disk.
+    """The YAML, CSV and XLSX files directly in the folder, by name. Blocks on the disk.
 
-    Hidden files, symbolic links and subfolders are left out: a policy is the files one sees in its folder. Of a file
-    larger than ``MAX_BYTES`` one byte more than that is read, so that memory is bounded and the check refuses it.
+    Hidden files, symbolic links, subfolders and the locks of open workbooks (``~$…``) are left out: a policy is the files
+    one sees in its folder. Of a file larger than ``MAX_BYTES`` one byte more than that is read, so that memory is bounded
+    and the check refuses it.
 
     Raises PolicyFolderError when there is no such folder, or a file of it cannot be read.
     """
@@ -34,7 +35,7 @@ def read_folder(path: Path | str) -> dict[str, bytes]:
         raise PolicyFolderError(f"The policy folder {folder} cannot be read: {error.strerror}.") from error
     files: dict[str, bytes] = {}
     for entry in entries:
-        if entry.name.startswith(".") or entry.suffix not in _SUFFIXES:
+        if entry.name.startswith((".", "~$")) or entry.suffix not in _SUFFIXES:
             continue
         try:
             if not stat.S_ISREG(entry.lstat().st_mode):
@@ -47,8 +48,8 @@ def read_folder(path: Path | str) -> dict[str, bytes]:
             raise PolicyFolderError(f"The policy file {entry} cannot be read: {error.strerror}.") from error
         if len(files) > _MAX_FILES:
             raise PolicyFolderError(
-                f"{folder} holds more than {_MAX_FILES} YAML and CSV files: this is no policy folder."
+                f"{folder} holds more than {_MAX_FILES} YAML, CSV and XLSX files: this is no policy folder."
             )
     if not files:
-        raise PolicyFolderError(f"{folder} holds no YAML or CSV files: this is no policy folder.")
+        raise PolicyFolderError(f"{folder} holds no YAML, CSV or XLSX files: this is no policy folder.")
     return files

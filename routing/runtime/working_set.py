@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 
 from routing.core.keys import keys, wanted
 from routing.core.merge import merge
-from routing.core.model import ChangeEvent, Record
+from routing.core.model import ChangeEvent, Record, Values
 from routing.core.view import AccountView, View
-from routing.ledger import mirror
+from routing.ledger import locks, mirror
 from routing.ledger.journal import Entry
 from routing.ledger.mirror import Key
 from routing.ledger.schema import ref_of
@@ -57,10 +57,14 @@ class WorkingSet:
                 after = msgspec.structs.replace(after, taken=False)  # it was us, not a person
             if before is not None or event.kind != "tick":
                 now_known[name] = after
-            decides = event.entity == "lead" and entry.seq not in self._echoes
+            decides = event.entity in self._policy.ladders and entry.seq not in self._echoes
             wants = wanted(after, self._policy) if decides else frozenset[Key]()
             self._ahead[entry.seq] = _Ahead(after, fields, wants)
             asked |= wants
+        # Leads of one person may be decided in two processes: the second sees what the first made of theirs. Also where nothing
+        # is decided: an erasure must see who borrowed from the record, and that is found by the address it has.
+        left = {key for r in self.records.values() for key in keys(r, self._policy)}
+        locks.take(conn, [f"email:{name}" for kind, name in asked | left if kind == "email"])
         self._by_key = mirror.find(conn, asked)
         accounts = [r for key, found in self._by_key.items() if key[0] == "domain" for r in found.values()]
         of_account = {("account", record.record_id) for record in accounts}
@@ -107,8 +111,8 @@ class WorkingSet:
             self._moved.add(name)
         self.records[name] = self.changed[name] = after
 
-    def view(self, entry: Entry, record: Record) -> View:
-        """What ``plan`` may know of the surroundings of the entry's record, which is ``record`` by now."""
+    def view(self, entry: Entry, record: Record, before: Record | None = None) -> View:
+        """What ``plan`` may know of the surroundings of the entry's record, which is ``record`` by now and was ``before``."""
         accounts: dict[str, Record] = {}
         counterparts: dict[str, Record] = {}
         for key in self.wanted(entry):
@@ -123,7 +127,13 @@ class WorkingSet:
             record=record,
             candidates=tuple(self._account(preferred[name]) for name in sorted(preferred)),
             counterpart=_counterpart(counterparts),
+            before=self._before(entry, before),
         )
+
+    def _before(self, entry: Entry, before: Record | None) -> Values:
+        if before is None or "before" not in self._policy.event_reads:
+            return {}
+        return {name: before.values.get(name) for name in entry.event.changed}
 
     def _account(self, record: Record) -> AccountView:
         opportunities = [

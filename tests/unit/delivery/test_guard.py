@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.contract import Snapshot
@@ -58,3 +59,11 @@ def test_blank_is_blank_and_numbers_are_numbers(expected: object, held: object) 
 @pytest.mark.parametrize(("expected", "held"), [(True, 1), ("1", 1), ("a", "A")])
 def test_other_values_are_other_values(expected: object, held: object) -> None:
     assert check(write({"f": "new"}, {"f": expected}), snapshot(f=held)).state == "superseded"
+
+
+def test_what_an_earlier_write_of_ours_left_is_as_good_as_what_was_expected() -> None:
+    second = msgspec.structs.replace(write({"owner": "c"}, {"owner": "a"}), ours={"owner": "b"})
+    for held in ("a", "b"):
+        checked = check(second, snapshot(owner=held))
+        assert checked.write is not None, held
+    assert check(second, snapshot(owner="a person")).state == "superseded"

@@ -4,7 +4,7 @@ from typing import Any
 
 from routing.core.model import ChangeEvent
 from routing.ledger.outbox import Unechoed
-from routing.runtime.echo import heard_back
+from routing.runtime.echo import heard_back, under_way
 from tests.conftest import START
 
 
@@ -69,3 +69,14 @@ def test_what_is_waited_for_is_not_changed_by_asking() -> None:
     ours = [Unechoed(1, {"owner": "ana"})]
     heard_back(change(owner="ana"), ours)
     assert ours == [Unechoed(1, {"owner": "ana"})]
+
+
+def test_what_was_never_sent_cannot_come_back() -> None:
+    assert heard_back(change(owner="ana"), [Unechoed(1, {"owner": "ana"}, sent=False)]) is None
+
+
+def test_a_write_on_its_way_tells_what_a_record_is_about_to_hold() -> None:
+    first = Unechoed(1, {"owner": "ana", "country": "DE"}, guard={"owner": "us", "country": "Germany"})
+    second = Unechoed(2, {"owner": "ben"}, guard={"owner": "us"})
+    assert under_way([first, second], {"owner": "us", "country": "Germany"}) == {"owner": "ben", "country": "DE"}
+    assert under_way([first, second], {"owner": "a person", "country": "Germany"}) == {"country": "DE"}

@@ -1,0 +1,35 @@
+"""The whole check of a policy folder: what its files say, its tests, and what they mean together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from msgspec import Struct
+
+from routing.runtime.policy_tests import problems_of, run_tests
+from rules.model import Problem
+from rules.policy import Policy, check, digest
+
+
+class Checked(Struct, frozen=True):
+    """What was found. ``policy`` is None when it cannot go live. ``undecided`` counts rules that ``exact`` could not judge."""
+
+    policy: Policy | None
+    problems: list[Problem]
+    digest: str
+    tests: int = 0
+    undecided: int = 0
+
+
+def check_files(files: Mapping[str, bytes], now: datetime, exact: bool = False) -> Checked:
+    """Checks the files of a policy folder; tests without a time of their own are run at ``now`` (aware)."""
+    from rules.analysis.analyse import analyse
+
+    policy, problems = check(files)
+    if policy is None:
+        return Checked(None, problems, digest(files))
+    failed = problems_of(run_tests(policy, now))
+    found = analyse(policy, files, now, exact=exact)
+    problems = sorted([*problems, *failed, *found.problems])
+    return Checked(None if failed else policy, problems, policy.digest, len(policy.tests), found.undecided)
