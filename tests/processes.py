@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,19 +14,27 @@ from typing import Any
 
 import msgspec
 import requests
+import yaml
+from kafka import KafkaConsumer, TopicPartition
 
 import rules
 from routing.cli.sandbox_run import HOOK, write_settings
+from routing.ledger import journal, outbox, shares
 from routing.ledger.engine import Ledger
 from routing.runtime.clock import monotonic
+from tests.servers.kafka import free_ports
 
 POLICY = Path(rules.__file__).parent / "examples" / "inbound"
+LONGEST_STOP = (
+    "SELECT max(pause) FROM (SELECT settled_ms - lag(settled_ms) OVER (ORDER BY settled_ms) AS pause "
+    "FROM journal WHERE settled_ms >= {}) AS pauses"
+)
 PATIENCE = threading.Event()  # never set: waits that poll
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
+    """One that is still free when its process was away for a while."""
+    return free_ports(1)[0]
 
 
 class Outcome(msgspec.Struct):
@@ -38,19 +45,35 @@ class Outcome(msgspec.Struct):
     journal: dict[str, int]
     writes: dict[str, int]
     decided: int
+    longest_stop: float = 0.0  # seconds in which nothing was settled
     kills: int = 0
+
+    @property
+    def twice(self) -> int:
+        """How many fields of records were written more than once."""
+        return sum(n > 1 for row in self.records.values() for n in row["writes"].values())
 
 
 class Run:
     """One run. The sandbox lives through it; the daemon is killed and started again at will."""
 
-    def __init__(self, folder: Path, seed: int, policy: Path = POLICY, sandbox: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        policy: Path = POLICY,
+        sandbox: Sequence[str] = (),
+        ledger_url: str = "",
+        **sections: dict[str, Any],
+    ) -> None:
+        """``sections`` are put into the settings."""
         self._folder, self._port = folder, free_port()
+        self.ledger_url = ledger_url or f"sqlite:///{self.ledger_file}"
         folder.mkdir(parents=True, exist_ok=True)
         self._log = (folder / "daemon.log").open("ab")
         self._daemon: subprocess.Popen[bytes] | None = None
         self._sandbox = self._spawn_sandbox(seed, policy, sandbox)
-        self._settings = write_settings(folder, self.address, policy, self._port, str(self.ledger_file))
+        self._settings = write_settings(folder, self.address, policy, self._port, self.ledger_url, **sections)
 
     def _spawn_sandbox(self, seed: int, policy: Path, more: Sequence[str]) -> subprocess.Popen[bytes]:
         ready = self._folder / "sandbox.json"
@@ -116,7 +139,7 @@ class Run:
     def leads_in(self) -> int:
         from routing.ledger.report import leads_in
 
-        ledger = Ledger(f"sqlite:///{self.ledger_file}")
+        ledger = Ledger(self.ledger_url)
         with ledger.read() as conn:
             found = leads_in(conn)
         ledger.close()
@@ -136,12 +159,16 @@ class Run:
     def outcome(self) -> Outcome:
         """Asks the CRMs and the ledger. Stops the daemon first."""
         self.stop_daemon()
+        return self.look()
+
+    def look(self, since_ms: int = 0) -> Outcome:
+        """Asks the CRMs and the ledger as they are now. ``since_ms``: from when on stops count."""
         records: dict[str, dict[str, Any]] = {}
         for system, name in (("salesforce", "Lead"), ("salesforce", "Contact"), ("hubspot", "contacts")):
             for line in self.admin(f"/records?system={system}&object={name}").iter_lines():
                 row = msgspec.json.decode(line)
                 records[f"{system} {name} {row['id']}"] = row
-        ledger = Ledger(f"sqlite:///{self.ledger_file}")
+        ledger = Ledger(self.ledger_url)
         with ledger.read() as conn:
             ask = conn.exec_driver_sql
             outcome = Outcome(
@@ -150,6 +177,7 @@ class Run:
                 journal=dict(tuple(row) for row in ask("SELECT state, count(*) FROM journal GROUP BY state")),
                 writes=dict(tuple(row) for row in ask("SELECT state, count(*) FROM outbox GROUP BY state")),
                 decided=ask("SELECT count(*) FROM decision").scalar_one(),
+                longest_stop=(ask(LONGEST_STOP.format(since_ms)).scalar_one() or 0) / 1000,
             )
             twice = ask("SELECT seq FROM decision GROUP BY seq HAVING count(*) > 1").all()
         ledger.close()
@@ -172,6 +200,110 @@ class Run:
                     os.kill(child.pid, signal.SIGKILL)
                     child.wait()
         self._log.close()
+
+
+class Roles(Run):
+    """A run of the distributed runtime: each role in processes of its own, on one broker and one PostgreSQL."""
+
+    def __init__(
+        self, folder: Path, seed: int, bootstrap: str, topic: str, ledger_url: str, partitions: int, **more: Any
+    ) -> None:
+        """``topic`` exists; the one for decisions is ``<topic>-decisions``. ``more`` goes into the section ``kafka``."""
+        kafka = {"bootstrap_servers": bootstrap, "replication": 1, "partitions": partitions, "changes_topic": topic}
+        kafka |= {"decisions_topic": f"{topic}-decisions", "group": topic, "session_timeout_seconds": 6, **more}
+        super().__init__(folder, seed, ledger_url=ledger_url, kafka=kafka)
+        self._bootstrap, self._topic, self._partitions = bootstrap, topic, partitions
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._ports: dict[str, int] = {}
+
+    def begin(self, name: str) -> None:
+        """Starts a process; its role is its name up to a digit (``worker2``)."""
+        role = name.rstrip("0123456789")
+        settings = yaml.safe_load(self._settings.read_text("utf-8"))
+        port = self._ports[name] = self._port if name == "gateway" else free_port()
+        section = "intake" if role == "gateway" else role
+        settings[section] = {**settings.get(section, {}), "host": "127.0.0.1", "port": port}
+        config = self._folder / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(settings), "utf-8")
+        command = [sys.executable, "-m", "routing.cli.app", role, "--config", str(config)]
+        with (self._folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+
+    def end(self, name: str, how: signal.Signals = signal.SIGTERM, seconds: float = 30) -> int:
+        """Signals a process and waits for it; its exit code."""
+        child = self.processes.pop(name)
+        if child.poll() is None:
+            child.send_signal(how)
+        return child.wait(seconds)
+
+    def said(self, name: str) -> str:
+        """What a process logged so far."""
+        return (self._folder / f"{name}.log").read_text("utf-8", "replace")
+
+    def port_of(self, name: str) -> int:
+        return self._ports[name]
+
+    def health_of(self, name: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = requests.get(f"http://127.0.0.1:{self._ports[name]}/healthz", timeout=5).json()
+        except requests.RequestException:
+            return {}
+        return found
+
+    def await_ready(self) -> None:
+        wait_for("the roles", lambda: all(self._is_ready(name) for name in self.processes))
+
+    def _is_ready(self, name: str) -> bool:
+        assert self.processes[name].poll() is None, f"{name} ended:\n{self.said(name)[-3000:]}"
+        return bool(self.health_of(name).get("ready"))
+
+    def held(self, name: str) -> list[int]:
+        """The partitions that a worker holds."""
+        found: list[int] = self.health_of(name).get("log", {}).get("partitions", [])
+        return found
+
+    def await_shares(self, *names: str) -> None:
+        """All partitions are held by these workers, each of which has some."""
+        everything = list(range(self._partitions))
+
+        def shared() -> bool:
+            found = [self.held(name) for name in names]
+            return all(found) and sorted(partition for held in found for partition in held) == everything
+
+        wait_for("every partition to be held", shared)
+
+    def lag(self) -> dict[int, int]:
+        """Messages of the log that are not settled in the ledger, by partition."""
+        consumer = KafkaConsumer(bootstrap_servers=self._bootstrap, group_id=None)
+        ends = consumer.end_offsets([TopicPartition(self._topic, p) for p in range(self._partitions)])
+        consumer.close()
+        ledger = Ledger(self.ledger_url)
+        with ledger.read() as conn:
+            done = shares.positions(conn, self._topic)
+        ledger.close()
+        return {
+            tp.partition: int(end) - (done[tp.partition].next_offset if tp.partition in done else 0)
+            for tp, end in ends.items()
+        }
+
+    def settled(self) -> bool:
+        state = self.admin("/state").json()
+        assert not state["error"], state["error"]
+        if not state["done"] or state["webhooks_pending"] or self.leads_in() < state["leads_total"]:
+            return False
+        ledger = Ledger(self.ledger_url)
+        with ledger.read() as conn:
+            left = journal.count(conn, journal.OPEN) + outbox.count(conn, outbox.OPEN)
+        ledger.close()
+        return left == 0 and not any(self.lag().values())
+
+    def stop_daemon(self) -> int:
+        return max((self.end(name) for name in list(self.processes)), default=0)
+
+    def close(self) -> None:
+        for name in list(self.processes):
+            self.end(name, signal.SIGKILL)
+        super().close()
 
 
 def wait_for(what: str, true: Any, seconds: float = 60, pause: float = 0.05) -> None:

@@ -23,13 +23,15 @@ _CHURN_EVERY = 10  # leads
 class TrafficOrder(Struct, frozen=True, kw_only=True):
     """How much traffic: ``leads`` in all (None: without end), ``rate`` a second (None: as fast as it goes).
 
-    ``churn`` also changes accounts, opportunities and users a little.
+    ``churn`` also changes accounts, opportunities and users a little. ``today`` (ISO date; "": what the clock shows) is when people
+    touched their leads.
     """
 
     leads: int | None = None
     rate: float | None = 5.0
     hubspot_share: float = 0.2
     churn: bool = False
+    today: str = ""
 
     def __post_init__(self) -> None:
         if self.leads is not None and self.leads < 0:
@@ -97,7 +99,9 @@ class Traffic:
             self.error = f"lead {self._next} could not be made: {type(error).__name__}: {error}"
 
     def _run(self, order: TrafficOrder) -> None:
-        stream = LeadStream(self._world, self._seed, order.hubspot_share, today=self._clock().date().isoformat())
+        stream = LeadStream(
+            self._world, self._seed, order.hubspot_share, today=order.today or self._clock().date().isoformat()
+        )
         started, made = self._monotonic(), 0
         while not self._stop.is_set() and (order.leads is None or made < order.leads):
             # The first one comes at once.

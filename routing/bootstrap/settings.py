@@ -27,6 +27,8 @@ from msgspec import Struct
 
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.salesforce.settings import SalesforceSettings, Secret
+from routing.runtime.kafka.settings import KafkaSettings
+from routing.runtime.services import PATIENCE_SECONDS
 
 T = TypeVar("T")
 
@@ -46,14 +48,35 @@ class IntakeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     port: int = 8710
 
 
+class WorkerSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The role worker. ``port`` 0: no ``/healthz`` and ``/metrics``. ``most_owed``: with so many writes waiting for the CRMs
+    nothing more is decided until they took some."""
+
+    host: str = "127.0.0.1"
+    port: int = 8711
+    most_owed: int = 200_000
+
+
+class DeliverySettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The role delivery. ``port`` 0: no ``/healthz`` and ``/metrics``."""
+
+    host: str = "127.0.0.1"
+    port: int = 8712
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything in ``fingerpost.yaml``. A system without a section is not connected."""
 
     policy: Path
     ledger: str
+    # How long a ledger that cannot be written is waited for, in seconds, before the process ends.
+    ledger_patience_seconds: float = PATIENCE_SECONDS
     intake: IntakeSettings = IntakeSettings()
+    worker: WorkerSettings = WorkerSettings()
+    delivery: DeliverySettings = DeliverySettings()
     salesforce: SalesforceSettings | None = None
     hubspot: HubSpotSettings | None = None
+    kafka: KafkaSettings | None = None
 
 
 def load(path: Path) -> Settings:
@@ -69,9 +92,13 @@ def load(path: Path) -> Settings:
     return Settings(
         policy=base / str(raw["policy"]),
         ledger=_ledger_url(raw.get("ledger", "sqlite:///fingerpost.db"), base, path),
+        ledger_patience_seconds=_seconds(path, "ledger_patience_seconds", raw, PATIENCE_SECONDS),
         intake=_section(path, "intake", raw.get("intake") or {}, IntakeSettings),
+        worker=_section(path, "worker", raw.get("worker") or {}, WorkerSettings),
+        delivery=_section(path, "delivery", raw.get("delivery") or {}, DeliverySettings),
         salesforce=_optional(path, "salesforce", raw, SalesforceSettings, base),
         hubspot=_optional(path, "hubspot", raw, HubSpotSettings, base),
+        kafka=_optional(path, "kafka", raw, KafkaSettings, base),
     )
 
 
@@ -96,6 +123,13 @@ def _read(path: Path) -> dict[str, Any]:
     return raw
 
 
+def _seconds(path: Path, name: str, raw: dict[str, Any], default: float) -> float:
+    value = raw.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise SettingsError(f"{path}: {name}: expected a number of seconds, such as {default:g}.")
+    return float(value)
+
+
 def _ledger_url(value: Any, base: Path, path: Path) -> str:
     url = str(_resolve(path, "ledger", value, base))
     prefix = "sqlite:///"
@@ -112,7 +146,10 @@ def _optional(path: Path, name: str, raw: dict[str, Any], shape: type[T], base: 
         return None
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: {name}: expected settings below it, one a line.")
-    return _section(path, name, {key: _resolve(path, f"{name}.{key}", v, base) for key, v in values.items()}, shape)
+    given = {key: _resolve(path, f"{name}.{key}", value, base) for key, value in values.items()}
+    # A file that is named is looked for beside the settings, wherever the process was started.
+    given |= {key: str(base / str(v)) for key, v in given.items() if key.endswith("_file") and v}
+    return _section(path, name, given, shape)
 
 
 def _section(path: Path, name: str, values: dict[str, Any], shape: type[T]) -> T:

@@ -11,7 +11,7 @@ from connectors.hubspot.webhook import HubSpotWebhook
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.source import SalesforceSource
-from routing.bootstrap.daemon import System
+from routing.bootstrap.reading import System
 from routing.bootstrap.settings import Settings, SettingsError
 from routing.runtime.clock import Clock, utcnow
 from routing.runtime.policies import Policies, entity_maps

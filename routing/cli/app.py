@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from routing.cli import decisions, doctor, parked, policy, route, run, sandbox
+from routing.cli import decisions, doctor, ledger, parked, policy, replay, roles, route, run, sandbox, topics
 from routing.cli.output import problem
 
 app = typer.Typer(
@@ -25,10 +25,16 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("run")(run.run)
+app.command("gateway")(roles.gateway)
+app.command("worker")(roles.worker)
+app.command("delivery")(roles.delivery)
 app.command("doctor")(doctor.doctor)
 app.command("route")(route.route)
-app.add_typer(policy.app, name="policy", help="Check a policy folder.")
+app.command("replay")(replay.replay)
+app.add_typer(policy.app, name="policy", help="Check, test, explain and compare policies.")
 app.add_typer(decisions.app, name="decisions", help="What was decided, and why.")
+app.add_typer(ledger.app, name="ledger", help="Upgrade, check or move the ledger.")
+app.add_typer(topics.app, name="topics", help="The topics of the distributed runtime.")
 app.add_typer(parked.app, name="parked", help="Events and writes that wait for the operator.")
 app.add_typer(sandbox.app, name="sandbox", help="Local stand-ins for Salesforce and HubSpot.")
 
@@ -50,6 +56,7 @@ def main() -> None:
     from connectors.errors import ConnectorError
     from routing.bootstrap.settings import SettingsError
     from routing.ledger.engine import LedgerError
+    from routing.runtime.kafka.settings import KafkaMisconfigured, KafkaUnwell
     from routing.runtime.policy_folder import PolicyFolderError
     from rules.model import PolicyError
     from rules.source import render
@@ -58,7 +65,7 @@ def main() -> None:
         app()
     except PolicyError as error:
         problem(f"The policy has errors and was not used:\n{render(error.problems)}")
-    except (SettingsError, LedgerError, PolicyFolderError, ConnectorError) as error:
+    except (SettingsError, LedgerError, PolicyFolderError, ConnectorError, KafkaMisconfigured, KafkaUnwell) as error:
         problem(str(error))
     except BrokenPipeError:
         sys.exit(0)  # whoever read our output has seen enough

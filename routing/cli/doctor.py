@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 from sqlalchemy import text as sql
 
 from connectors.contract import Finding
-from routing.cli.output import err, out, print_json
+from routing.cli.output import err, print_finding, print_json
+
+if TYPE_CHECKING:
+    from routing.runtime.kafka.settings import KafkaSettings
 
 
 def doctor(
@@ -25,18 +27,11 @@ def doctor(
         if as_json:
             print_json(finding)
         else:
-            _show(finding)
+            print_finding(finding)
     wrong = sum(not finding.ok for finding in findings)
     if not as_json:
         err.print("All is well." if not wrong else f"{wrong} of {len(findings)} checks need attention.")
     raise typer.Exit(1 if wrong else 0)
-
-
-def _show(finding: Finding) -> None:
-    mark = Text("✓ " if finding.ok else "✗ ", style="green" if finding.ok else "red")
-    out.print(mark.append(finding.check, style="bold").append(f"  {finding.detail}", style="default"), soft_wrap=True)
-    if finding.advice and not finding.ok:
-        out.print(Text(f"    → {finding.advice}", style="yellow"))
 
 
 def _findings(config: Path) -> Iterator[Finding]:
@@ -59,6 +54,8 @@ def _findings(config: Path) -> Iterator[Finding]:
     yield Finding("policy", True, f"{settings.policy} compiles ({policy.digest[:12]}), {len(problems)} warning(s)")
     yield _ledger(settings.ledger)
     yield _port(settings.intake.host, settings.intake.port)
+    if settings.kafka is not None:
+        yield from _kafka(settings.kafka)
     made = connections(settings, policy)
     if not made:
         yield Finding(
@@ -82,6 +79,19 @@ def _ledger(url: str) -> Finding:
     except (LedgerError, OSError) as error:
         return Finding("ledger", False, str(error), "Give the daemon a folder it may write to, with free space.")
     return Finding("ledger", True, "can be opened and written")
+
+
+def _kafka(settings: KafkaSettings) -> Iterator[Finding]:
+    from routing.runtime.kafka import topics
+    from routing.runtime.kafka.settings import KafkaMisconfigured, KafkaUnwell
+
+    try:
+        found = topics.check(settings)
+    except (KafkaMisconfigured, KafkaUnwell) as error:
+        yield Finding("kafka", False, str(error), "Until this works, nothing that comes in is accepted.")
+        return
+    yield Finding("kafka", True, f"{', '.join(settings.servers)} can be reached ({settings.security_protocol})")
+    yield from found
 
 
 def _port(host: str, port: int) -> Finding:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from connectors.contract import Finding
 
 # In a pipe or a file there is no edge to keep within.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -24,6 +29,14 @@ def problem(text: str) -> None:
     err.print(text, style="red", markup=False)
 
 
+def print_finding(finding: Finding) -> None:
+    """What was checked, whether it is well, and what to do when not."""
+    mark = Text("✓ " if finding.ok else "✗ ", style="green" if finding.ok else "red")
+    out.print(mark.append(finding.check, style="bold").append(f"  {finding.detail}", style="default"), soft_wrap=True)
+    if finding.advice and not finding.ok:
+        out.print(Text(f"    → {finding.advice}", style="yellow"), soft_wrap=True)
+
+
 def one_line(text: str, most: int = 300) -> str:
     """``text`` on one line and of bounded length, without control characters: it may come from a stranger's web form."""
     clean = "".join(c if c.isprintable() else " " for c in text[: most * 2])
@@ -35,7 +48,7 @@ STATE = Path(".fingerpost")
 SANDBOX_LEDGER = STATE / "sandbox" / "ledger.db"
 
 
-def open_ledger(config: Path | None, ledger: str | None) -> Any:
+def open_ledger(config: Path | None, ledger: str | None, must_exist: bool = True) -> Any:
     """The ledger that a command is to look at: ``--ledger``, that of ``--config``, or the last sandbox run's.
 
     Raises LedgerError when there is none.
@@ -49,9 +62,11 @@ def open_ledger(config: Path | None, ledger: str | None) -> Any:
         url = load(config).ledger
     else:
         url = f"sqlite:///{SANDBOX_LEDGER.resolve()}"
-    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    if must_exist and url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
         raise LedgerError(
             f"There is no ledger at {url.removeprefix('sqlite:///')}. Name the daemon's settings with --config, or the "
             "ledger with --ledger; `fingerpost run --sandbox` makes one to look at."
         )
-    return Ledger(url)
+    opened = Ledger(url)
+    weakref.finalize(opened, opened.engine.dispose)  # a command lets go of it when it is done
+    return opened

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ import typer
 from routing.cli.output import err, out, print_json, problem
 
 if TYPE_CHECKING:
-    from routing.bootstrap.daemon import Daemon
+    from routing.bootstrap.process import Process
     from routing.bootstrap.settings import Settings
     from routing.cli.sandbox_run import SandboxRun
     from routing.cli.screen import Screen
@@ -30,11 +31,22 @@ BACKLOG_LOOKS = 4  # counting costs the ledger a little: once a second is enough
 QUIET_LOOKS = 4  # this many looks in a row must find nothing to do before a run counts as idle
 
 
+class Runtime(StrEnum):
+    """What the log is: the ledger itself, or Kafka."""
+
+    embedded = "embedded"
+    kafka = "kafka"
+
+
 def run(
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Against local stand-ins for the CRMs, with made-up leads.")
     ] = False,
     config: Annotated[Path | None, typer.Option("--config", help="Against real systems, with these settings.")] = None,
+    runtime: Annotated[
+        Runtime,
+        typer.Option(help="embedded: the ledger is the log. kafka: gateway, worker and delivery in one process."),
+    ] = Runtime.embedded,
     leads: Annotated[int | None, typer.Option(min=0, help="Sandbox: stop making leads after this many.")] = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Sandbox: leads a second.")] = 5.0,
     seed: Annotated[int, typer.Option(help="Sandbox: another seed makes another world.")] = 1,
@@ -52,15 +64,16 @@ def run(
     if sandbox == (config is not None):
         problem("Say either --sandbox, or --config FILE with the settings of your systems.")
         raise typer.Exit(2)
-    stopping = _on_signals()
-    with _started(sandbox, config, policy, seed) as (settings, stand_in), _logging(settings, quiet) as _:
-        code = _serve(settings, stand_in, stopping, leads, rate, until_idle, quiet or as_json, as_json)
+    stopping = on_signals()
+    kafka = runtime is Runtime.kafka
+    with _started(sandbox, config, policy, seed, kafka) as (settings, stand_in), _logging(settings, quiet) as _:
+        code = _serve(settings, stand_in, stopping, leads, rate, until_idle, quiet or as_json, as_json, kafka)
     raise typer.Exit(code)
 
 
 @contextmanager
 def _started(
-    sandbox: bool, config: Path | None, policy: Path | None, seed: int
+    sandbox: bool, config: Path | None, policy: Path | None, seed: int, kafka: bool
 ) -> Iterator[tuple[Settings, SandboxRun | None]]:
     """The settings to run with; with ``--sandbox``, of stand-ins that run as long as we do."""
     from routing.bootstrap.settings import load
@@ -70,7 +83,7 @@ def _started(
         assert config is not None
         yield load(config), None
         return
-    with SandboxRun(policy or _example_policy(), seed) as stand_in:
+    with SandboxRun(policy or _example_policy(), seed, kafka) as stand_in:
         yield stand_in.settings, stand_in
 
 
@@ -96,7 +109,8 @@ def _logging(settings: Settings, quiet: bool) -> Iterator[None]:
         yield
 
 
-def _on_signals() -> threading.Event:
+def on_signals() -> threading.Event:
+    """An event that Ctrl-C and SIGTERM set; a second of them ends the process at once."""
     stopping = threading.Event()
 
     def stop(_number: int, _frame: object) -> None:
@@ -118,14 +132,16 @@ def _serve(
     until_idle: bool,
     quiet: bool,
     as_json: bool,
+    kafka: bool,
 ) -> int:
-    from routing.bootstrap.daemon import Daemon
-    from routing.bootstrap.systems import connect
+    from sqlalchemy.exc import SQLAlchemyError
+
     from routing.cli.screen import Screen
+    from routing.ledger.engine import reason
     from routing.ledger.report import run_report
     from routing.web.app import Server, build_app, listen
 
-    daemon = Daemon(settings.ledger, settings.policy, connect(settings))
+    daemon = _made(settings, kafka)
     try:
         port = stand_in.listening if stand_in else listen(settings.intake.host, settings.intake.port)
     except OSError as error:
@@ -149,14 +165,30 @@ def _serve(
         err.print(
             f"Did not stop in time: {', '.join(late)}. What they were at is in the ledger and will be taken up again."
         )
-    with daemon.ledger.read() as conn:
-        report = run_report(conn, {name: system.connection.calls for name, system in daemon.systems.items()})
+    calls = {name: system.connection.calls for name, system in daemon.systems.items()}
+    try:
+        with daemon.ledger.read() as conn:
+            report = run_report(conn, calls)
+    except SQLAlchemyError as error:
+        problem(f"The daemon stopped: {daemon.services.failure or f'the ledger cannot be read: {reason(error)}'}")
+        return 1
     daemon.ledger.close()
     _show(report, as_json, stand_in is not None)
     if daemon.services.failed.is_set():
         problem(f"The daemon stopped: {daemon.services.failure}")
         return 1
     return 1 if report.parked else 0
+
+
+def _made(settings: Settings, kafka: bool) -> Process:
+    from routing.bootstrap.daemon import Daemon
+    from routing.bootstrap.systems import connect
+
+    if kafka:
+        from routing.bootstrap.roles import Roles
+
+        return Roles(settings, connect(settings))
+    return Daemon(settings.ledger, settings.policy, connect(settings), patience=settings.ledger_patience_seconds)
 
 
 def _show(report: object, as_json: bool, sandbox: bool) -> None:
@@ -185,7 +217,7 @@ def _here(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _namer(daemon: Daemon) -> Callable[[str], str]:
+def _namer(daemon: Process) -> Callable[[str], str]:
     def name(key: str) -> str:
         person = daemon.policies.current.people.get(key)
         return person.name if person else key
@@ -194,7 +226,7 @@ def _namer(daemon: Daemon) -> Callable[[str], str]:
 
 
 def _watch(
-    daemon: Daemon,
+    daemon: Process,
     stand_in: SandboxRun | None,
     screen: Screen,
     stopping: threading.Event,

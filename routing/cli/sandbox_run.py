@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import requests
@@ -24,10 +26,16 @@ from routing.web.app import listen
 
 START_SECONDS = 30.0
 HOOK = "/hooks/hubspot"
+BROKERS = "FINGERPOST_KAFKA"
 
 
-def write_settings(folder: Path, address: dict[str, Any], policy: Path, intake_port: int, ledger: str) -> Path:
-    """Writes a settings file, and the secrets beside it, for a sandbox at ``address`` (its own JSON line)."""
+def write_settings(
+    folder: Path, address: dict[str, Any], policy: Path, intake_port: int, ledger: str, **sections: dict[str, Any]
+) -> Path:
+    """Writes a settings file, and the secrets beside it, for a sandbox at ``address`` (its own JSON line).
+
+    ``sections`` are put in as they are.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     salesforce, hubspot = address["salesforce"], address["hubspot"]
     secrets = {
@@ -57,6 +65,7 @@ def write_settings(folder: Path, address: dict[str, Any], policy: Path, intake_p
             "public_url": f"http://127.0.0.1:{intake_port}{HOOK}",
             "path": HOOK,
         },
+        **sections,
     }
     config = folder / "fingerpost.yaml"
     config.write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
@@ -69,8 +78,10 @@ class SandboxRun:
     settings: Settings
     listening: socket.socket
 
-    def __init__(self, policy: Path, seed: int) -> None:
+    def __init__(self, policy: Path, seed: int, kafka: bool = False) -> None:
+        """``kafka``: the settings name topics of this run's own at the brokers of the environment's FINGERPOST_KAFKA."""
         self._policy, self._seed = policy, seed
+        self._sections = {"kafka": _brokers()} if kafka else {}
         self._folder = SANDBOX_LEDGER.parent
         self._child: subprocess.Popen[bytes] | None = None
         self._admin = ""
@@ -82,7 +93,12 @@ class SandboxRun:
         port = self.listening.getsockname()[1]
         address = self._spawn(f"http://127.0.0.1:{port}{HOOK}")
         self._admin = address["admin_url"]
-        self.settings = load(write_settings(self._folder, address, self._policy, port, str(SANDBOX_LEDGER.resolve())))
+        ledger = str(SANDBOX_LEDGER.resolve())
+        self.settings = load(write_settings(self._folder, address, self._policy, port, ledger, **self._sections))
+        if self.settings.kafka is not None:
+            from routing.runtime.kafka.topics import create
+
+            create(self.settings.kafka)
         return self
 
     def _spawn(self, hook: str) -> dict[str, Any]:
@@ -133,6 +149,19 @@ class SandboxRun:
                 self._child.wait(10)
             except subprocess.TimeoutExpired:
                 self._child.kill()
+
+
+def _brokers() -> dict[str, Any]:
+    """Each run begins with an empty ledger, which would decide all again that other runs left in the same topic."""
+    servers = os.environ.get(BROKERS, "")
+    if not servers:
+        raise SettingsError(
+            f"The sandbox has no Kafka of its own: name one in the environment, {BROKERS}=127.0.0.1:9092."
+        )
+    run = uuid4().hex[:8]
+    names = {"changes_topic": f"sandbox-{run}-changes", "decisions_topic": f"sandbox-{run}-decisions"}
+    hours = {"changes_retention_hours": 1, "decisions_retention_hours": 1}
+    return {"bootstrap_servers": servers, "replication": 1, "group": f"sandbox-{run}", **names, **hours}
 
 
 def _empty(folder: Path) -> None:

@@ -76,22 +76,26 @@ def webhook_route(webhook: Webhook, intake: Intake, clock: Clock) -> Route:
 
 def build_app(
     webhooks: Sequence[Webhook],
-    intake: Intake,
+    intake: Intake | None,
     clock: Clock,
     health: Callable[[], Mapping[str, object]],
     registry: CollectorRegistry,
 ) -> Starlette:
-    """``health`` answers what ``/healthz`` shows; ``ok`` in it decides between 200 and 503."""
+    """``health`` answers what ``/healthz`` shows, and brings the metrics up to date; ``ok`` in it decides between 200 and 503.
+
+    ``intake`` may be None where there are no webhooks.
+    """
 
     async def healthz(_request: Request) -> Response:
         state = await asyncio.to_thread(health)
         return JSONResponse(dict(state), 200 if state["ok"] else 503)
 
     async def metrics(_request: Request) -> Response:
+        await asyncio.to_thread(health)
         text = await asyncio.to_thread(generate_latest, registry)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
-    routes = [webhook_route(webhook, intake, clock) for webhook in webhooks]
+    routes = [webhook_route(webhook, intake, clock) for webhook in webhooks] if intake is not None else []
     return Starlette(routes=[*routes, Route("/healthz", healthz), Route("/metrics", metrics)])
 
 

@@ -76,3 +76,19 @@ def test_a_file_that_is_not_there_or_not_settings(folder: Path) -> None:
     with pytest.raises(SettingsError, match="not YAML"):
         (folder / "fingerpost.yaml").write_bytes(b"\xff\xfe\x00policy")
         load(folder / "fingerpost.yaml")
+
+
+def test_files_are_named_relative_to_the_settings_wherever_the_process_was_started(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = folder / "fingerpost.yaml"
+    file.write_text(
+        "policy: policy\nkafka: {bootstrap_servers: 'broker:9092', ca_file: roots.pem, cert_file: /etc/us.pem, key_file: us.key}\n"
+    )
+    monkeypatch.chdir("/")
+
+    kafka = load(file).kafka
+
+    assert kafka is not None
+    assert kafka.ca_file == str(folder / "roots.pem")
+    assert (kafka.cert_file, kafka.key_file) == ("/etc/us.pem", str(folder / "us.key"))

@@ -1,0 +1,91 @@
+"""``fingerpost gateway``, ``worker`` and ``delivery``: the roles of the distributed runtime, each in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from routing.cli.output import problem
+from routing.cli.run import on_signals
+
+if TYPE_CHECKING:
+    from routing.bootstrap.roles import Roles
+    from routing.bootstrap.settings import DeliverySettings, IntakeSettings, Settings, WorkerSettings
+
+Config = Annotated[Path, typer.Option("--config", help="The settings; all roles share one file.")]
+LOOK_SECONDS = 0.1
+
+
+def gateway(config: Config) -> None:
+    """Brings things in: webhooks, and streams and first fill of each system at one gateway at a time. Any number may run.
+
+    Exit codes: 0 stopped as asked; 1 a part of it failed; 2 could not start.
+    """
+    _run("gateway", config)
+
+
+def worker(config: Config) -> None:
+    """Decides: takes its share of the log, settles it in the ledger, fires timers, announces decisions. Any number may run.
+
+    Exit codes: 0 stopped as asked; 1 a part of it failed; 2 could not start.
+    """
+    _run("worker", config)
+
+
+def delivery(config: Config) -> None:
+    """Takes what was decided to the CRMs. Any number may run.
+
+    Exit codes: 0 stopped as asked; 1 a part of it failed; 2 could not start.
+    """
+    _run("delivery", config)
+
+
+def _run(role: str, config: Path) -> None:
+    from routing.bootstrap.roles import Roles
+    from routing.bootstrap.settings import load
+    from routing.bootstrap.systems import connect
+    from routing.runtime.logs import configure
+
+    stopping = on_signals()
+    configure(sys.stderr, role=role)
+    settings = load(config)
+    process = Roles(settings, connect(settings), [role])
+    try:
+        _listen(role, process, settings)
+    except OSError as error:
+        problem(f"The {role} cannot listen: {error.strerror}. Choose another port for it in {config}.")
+        raise typer.Exit(2) from None
+    process.start()
+    _wait(process, stopping)
+    late = process.stop()
+    code = 1 if process.services.failed.is_set() else 0
+    if code:
+        problem(f"The {role} stopped: {process.services.failure}")
+    if late:
+        # What they were at is in the ledger, or in the log still; a thread of a library must not keep the process.
+        problem(f"Did not stop in time: {', '.join(late)}.")
+        sys.stderr.flush()
+        os._exit(code or 1)
+    raise typer.Exit(code)
+
+
+def _listen(role: str, process: Roles, settings: Settings) -> None:
+    from routing.web.app import Server, build_app, listen
+
+    at: IntakeSettings | WorkerSettings | DeliverySettings = settings.intake
+    if role != "gateway":
+        at = settings.worker if role == "worker" else settings.delivery
+        if not at.port:
+            return
+    app = build_app(process.webhooks, process.intake, process.clock, process.health, process.metrics.registry)
+    process.services.start("web", "web server", Server(app, listen(at.host, at.port)).run)
+
+
+def _wait(process: Roles, stopping: threading.Event) -> None:
+    while not stopping.wait(LOOK_SECONDS) and not process.services.failed.is_set():
+        pass
