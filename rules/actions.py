@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rules.fields import Scope
 from rules.model import Action, Pool
 from rules.people import People
 from rules.source import Place, Report, nearest
 from rules.values import fold
 
-_KINDS = ("pool", "person", "keep", "hold", "reject")
+_KINDS = ("pool", "person", "queue", "keep", "hold", "reject")
 
 
 class Targets:
@@ -17,7 +19,8 @@ class Targets:
     ``pools`` is None where ``pools.yaml`` could not be read: then any pool is taken as known.
     """
 
-    def __init__(self, scope: Scope, people: People, pools: dict[str, Pool] | None) -> None:
+    def __init__(self, scope: Scope, people: People, pools: dict[str, Pool] | None, queues: Iterable[str] = ()) -> None:
+        self._queues = {fold(name): name for name in queues}
         self._scope = scope
         self._people = people
         self._complete = pools is not None
@@ -30,6 +33,8 @@ class Targets:
         kind = word.casefold()
         if kind == "pool":
             return self._pool(rest, place, report)
+        if kind == "queue":
+            return self._queue(rest, place, report)
         if kind in ("hold", "reject"):
             return self.outcome(kind, rest)
         if kind == "keep":
@@ -55,6 +60,15 @@ class Targets:
             report.error(place, message, nearest(name, self._pools.values()))
             return None
         return Action("pool", found)
+
+    def _queue(self, name: str, place: Place, report: Report) -> Action | None:
+        found = self._queues.get(fold(name))
+        if found is None:
+            message = f"there is no queue '{name}'" if name else "which queue? Its name is missing"
+            hint = nearest(name, self._queues.values()) or "name it under 'queues:' of engagement.yaml"
+            report.error(place, message, hint)
+            return None
+        return Action("queue", found)
 
     def _person(self, text: str, place: Place, report: Report) -> Action | None:
         person = self._people.find(text)

@@ -10,6 +10,8 @@ from rules.source import Report, nearest
 from rules.yamlfile import Block, Node, Scalar, as_block, as_flag, as_items, as_text, known_keys
 
 FIXERS = ("email", "name", "country", "state", "phone", "website", "text")  # routing.core.correct
+CORRECTION_KEYS = ("fix", "write")
+MATCHING_KEYS = ("free_domains", "not_free_domains")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 
 
@@ -41,7 +43,7 @@ def _correction(entity: Entity, key: Scalar, node: Node, report: Report) -> Corr
         return None
     write = True
     if isinstance(node, Block):
-        known_keys(node, ("fix", "write"), report, f"the correction of {path}")
+        known_keys(node, CORRECTION_KEYS, report, f"the correction of {path}")
         write = as_flag(node.get("write"), report, f"'write' of {path}", True)
         if node.get("fix") is None:
             report.error(key.place, f"the correction of {path} does not say how", f"add 'fix: {FIXERS[0]}'")
@@ -61,7 +63,7 @@ def read_matching(root: Node | None, report: Report) -> Matching:
     block = as_block(root, report, "matching.yaml")
     if block is None:
         return Matching()
-    known_keys(block, ("free_domains", "not_free_domains"), report, "matching.yaml")
+    known_keys(block, MATCHING_KEYS, report, "matching.yaml")
     return Matching(_domains(block, "free_domains", report), _domains(block, "not_free_domains", report))
 
 

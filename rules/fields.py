@@ -11,10 +11,12 @@ from rules.model import Entity, Facts, Field
 from rules.source import Report, nearest
 from rules.yamlfile import Block, Node, Scalar, as_block, as_flag, as_items, as_text, known_keys
 
-ENTITIES = ("lead", "contact", "account", "opportunity", "person")
+ENTITIES = ("lead", "contact", "account", "opportunity", "case", "person", "task")
+_RESERVED = ("event", "counterpart", "custom")
 REQUIRED = ("lead", "account", "person")
 TYPES = ("text", "number", "money", "boolean", "date", "datetime", "choice", "list", "person", "reference")
-_OPTIONS = ("type", "label", "description", "choices", "to", "derived", "read_only")
+ENTITY_KEYS = ("in", "fields", "custom")
+OPTIONS = ("type", "label", "description", "choices", "to", "derived", "read_only")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 # What an event tells a condition (routing.core.model.ChangeEvent).
@@ -28,19 +30,37 @@ def read_fields(root: Node | None, report: Report) -> dict[str, Entity]:
     block = as_block(root, report, "fields.yaml")
     if block is None:
         return entities
-    known_keys(block, ENTITIES, report, "fields.yaml")
     for key, node in block:
         body = as_block(node, report, key.text)
-        if key.text in ENTITIES and body is not None:
-            entities[key.text] = _entity(key.text, body, report)
+        if body is None or not _is_entity(key, body, report):
+            continue
+        entities[key.text] = _entity(key.text, body, block, report)
     for name in REQUIRED:
         if name not in block.entries:
             report.error(block.place, f"fields.yaml does not describe '{name}'")
     return entities
 
 
-def _entity(name: str, block: Block, report: Report) -> Entity:
-    known_keys(block, ("in", "fields"), report, name)
+def _is_entity(key: Scalar, body: Block, report: Report) -> bool:
+    """Whether a record kind may be called so: one that every CRM has, or an object of the customer's own."""
+    name = key.text
+    if name in ENTITIES:
+        return True
+    own = as_flag(body.get("custom"), report, f"'custom' of {name}", False)
+    meant = nearest(name, ENTITIES)
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        message = f"'{name}' cannot be the name of a kind of record"
+        report.error(key.place, message, meant or "use small letters, digits and _")
+        return False
+    if meant and not own:
+        message = f"fields.yaml has no setting '{name}'"
+        report.error(key.place, message, f"{meant} An object of your own needs 'custom: yes'")
+        return False
+    return True
+
+
+def _entity(name: str, block: Block, whole: Block, report: Report) -> Entity:
+    known_keys(block, ENTITY_KEYS, report, name)
     remote: dict[str, str] = {}
     systems = as_block(block.get("in"), report, f"'in' of {name}")
     for system, value in systems or ():
@@ -56,15 +76,17 @@ def _entity(name: str, block: Block, report: Report) -> Entity:
         if not _NAME.fullmatch(key.text):
             report.error(key.place, f"'{key.text}' is no field name: use small letters, digits and _")
         elif options is not None:
-            field = _field(name, key, options, tuple(remote), report)
+            field = _field(name, key, options, tuple(remote), tuple(whole.entries), report)
             if field is not None:
                 fields[key.text] = field
     return Entity(name, remote, fields)
 
 
-def _field(entity: str, key: Scalar, options: Block, systems: tuple[str, ...], report: Report) -> Field | None:
+def _field(
+    entity: str, key: Scalar, options: Block, systems: tuple[str, ...], kinds: tuple[str, ...], report: Report
+) -> Field | None:
     path = f"{entity}.{key.text}"
-    known_keys(options, (*_OPTIONS, *systems), report, path)
+    known_keys(options, (*OPTIONS, *systems), report, path)
     text = {name: _option(options, name, path, report) for name in ("type", "label", "description", "to")}
     if text["type"] is None:
         report.error(key.place, f"{path} has no type", f"one of: {', '.join(TYPES)}")
@@ -87,7 +109,7 @@ def _field(entity: str, key: Scalar, options: Block, systems: tuple[str, ...], r
         description=text["description"].text if text["description"] else "",
         choices=_choices(options, kind, path, report),
         remote=remote,
-        to=_target(text["to"], kind, key, path, report),
+        to=_target(text["to"], kind, key, path, kinds, report),
         read_only=derived or _is_everywhere(options.get("read_only")),
         read_only_in=tuple(remote) if derived else _read_only(options.get("read_only"), remote, path, report),
     )
@@ -106,7 +128,7 @@ def _choices(options: Block, kind: str, path: str, report: Report) -> tuple[str,
     return tuple(scalar.text for scalar in found if scalar is not None)
 
 
-def _target(to: Scalar | None, kind: str, key: Scalar, path: str, report: Report) -> str:
+def _target(to: Scalar | None, kind: str, key: Scalar, path: str, kinds: tuple[str, ...], report: Report) -> str:
     if kind != "reference":
         if to is not None:
             report.error(to.place, f"{path} is a {kind}: only a reference points to another record")
@@ -114,8 +136,8 @@ def _target(to: Scalar | None, kind: str, key: Scalar, path: str, report: Report
     if to is None:
         report.error(key.place, f"{path} is a reference: say to what, for example 'to: account'")
         return ""
-    if to.text not in ENTITIES:
-        report.error(to.place, f"'{to.text}' is no kind of record", nearest(to.text, ENTITIES))
+    if to.text not in ENTITIES and to.text not in kinds:
+        report.error(to.place, f"'{to.text}' is no kind of record", nearest(to.text, (*ENTITIES, *kinds)))
     return to.text
 
 
@@ -178,6 +200,9 @@ class Scope:
         if len(parts) == 1:
             parts = [self.routes, *parts]
         space, *rest = parts
+        if parts[:2] == ["event", "before"] and len(parts) == 3:
+            was = self._spaces[self.routes].fields.get(parts[2])
+            return Path(name, was, _nested_getter("event", "before", parts[2])) if was and was.remote else None
         entity = self._spaces.get(space)
         if entity is None or not 1 <= len(rest) <= 2:
             return None
@@ -227,6 +252,7 @@ def _event(routed: Entity) -> Entity:
         Field("kind", "choice", "What happened", choices=_KINDS),
         Field("system", "choice", "The system it happened in", choices=systems),
         Field("changed", "list", "The fields that changed", choices=tuple(routed.fields)),
+        Field("record_id", "text", "The id of the record in that system"),
     )
     return Entity("event", {}, {field.name: field for field in fields})
 

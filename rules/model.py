@@ -10,7 +10,8 @@ from msgspec import Struct
 Facts = Mapping[str, Any]  # "lead", "account", "counterpart", "event" -> field values, or None where there is none
 WhyNot = Callable[[str], str | None]  # person key -> why this person cannot receive a lead now; None when they can
 
-ActionKind = Literal["person", "field", "pool", "keep", "hold", "reject"]
+ActionKind = Literal["person", "field", "pool", "queue", "keep", "hold", "reject", "holdout"]
+EffectKind = Literal["set", "task", "notify", "convert", "attach"]
 Method = Literal["round robin", "weighted"]
 
 
@@ -86,10 +87,27 @@ class Pool(Struct, frozen=True):
 
 
 class Action(Struct, frozen=True):
-    """What a rung does. ``value`` is a person key, a field path, a pool name, or a reason, by ``kind``."""
+    """What a rung does. ``value`` is a person key, a field path, the name of a pool or queue, or a reason, by ``kind``.
+
+    ``holdout`` takes the record out of routing: it is left as it is, for the reason in ``value``.
+    """
 
     kind: ActionKind
     value: str = ""
+
+
+class Effect(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a rung does beside choosing the owner, with its values filled in.
+
+    ``target`` is a field's path for ``set``; the entity to go to (``account``) for ``convert`` and ``attach``; and for
+    ``task`` and ``notify`` whom it is for: a person's key, or ``owner`` for whoever gets the record. ``value`` is what the
+    field gets, the subject of the task, or the message. ``due`` is in how many seconds a task is due, 0 when nothing is said.
+    """
+
+    kind: EffectKind
+    target: str
+    value: Any = None
+    due: int = 0
 
 
 class CorrectionRule(Struct, frozen=True):
@@ -123,6 +141,7 @@ class Walk(Struct, frozen=True):
     """Where a lead came out of the ladder: the action of the rung that held, and every rung tried on the way.
 
     ``person`` is the key when the action names a person (directly or by field). ``action`` is ``hold`` when nothing caught it.
+    ``effects`` are what the rung does besides.
     """
 
     action: Action
@@ -130,3 +149,4 @@ class Walk(Struct, frozen=True):
     rule: str
     person: str
     steps: tuple[WalkStep, ...]
+    effects: tuple[Effect, ...] = ()

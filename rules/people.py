@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import date
 
-from rules.csvfile import Row, Sheet
 from rules.model import Method, Person, Pool
 from rules.source import Place, Report, nearest
+from rules.tables.sheet import Row, Sheet
 from rules.values import fold
 from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_text, known_keys
 
@@ -18,6 +18,7 @@ _ZONE = re.compile(r"UTC|[A-Za-z_]+(/[A-Za-z0-9_+\-]+){1,2}")
 _YES = frozenset({"yes", "true", "1", "y", "x"})
 _NO = frozenset({"no", "false", "0", "n"})
 _ID = "_id"
+POOL_KEYS = ("method", "members", "overflow")
 METHODS: tuple[Method, ...] = ("round robin", "weighted")
 
 
@@ -166,7 +167,7 @@ def read_pools(root: Node | None, people: People, report: Report) -> dict[str, P
 
 def _pool(key: Scalar, body: Block, overflow: Scalar | None, people: People, report: Report) -> Pool:
     what = f"the pool '{key.text}'"
-    known_keys(body, ("method", "members", "overflow"), report, what)
+    known_keys(body, POOL_KEYS, report, what)
     method: Method = "round robin"
     written = as_text(body.get("method"), report, f"the method of {what}")
     if written is not None:

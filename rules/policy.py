@@ -6,16 +6,19 @@ Pure: the files come as bytes, the time comes with each call. ``routing.runtime.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rules.actions import Targets
-from rules.checking import Checker
-from rules.csvfile import read_csv
 from rules.extras import read_corrections, read_matching
 from rules.fields import Scope, read_fields
-from rules.ladder import Engagement, LadderReader, on_roster, read_route
+from rules.ladders.effects import EffectReader
+from rules.ladders.engagement import Engagement, all_rungs
+from rules.ladders.file import Queues, read_engagement, read_queues
+from rules.ladders.reader import LadderReader, on_roster
+from rules.language.checking import Checker
+from rules.language.named import CONDITIONS, Definitions, read_conditions
 from rules.model import (
     CorrectionRule,
     Entity,
@@ -30,14 +33,19 @@ from rules.model import (
     WhyNot,
 )
 from rules.people import People, read_people, read_pools
+from rules.policy_tests.case import PolicyTest
+from rules.policy_tests.reader import TESTS, CaseReader, Known
 from rules.source import Report, Source, decode, nearest
-from rules.table import Table, TableReader
-from rules.yamlfile import Block, Node, Scalar, as_block, read_yaml
+from rules.tables.csvfile import read_csv
+from rules.tables.reader import TableReader
+from rules.tables.shelf import Shelf
+from rules.tables.table import Table
+from rules.yamlfile import Node, Scalar, as_block, read_yaml
 
 FIELDS, ENGAGEMENT, PEOPLE, POOLS = "fields.yaml", "engagement.yaml", "people.csv", "pools.yaml"
 CORRECTIONS, MATCHING = "corrections.yaml", "matching.yaml"
 REQUIRED = (FIELDS, ENGAGEMENT, PEOPLE, POOLS)
-KNOWN = (*REQUIRED, CORRECTIONS, MATCHING)
+KNOWN = (*REQUIRED, CONDITIONS, CORRECTIONS, MATCHING, TESTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,9 @@ class Policy:
     """A compiled policy. It never changes: an edit makes a new one, with another ``digest``.
 
     ``digest`` is the SHA-256 over file names and bytes. ``people`` is by key (lower-case e-mail), ``hold_retry`` in
-    seconds, ``routes`` the entity that the ladder routes.
+    seconds. ``ladders`` are by the entity they route, ``routes`` is the first of these. ``queues`` are the ids of CRM queues
+    by name and system. ``event_reads`` are the fields of ``event`` that something asks for beside its kind, system and
+    changed fields: ``before`` (``facts["event"]["before"]``: old values of what changed) and ``record_id``.
     """
 
     digest: str
@@ -56,20 +66,33 @@ class Policy:
     matching: Matching
     hold_retry: int
     routes: str
+    ladders: dict[str, Engagement]
+    queues: Queues
+    event_reads: frozenset[str]
+    conditions: Definitions
+    tests: tuple[PolicyTest, ...]
     _roster: People
-    _engagement: Engagement
+
+    @property
+    def known(self) -> Known:
+        """What a test, or a question about a record, may name."""
+        rungs = [rung.name for one in self.ladders.values() for rung in all_rungs(one.rungs)]
+        return Known(self.entities, self._roster, self.pools, rungs, tuple(self.ladders), self.queues)
 
     def person(self, text: str) -> Person | None:
         """The person of that name or e-mail, without case; None when there is none or several."""
         return self._roster.find(text)
 
-    def enters(self, facts: Facts, why_not: WhyNot | None = None) -> WalkStep:
-        """Whether this event routes this record. Without ``why_not``, "is active" asks ``people.csv`` alone."""
-        return self._engagement.enters(facts, why_not or on_roster(self.people))
+    def enters(self, facts: Facts, why_not: WhyNot | None = None, entity: str = "") -> WalkStep:
+        """Whether this event routes this record. Without ``why_not``, "is active" asks ``people.csv`` alone.
 
-    def walk(self, facts: Facts, why_not: WhyNot, now: datetime) -> Walk:
+        ``entity`` is one of ``ladders``, by default the first.
+        """
+        return self.ladders[entity or self.routes].enters(facts, why_not or on_roster(self.people))
+
+    def walk(self, facts: Facts, why_not: WhyNot, now: datetime, entity: str = "") -> Walk:
         """Walks the ladder for the record of ``facts``; ``now`` is aware. Raises nothing, whatever the facts hold."""
-        return self._engagement.walk(facts, why_not, now)
+        return self.ladders[entity or self.routes].walk(facts, why_not, now)
 
 
 def check(files: Mapping[str, bytes]) -> tuple[Policy | None, list[Problem]]:
@@ -103,7 +126,7 @@ class _Reader:
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self.files = files
         self.report = Report()
-        self.tables: dict[str, Table | None] = {}
+        self.shelf = Shelf(files, PEOPLE, self.report)
 
     def read(self) -> Policy | None:
         report = self.report
@@ -120,26 +143,50 @@ class _Reader:
         ladder = as_block(self._yaml(ENGAGEMENT), report, ENGAGEMENT)
         if not entities:
             return None  # without fields nothing that follows can be judged
-        scope = Scope(entities)
-        tables = TableReader(scope, roster, Targets(scope, roster, pools if pooled else None), report)
+        definitions = read_conditions(self._yaml(CONDITIONS), report)
         if ladder is None:
-            for name in self.files:
-                self._table(name, tables)
+            scope = Scope(entities)
+            tables = TableReader(scope, roster, Targets(scope, roster, pools if pooled else None), report)
+            for name in self.shelf.names():
+                self.shelf.table(name, None, tables)
             return None
-        engagement = self._engagement(ladder, scope, roster, tables)
-        self._unused()
-        return Policy(
+        queues = read_queues(ladder, {system for one in entities.values() for system in one.remote}, report)
+        checkers: list[Checker] = []
+
+        def reader(scope: Scope) -> LadderReader:
+            checkers.append(Checker(scope, roster, definitions, report))
+            targets = Targets(scope, roster, pools if pooled else None, queues)
+            tables = TableReader(scope, roster, targets, report)
+
+            def lookup(name: Scalar) -> Table | None:
+                return self.shelf.lookup(name.text, name.place, tables)
+
+            return LadderReader(scope, checkers[-1], targets, EffectReader(scope, roster, report), lookup, report)
+
+        ladders = read_engagement(ladder, entities, reader, report)
+        self._unused(definitions, checkers)
+        if not ladders:
+            return None
+        first = next(iter(ladders.values()))
+        policy = Policy(
             digest=digest(self.files),
             entities=entities,
             people=roster.by_key,
             pools=pools,
             corrections=corrections,
             matching=matching,
-            hold_retry=engagement.hold_retry,
-            routes=engagement.routes,
+            hold_retry=first.hold_retry,
+            routes=first.routes,
+            ladders=ladders,
+            queues=queues,
+            event_reads=frozenset(name for one in ladders.values() for name in _event_reads(one)),
+            conditions=definitions,
+            tests=(),
             _roster=roster,
-            _engagement=engagement,
         )
+        # Where a rung or a pool has a mistake it is missing here: a test that names it is not wrong for that.
+        known = policy.known if not report.errors else replace(policy.known, rungs=(), pools=(), queues=())
+        return replace(policy, tests=CaseReader(known, report).file(self._yaml(TESTS)))
 
     def _yaml(self, name: str) -> Node | None:
         data = self.files.get(name)
@@ -165,40 +212,32 @@ class _Reader:
             self.report.error(sheet.source.place(), "people.csv lists nobody")
         return people
 
-    def _engagement(self, ladder: Block, scope: Scope, roster: People, tables: TableReader) -> Engagement:
-        def lookup(name: Scalar) -> Table | None:
-            file = name.text.strip()
-            if file not in self.files or not self._is_table(file):
-                others = [other for other in self.files if self._is_table(other)]
-                message = f"there is no table '{file}' in the policy folder"
-                self.report.error(name.place, message, nearest(file, others) or "it is a file that ends with .csv")
-                return None
-            return self._table(file, tables)
-
-        routes = read_route(ladder, scope, self.report)
-        return LadderReader(scope, Checker(scope, roster), tables.targets, lookup, self.report).read(ladder, routes)
-
-    @staticmethod
-    def _is_table(name: str) -> bool:
-        return name.endswith(".csv") and name != PEOPLE
-
-    def _table(self, name: str, tables: TableReader) -> Table | None:
-        """The table of a file, compiled once; None when ``name`` is no table, or one with a mistake."""
-        if name not in self.tables and self._is_table(name):
-            source = decode(name, self.files[name], self.report)
-            sheet = read_csv(source, self.report) if source is not None else None
-            self.tables[name] = tables.read(sheet) if sheet is not None else None
-        return self.tables.get(name)
-
-    def _unused(self) -> None:
-        for name in self.files:
-            if name in KNOWN or name in self.tables:
+    def _unused(self, definitions: Definitions, checkers: list[Checker]) -> None:
+        used = {one for checker in checkers for key in checker.used for one in checker.with_needs(key)}
+        for key, definition in definitions.items():
+            if key in used or definition.tree is None or not checkers:
                 continue
-            place = Source(name, "").place()
-            if name.endswith(".csv"):
-                self.report.warn(
-                    place, "no rung looks this table up: it is not used", f"add a rung with 'lookup: {name}'"
-                )
-            else:
+            if not self.report.errors:  # else what asks for it may be what has the mistake
+                message = f"nothing asks for the condition '{definition.name}': it is not used"
+                self.report.warn(definition.place.place, message)
+            if not any(checker.knows(key) for checker in checkers):
+                checkers[0].tell_flaws(key)
+        for name in self.shelf.unused():
+            place, hint = Source(name, "").place(), f"add a rung with 'lookup: {name}'"
+            self.report.warn(place, "no rung looks this table up: it is not used", hint)
+        for name in self.files:
+            if name not in KNOWN and name not in self.shelf.names():
                 hint = nearest(name, KNOWN) or f"known here: {', '.join(KNOWN)}"
-                self.report.warn(place, "this is no file of a policy: it is not used", hint)
+                self.report.warn(Source(name, "").place(), "this is no file of a policy: it is not used", hint)
+
+
+def _event_reads(engagement: Engagement) -> Iterator[str]:
+    rungs = list(all_rungs(engagement.rungs))
+    conditions = [*engagement.entry, *(rung.when for rung in rungs if rung.when is not None)]
+    paths = [path for condition in conditions for path, _ in condition.reads]
+    paths += [path for rung in rungs for path, _ in rung.reads]
+    for path in paths:
+        if path == "event.record_id" or path.startswith("event.before."):
+            yield path.split(".")[1]
+    if any(rung.share is not None for rung in rungs):
+        yield "record_id"

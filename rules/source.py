@@ -9,12 +9,16 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from rules.model import Problem
 
 MAX_BYTES = 20 * 1024 * 1024  # a table of 40,000 rows has about 3 MB; more than this is not a policy file
 MAX_PROBLEMS = 1_000  # beyond this a file is simply the wrong file; nobody reads on
+MAX_ALIKE = 100  # of one kind in one file; the others are counted
+_VARIES = re.compile(r"'[^']*'|\d[\d,.]*")  # what differs between problems of one kind
 _EXCERPT = 2_000  # characters of a line that are kept for showing it
 _WINDOW = 110  # characters of a line that ``render`` shows around the place meant
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -40,14 +44,14 @@ class Source:
         return Place(self, line, column, length)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Characters of one line of a file; ``line`` and ``column`` count from 1."""
+class Place(Struct, frozen=True):
+    """Characters of one line of a file; ``line`` and ``column`` count from 1. ``cell`` is the name of a workbook's cell."""
 
     source: Source
     line: int
     column: int
     length: int = 1
+    cell: str = ""
 
 
 class Report:
@@ -55,6 +59,8 @@ class Report:
 
     def __init__(self) -> None:
         self._problems: set[Problem] = set()
+        self._alike: dict[tuple[str, str], int] = {}
+        self._more: dict[tuple[str, str], Problem] = {}
         self.errors = 0
 
     def error(self, place: Place, message: str, hint: str = "") -> None:
@@ -65,27 +71,34 @@ class Report:
         self._add(place, message, hint, error=False)
 
     def _add(self, place: Place, message: str, hint: str, *, error: bool) -> None:
-        if len(self._problems) >= MAX_PROBLEMS:
+        kind = (place.source.name, _VARIES.sub("…", message))
+        alike = self._alike[kind] = self._alike.get(kind, 0) + 1
+        if len(self._problems) >= MAX_PROBLEMS or (alike > MAX_ALIKE and kind in self._more):
             return
-        excerpt = place.source.line(place.line)[:_EXCERPT]
         if len(self._problems) == MAX_PROBLEMS - 1:
             message, hint, error = "there are more problems than can be shown: mend these first", "", True
-        self._problems.add(
-            Problem(
-                file=place.source.name,
-                line=place.line,
-                column=place.column,
-                message=message,
-                severity="error" if error else "warning",
-                excerpt=excerpt,
-                length=max(1, place.length),
-                hint=hint,
-            )
+        problem = Problem(
+            file=place.source.name,
+            line=place.line,
+            column=place.column,
+            message=f"{place.cell}: {message}" if place.cell else message,
+            severity="error" if error else "warning",
+            excerpt=place.source.line(place.line)[:_EXCERPT],
+            length=max(1, place.length),
+            hint=hint,
         )
+        if alike > MAX_ALIKE:
+            self._more[kind] = problem
+        else:
+            self._problems.add(problem)
 
     def problems(self) -> list[Problem]:
-        """All problems in the order of files, lines and columns."""
-        return sorted(self._problems)
+        """All problems in the order of files, lines and columns. Of many alike the rest is one: "and 3,412 more"."""
+        more = (
+            replace(problem, message=f"and {self._alike[kind] - MAX_ALIKE:,} more like this: {problem.message}")
+            for kind, problem in self._more.items()
+        )
+        return sorted(self._problems.union(more))
 
 
 def decode(name: str, data: bytes, report: Report) -> Source | None:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -70,3 +71,33 @@ def near(value: Moment, now: datetime, distance: timedelta) -> bool:
     if isinstance(value, datetime):
         return abs(now - value) <= distance
     return abs(now.astimezone(UTC).date() - value) <= distance
+
+
+def calculate(left: Any, sign: str, right: Any) -> Any:
+    """``left sign right`` of numbers, moments and lengths, None where there is no such value.
+
+    There is none where a side is missing, where something is divided by zero, and where the result is too large. A day and
+    a length make a day, an instant and a length an instant; two moments differ by a number of days.
+    """
+    if left is None or right is None:
+        return None
+    try:
+        if isinstance(left, date) or isinstance(right, date):
+            return _calculate_moment(left, sign, right)
+        if sign == "/":
+            result = left / right
+        else:
+            result = left + right if sign == "+" else left - right if sign == "-" else left * right
+        return result if math.isfinite(result) else None
+    except (OverflowError, ZeroDivisionError):
+        return None
+
+
+def _calculate_moment(left: Any, sign: str, right: Any) -> Any:
+    if isinstance(left, timedelta):
+        left, right = right, left
+    if isinstance(right, timedelta):
+        return left + right if sign == "+" else left - right
+    if isinstance(left, datetime) and isinstance(right, datetime):
+        return (left - right) / timedelta(days=1)
+    return (day(left) - day(right)).days

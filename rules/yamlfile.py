@@ -7,11 +7,13 @@ while they are read. A document that could grow when it is expanded ("YAML bomb"
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from msgspec import Struct
 
 from rules.source import Place, Report, Source, nearest
 
@@ -21,8 +23,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ESCAPES = {"x": 2, "u": 4, "U": 8}
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """A single value as text. ``plain`` is False when it was quoted or a block."""
 
     text: str
@@ -41,12 +42,14 @@ class Scalar:
         return Place(self.place.source, self.place.line + breaks, column, max(1, end - start))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Items:
-    """A YAML list."""
+    """A YAML list; ``start`` and ``end`` are where its text stands in the file."""
 
     items: list[Node]
     place: Place
+    start: int = 0
+    end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ def read_yaml(source: Source, report: Report) -> Node | None:
         mark = error.problem_mark or error.context_mark
         place = source.place(mark.line + 1, mark.column + 1) if mark else source.place()
         hint = "check the indentation; a text that holds ': ' or starts with a special sign needs quotes"
+        if re.search(r"(when|-|:) *\[[^\]]*\] *\S", source.line(place.line)):
+            hint = "put quotes around a condition that begins with a bracket: '[Is enterprise] and …'"
         if "\t" in source.line(place.line):
             hint = "indent with spaces, not with tabs"
         report.error(place, f"this cannot be read as YAML: {error.problem or error.context}", hint)
@@ -113,36 +118,49 @@ class _Builder:
 
     def build(self, events: Iterable[Any]) -> Node | None:
         for event in events:
-            if isinstance(event, yaml.DocumentStartEvent):
+            if isinstance(event, yaml.ScalarEvent):
+                self._scalar(event)
+            elif isinstance(event, yaml.DocumentStartEvent):
                 self.documents += 1
                 if self.documents > 1:
                     raise _RefusedError(self._place(event), "a policy file holds one document: remove the line '---'")
             elif isinstance(event, yaml.NodeEvent):
                 self._node(event)
             elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
-                self.stack.pop()
+                closed = self.stack.pop()[0]
+                if isinstance(closed, Items) and event.end_mark is not None:
+                    closed.end = event.end_mark.index
         root = self.root
         return None if isinstance(root, Scalar) and root.plain and root.text in ("", "~", "null") else root
 
-    def _node(self, event: Any) -> None:
-        place = self._place(event)
+    def _scalar(self, event: Any) -> None:
+        if event.anchor or (event.tag and event.tag != "!"):
+            self._refuse(event)
         start, end = event.start_mark, event.end_mark
+        self._add(Scalar(event.value, self._place(event), not event.style, start.index, end.index))
+
+    def _node(self, event: Any) -> None:
+        if isinstance(event, yaml.AliasEvent) or event.anchor or event.tag:
+            self._refuse(event)
+        place = self._place(event)
+        if len(self.stack) >= MAX_DEPTH:
+            raise _RefusedError(place, f"this is nested more than {MAX_DEPTH} levels deep")
+        start: int = event.start_mark.index
+        opened: Items | Block = (
+            Items([], place, start) if isinstance(event, yaml.SequenceStartEvent) else Block({}, place)
+        )
+        self._add(opened)
+        self.stack.append((opened, None))
+
+    def _refuse(self, event: Any) -> None:
+        place = self._place(event)
         if isinstance(event, yaml.AliasEvent) or event.anchor:
             raise _RefusedError(
                 place,
                 "anchors (&) and aliases (*) are not used in a policy: write the value out",
                 "or put it in quotes",
             )
-        if event.tag and not (isinstance(event, yaml.ScalarEvent) and event.tag == "!"):
-            raise _RefusedError(place, "tags (!) are not used in a policy: remove it", "or put the value in quotes")
-        if isinstance(event, yaml.ScalarEvent):
-            self._add(Scalar(event.value, place, event.style is None, start.index, end.index))
-            return
-        if len(self.stack) >= MAX_DEPTH:
-            raise _RefusedError(place, f"this is nested more than {MAX_DEPTH} levels deep")
-        opened: Items | Block = Items([], place) if isinstance(event, yaml.SequenceStartEvent) else Block({}, place)
-        self._add(opened)
-        self.stack.append((opened, None))
+        raise _RefusedError(place, "tags (!) are not used in a policy: remove it", "or put the value in quotes")
 
     def _add(self, node: Node) -> None:
         if not self.stack:
@@ -165,8 +183,10 @@ class _Builder:
 
     def _place(self, event: Any) -> Place:
         start, end = event.start_mark, event.end_mark
-        line = self.source.line(start.line + 1)
-        length = end.column - start.column if end.line == start.line else len(line.rstrip()) - start.column
+        if end.line == start.line:
+            length = end.column - start.column
+        else:
+            length = len(self.source.line(start.line + 1).rstrip()) - start.column
         return Place(self.source, start.line + 1, start.column + 1, max(1, length))
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.grammar import parse
-from rules.mistakes import ConditionError
+from rules.language.grammar import parse
+from rules.language.mistakes import ConditionError
 from rules.model import Problem
 from rules.policy import check
 from rules.source import Report, Source, render
 from rules.yamlfile import Scalar, read_yaml
 from tests.unit.rules.samples import FIELDS, PEOPLE, POOLS, facts, ladder, policy_files, shared_example, walk, when
 
-FILES = ("fields", "engagement", "people", "pools", "corrections", "matching", "table")
+FILES = ("fields", "engagement", "people", "pools", "corrections", "matching", "conditions", "table")
 _YAML_BITS = st.sampled_from(
     ["ladder:", "- ", "rung: A", "when: ", "\n", "  ", "    ", "{", "}", "[", "]", "&a ", "*a", "!!python/object:os.system ",
      '"', "'", "|", ">", "#", ": ", "---\n", "...\n", "\t", "? ", "lead.country", " = ", '"DE"', "assign: pool Everyone",
-     "Everyone", "members", "lead:", "fields:", "type: text", "\u2028", "\x85", "\ufeff", "é", "𝔘", "null", "~", "-", "1e999"]
+     "Everyone", "members", "lead:", "fields:", "type: text", "\u2028", "\x85", "\ufeff", "é", "𝔘", "null", "~", "-", "1e999",
+     "ladders:", "ladder:\n", "holdout: 5 %", "set: ", "task: ", "notify: ", "attach: ", "queues: ", "queue A", "[A]", "A: ", "a and a"]
 )  # fmt: skip
 _CSV_BITS = st.sampled_from(
     ["name,email,active\n", "country,assign\n", ",", ";", "\t", '"', '""', "\n", "\r\n", "\r", "=1+1", "not ", "1000..", "..",
@@ -27,7 +28,8 @@ _CSV_BITS = st.sampled_from(
 _WORDS = st.sampled_from(
     ["lead.country", "country", "employees", "=", "!=", "<", ">=", "(", ")", "and", "or", "not", "in", "is", "blank",
      "active", '"DE"', '"', "'", "200", "200..999", "..", "1000..", "2025-11-22", "within", "30", "days", "contains",
-     "starts with", "first(", ",", "nan", "yes", "account.parent.owner", "event.kind", "1e999", "-", ".", "“DE”", "€"]
+     "starts with", "first(", ",", "nan", "yes", "account.parent.owner", "event.kind", "1e999", "-", ".", "“DE”", "€",
+     "changed", "from", "to", "crossed", "matches", "last", "next", "+", "*", "/", "lead.created_at", "[", "]", "[A]", "3 days", '"(a*)*"']
 )  # fmt: skip
 
 
@@ -37,7 +39,13 @@ def _sound(problems: list[Problem], files: dict[str, bytes]) -> None:
         assert problem.message
         assert problem.line >= 1
         assert problem.column >= 1
-        assert problem.file in files or problem.file in ("fields.yaml", "engagement.yaml", "people.csv", "pools.yaml")
+        assert problem.file in files or problem.file in (
+            "fields.yaml",
+            "engagement.yaml",
+            "people.csv",
+            "pools.yaml",
+            "conditions.yaml",
+        )
 
 
 @settings(max_examples=250, deadline=None)
@@ -48,7 +56,7 @@ def test_random_bytes(name: str, data: bytes) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from(FILES[:2] + FILES[3:6]), st.lists(_YAML_BITS, max_size=30).map("".join))
+@given(st.sampled_from(FILES[:2] + FILES[3:7]), st.lists(_YAML_BITS, max_size=30).map("".join))
 def test_random_yaml(name: str, text: str) -> None:
     files = policy_files(**{name: text})
     _sound(check(files)[1], files)

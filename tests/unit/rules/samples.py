@@ -6,8 +6,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rules.actions import Targets
+from rules.fields import Scope, read_fields
 from rules.model import Problem, Walk
+from rules.people import read_people, read_pools
 from rules.policy import Policy, check, compile_policy
+from rules.source import Report, Source
+from rules.tables.csvfile import read_csv
+from rules.tables.reader import TableReader
+from rules.yamlfile import read_yaml
 
 EXAMPLE = Path(__file__).parents[3] / "rules" / "examples" / "inbound"
 NOW = datetime(2025, 11, 22, 12, 0, tzinfo=UTC)
@@ -70,6 +77,19 @@ def policy_files(**changed: str | bytes) -> dict[str, bytes]:
     return {
         names.get(key, f"{key}.yaml"): text if isinstance(text, bytes) else text.encode() for key, text in texts.items()
     }
+
+
+def reader(report: Report) -> TableReader:
+    """A reader of tables for the small policy."""
+    quiet = Report()
+    found: list[Any] = [
+        read_fields(read_yaml(Source("fields.yaml", FIELDS), quiet), quiet),
+        read_csv(Source("people.csv", PEOPLE), quiet),
+    ]
+    people = read_people(found[1], ("salesforce", "hubspot"), quiet)
+    pools = read_pools(read_yaml(Source("pools.yaml", POOLS), quiet), people, quiet)
+    scope = Scope(found[0])
+    return TableReader(scope, people, Targets(scope, people, pools), report)
 
 
 def ladder(*rungs: str, entry: str = 'event.kind = "created"') -> str:

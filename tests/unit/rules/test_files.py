@@ -9,13 +9,15 @@ from typing import get_args
 import pytest
 
 from rules.extras import FIXERS
-from rules.fields import TYPES
+from rules.fields import ENTITIES, TYPES
+from rules.ladders.effects import EFFECTS
+from rules.ladders.reader import DOES
+from rules.language.syntax import Operator
 from rules.model import CorrectionRule, PolicyError, Problem
 from rules.people import METHODS
 from rules.policy import KNOWN, check, compile_policy
 from rules.source import render
-from rules.syntax import Operator
-from rules.table import NAMES
+from rules.tables.reader import NAMES
 from tests.unit.rules.samples import EXAMPLE, FIELDS, PEOPLE, POOLS, errors, policy_files, shared_example, warnings
 
 
@@ -298,17 +300,38 @@ def test_the_example_policy_is_sound() -> None:
 README = (EXAMPLE.parents[1] / "README.md").read_text(encoding="utf-8")
 
 
+def _of_the_readme(beginning: str) -> str:
+    return next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if block.startswith(beginning))
+
+
 def test_the_ladder_of_the_readme_compiles() -> None:
-    ladder, pools, *_ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     files = shared_example()
-    files["engagement.yaml"] = ladder.encode()
-    files["pools.yaml"] += pools.replace("Inbound:\n", "Inbound of the readme:\n").encode()
+    files.pop("tests.yaml", None)  # they are of the example's ladder
+    files["engagement.yaml"] = _of_the_readme("entry:").encode()
+    files["pools.yaml"] += _of_the_readme("DACH:").replace("Inbound:\n", "Inbound of the readme:\n").encode()
     policy, found = check(files)
     assert [one.message for one in found] == ["no rung looks this table up: it is not used"]
     assert policy is not None
     assert policy.pools["DACH"].overflow == "Inbound"
 
 
-@pytest.mark.parametrize("word", [*get_args(Operator), *TYPES, *FIXERS, *METHODS, *NAMES, "note", "comment", *KNOWN])
+def test_the_ladders_and_named_conditions_of_the_readme_compile() -> None:
+    files = shared_example()
+    files.pop("tests.yaml", None)
+    files["engagement.yaml"] = _of_the_readme("ladders:").encode()
+    files["conditions.yaml"] = _of_the_readme("Is enterprise:").encode()
+    files["pools.yaml"] += b"MM-EMEA:\n  members: [Ana Diaz]\n"
+    score = b"    score: {type: number, salesforce: Lead_Score__c}\n"
+    files["fields.yaml"] = files["fields.yaml"].replace(b"    email:", score + b"    email:", 1)
+    policy, found = check(files)
+    assert policy is not None, found
+    assert list(policy.ladders) == ["lead", "opportunity"]
+    assert "nothing asks for the condition 'Worth a call': it is not used" in [one.message for one in found]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [*get_args(Operator), *DOES, *EFFECTS, *ENTITIES, *TYPES, *FIXERS, *METHODS, *NAMES, "note", "comment", *KNOWN],
+)
 def test_every_word_of_the_language_is_in_the_readme(word: str) -> None:
     assert word == "bare" or word in README

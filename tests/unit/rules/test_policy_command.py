@@ -87,7 +87,7 @@ def test_of_an_oversized_file_no_more_is_read_than_shows_it(folder: Path) -> Non
 
 
 def test_a_folder_without_policy_files_is_told(tmp_path: Path) -> None:
-    with pytest.raises(PolicyFolderError, match="holds no YAML or CSV files"):
+    with pytest.raises(PolicyFolderError, match="holds no YAML, CSV or XLSX files"):
         read_folder(tmp_path)
     (tmp_path / "a.csv").write_text("x")
     with pytest.raises(PolicyFolderError, match="is a file"):

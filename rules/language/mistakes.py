@@ -7,18 +7,19 @@ import re
 
 from lark import UnexpectedInput, UnexpectedToken
 
-from rules.syntax import Span
+from rules.language.syntax import Span
 
 _JOINTS = (
     "=", "!=", "<", "<=", ">", ">=", "in", "not in", "contains", "starts with", "ends with", "is blank", "is active",
-    "within", "before", "after", "and", "or",
+    "matches", "within", "before", "after", "changed", "crossed", "and", "or",
 )  # fmt: skip
 # Words of other languages and programs, and ours for the same.
 _OURS = {
     "equals": "=", "equal": "=", "eq": "=", "is": "=", "==": "=", "<>": "!=", "=<": "<=", "=>": ">=", "&&": "and",
     "||": "or", "&": "and", "|": "or", "!": "not", "has": "contains", "includes": "contains", "like": "contains",
     "begins": "starts with", "empty": "is blank", "null": "is blank", "isblank": "is blank", "over": ">", "above": ">",
-    "under": "<", "below": "<", "between": "in 200..999", "matches": "contains",
+    "under": "<", "below": "<", "between": "in 200..999", "became": "changed to", "becomes": "changed to",
+    "crosses": "crossed",
 }  # fmt: skip
 
 
@@ -72,12 +73,20 @@ def _expected(error: UnexpectedInput, before: str) -> str:
         return 'expected a field such as lead.country, or a value such as "DE" or 200'
     if "BLANK" in wanted:
         return "expected blank, not blank, active or not active"
-    if "UNIT" in wanted:
+    if wanted == {"STRING"}:
+        return 'a pattern is written in quotes: matches "(VP|Head) .*"'
+    if "UNIT" in wanted and "SIGN" not in wanted and not wanted & {"_AND", "PLUS"}:
         return "expected minutes, hours, days or weeks"
+    if "_FROM" in wanted or "_TO" in wanted:
+        return "'changed' stands alone, or is followed by: from …, to …, from … to …"
     bare = re.sub(r"\"[^\"]*\"|'[^']*'", "", before)
     if bare.count("(") > bare.count(")"):
         return "expected a closing bracket"
-    return "" if wanted - {"_AND", "_OR", "$END"} else "expected 'and', 'or', or the end"
+    return (
+        ""
+        if wanted - {"_AND", "_OR", "$END", "PLUS", "MINUS", "TIMES", "DIVIDE"}
+        else "expected 'and', 'or', or the end"
+    )
 
 
 def _wanted(error: UnexpectedInput) -> set[str]:

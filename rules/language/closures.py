@@ -11,13 +11,27 @@ from __future__ import annotations
 
 import operator as op
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from operator import itemgetter
 from typing import Any
 
+from rules.language.patterns import matcher
+from rules.language.syntax import (
+    Arithmetic,
+    Both,
+    Changed,
+    Constant,
+    Distance,
+    Expression,
+    Name,
+    Named,
+    Negation,
+    Operand,
+    Range,
+    Test,
+)
 from rules.model import WhyNot
-from rules.syntax import Both, Constant, Distance, Expression, First, Name, Negation, Operand, Range, Test
-from rules.values import Moment, fold, is_blank, is_number, moment, near, order
+from rules.values import Moment, calculate, fold, is_blank, is_number, moment, near, order
 
 Values = dict[str, Any]
 Run = Callable[[Values, datetime, WhyNot], bool]
@@ -39,6 +53,10 @@ def compile_expression(expression: Expression) -> Run:
     if isinstance(expression, Negation):
         part = compile_expression(expression.part)
         return lambda values, now, why_not: not part(values, now, why_not)
+    if isinstance(expression, Named):
+        assert expression.part is not None
+        return compile_expression(expression.part)
+    assert not isinstance(expression, Changed)
     parts = tuple(compile_expression(part) for part in expression.parts)
     return _both(parts) if isinstance(expression, Both) else _either(parts)
 
@@ -67,10 +85,15 @@ def _either(parts: tuple[Run, ...]) -> Run:
     return run
 
 
-def getter(operand: Name | First) -> Get:
-    """Reads an operand's value: a field, or the first of several that is not blank."""
+def getter(operand: Operand) -> Get:
+    """Reads an operand's value: a field, the first of several that is not blank, or what is calculated (None: no value)."""
+    if isinstance(operand, Constant):
+        value = operand.value
+        return lambda values: value
     if isinstance(operand, Name):
         return itemgetter(operand.path)
+    if isinstance(operand, Arithmetic):
+        return _calculated(operand)
     names = tuple(name.path for name in operand.names)
 
     def first(values: Values) -> Any:
@@ -81,6 +104,17 @@ def getter(operand: Name | First) -> Get:
         return None
 
     return first
+
+
+def _calculated(operand: Arithmetic) -> Get:
+    left, right = getter(operand.left), getter(operand.right)
+    read_left, read_right = READ[operand.left.category], READ[operand.right.category]
+    sign = operand.sign
+
+    def run(values: Values) -> Any:
+        return calculate(read_left(left(values)), sign, read_right(right(values)))
+
+    return run
 
 
 def _test(test: Test) -> Run:
@@ -99,10 +133,13 @@ def _test(test: Test) -> Run:
         return _among(get, test.left.category, test.right, operator == "in")
     right = test.right[0]
     if isinstance(right, Distance):
-        return _within(get, right)
+        return _within(get, right, operator)
     assert not isinstance(right, Range)
+    if operator == "matches":
+        assert isinstance(right, Constant)
+        return _matches(get, right.value)
     if operator in ("contains", "starts with", "ends with"):
-        return _part_of(get, operator, right)
+        return _part_of(get, test.left.category, operator, right)
     return _compare(get, test.left.category, operator, right)
 
 
@@ -114,14 +151,23 @@ def _active(get: Get, wanted: bool) -> Run:
     return run
 
 
-def _within(get: Get, distance: Distance) -> Run:
+def _within(get: Get, distance: Distance, operator: str) -> Run:
     length = distance.length
+    past, future = operator != "within next", operator != "within last"
 
     def run(values: Values, now: datetime, why_not: WhyNot) -> bool:
-        found = moment(get(values))
-        return found is not None and near(found, now, length)
+        found = as_moment(get(values))
+        if found is None or not near(found, now, length):
+            return False
+        side = order(found, now)
+        return side == 0 or (past if side < 0 else future)
 
     return run
+
+
+def _matches(get: Get, pattern: str) -> Run:
+    matches = matcher(pattern)
+    return lambda values, now, why_not: type(found := get(values)) is str and not is_blank(found) and matches(found)
 
 
 def _compare(get: Get, category: str, operator: str, right: Operand) -> Run:
@@ -142,14 +188,14 @@ def _compare(get: Get, category: str, operator: str, right: Operand) -> Run:
 
 def _compare_moment(get: Get, compare: Callable[[Any, Any], bool], wanted: Moment) -> Run:
     def run(values: Values, now: datetime, why_not: WhyNot) -> bool:
-        found = moment(get(values))
+        found = as_moment(get(values))
         return found is not None and compare(order(found, wanted), 0)
 
     return run
 
 
 def _compare_fields(get: Get, other: Get, category: str, operator: str) -> Run:
-    compare, read = _ORDER[operator], _READ[category]
+    compare, read = _ORDER[operator], READ[category]
 
     def run(values: Values, now: datetime, why_not: WhyNot) -> bool:
         one, two = read(get(values)), read(other(values))
@@ -174,12 +220,18 @@ def as_number(value: Any) -> int | float | None:
     return value if is_number(value) else None
 
 
-_READ: dict[str, Callable[[Any], Any]] = {
-    "text": as_text, "person": as_text, "number": as_number, "boolean": _as_boolean, "date": moment,
+def as_moment(value: Any) -> Moment | None:
+    """The day or instant to compare by, None when it is missing. What was calculated is one already."""
+    return value if isinstance(value, date) else moment(value)
+
+
+READ: dict[str, Callable[[Any], Any]] = {
+    "text": as_text, "person": as_text, "number": as_number, "boolean": _as_boolean, "date": as_moment,
+    "length": lambda value: value,
 }  # fmt: skip
 
 
-def _part_of(get: Get, operator: str, right: Operand) -> Run:
+def _part_of(get: Get, category: str, operator: str, right: Operand) -> Run:
     kinds: dict[str, Callable[[str, str], bool]] = {
         "contains": op.contains, "starts with": str.startswith, "ends with": str.endswith,
     }  # fmt: skip
@@ -194,7 +246,9 @@ def _part_of(get: Get, operator: str, right: Operand) -> Run:
             return False
         if type(found) is str:
             return holds(fold(found), wanted)
-        return type(found) in (list, tuple) and any(type(one) is str and fold(one) == wanted for one in found)
+        if category != "list" or type(found) not in (list, tuple):
+            return False
+        return any(type(one) is str and fold(one) == wanted for one in found)
 
     return run
 
@@ -218,7 +272,7 @@ def _among(get: Get, category: str, items: tuple[Any, ...], wanted: bool) -> Run
         return run
 
     def run_moment(values: Values, now: datetime, why_not: WhyNot) -> bool:
-        found = moment(get(values))
+        found = as_moment(get(values))
         if found is None:
             return False
         inside = any((lo is None or order(found, lo) >= 0) and (hi is None or order(found, hi) <= 0) for lo, hi in ends)

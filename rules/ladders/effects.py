@@ -1,0 +1,199 @@
+"""What a rung does beside choosing the owner: ``set``, ``task``, ``notify``, ``convert``, ``attach``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rules.fields import Getter, Path, Scope
+from rules.ladders.durations import seconds_of
+from rules.language.grammar import MAX_TEXT
+from rules.language.literals import wrong_choice
+from rules.model import Effect, EffectKind, Facts
+from rules.people import People
+from rules.source import Report, nearest
+from rules.values import is_blank, moment
+from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_text, known_keys
+
+EFFECTS: tuple[EffectKind, ...] = ("set", "task", "notify", "convert", "attach")
+TASK_KEYS = ("subject", "for", "due")
+NOTIFY_KEYS = ("message", "who")
+OWNER = "owner"
+MATCHED = "matched account"
+_YES_NO = {"yes": True, "true": True, "no": False, "false": False}
+_LONGEST = 365 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """One effect before a record is known. ``value`` or ``who`` is a getter where a field's content is meant."""
+
+    kind: EffectKind
+    target: str
+    value: Any = None
+    due: int = 0
+    read: Getter | None = (
+        None  # of the value, for ``set``; of the person, for ``task`` and ``notify``; else of the account
+    )
+    source: str = ""  # for ``set``: the path of the field that ``read`` reads
+
+    def effects(self, facts: Facts) -> Iterator[Effect]:
+        """The effect on this record; none where nobody is to be told, or no account was matched."""
+        found = self.read(facts) if self.read is not None else None
+        if self.kind == "set":
+            yield Effect("set", self.target, found if self.read is not None else self.value)
+        elif self.kind in ("convert", "attach"):
+            if facts.get("account") is not None:
+                yield Effect(self.kind, self.target)
+        elif self.read is None:
+            yield Effect(self.kind, self.target, self.value, self.due)
+        elif type(found) is str and not is_blank(found):
+            yield Effect(self.kind, found, self.value, self.due)
+
+
+class EffectReader:
+    """Reads the effects of rungs; mistakes are reported and left out."""
+
+    def __init__(self, scope: Scope, people: People, report: Report) -> None:
+        self._scope = scope
+        self._people = people
+        self._report = report
+
+    def read(self, block: Block) -> tuple[Doing, ...]:
+        """The effects of a rung, in the order written."""
+        found: list[Doing] = []
+        for key, node in block:
+            if key.text == "set":
+                found += self._set(node)
+            elif key.text in ("task", "notify"):
+                found += self._told(key.text, node)  # type: ignore[arg-type]
+            elif key.text in ("convert", "attach"):
+                found += self._joined(key.text, node)  # type: ignore[arg-type]
+        return tuple(found)
+
+    def _set(self, node: Node) -> Iterator[Doing]:
+        block = as_block(node, self._report, "'set'")
+        for key, value in block or ():
+            path = self._scope.resolve(key.text)
+            if path is None:
+                self._report.error(key.place, *self._scope.unknown(key.text))
+                continue
+            if not path.text.startswith(f"{self._scope.routes}.") or path.text.count(".") > 1:
+                what = f"{path.text} is not a field of the {self._scope.routes}: only its own fields are set"
+                self._report.error(key.place, what)
+            elif path.field.read_only:
+                self._report.error(key.place, f"{path.text} is read only: it is never written")
+            elif path.field.name == OWNER:
+                self._report.error(key.place, f"{path.text} is set by 'assign'", "write: assign: …")
+            elif (text := as_text(value, self._report, f"the value of {path.text}")) is not None:
+                yield from self._value(path, text)
+
+    def _value(self, path: Path, scalar: Scalar) -> Iterator[Doing]:
+        text = scalar.text.strip()
+        if scalar.plain and text.casefold() == "blank":
+            yield Doing("set", path.text)
+            return
+        other = self._scope.resolve(text) if scalar.plain and "." in text else None
+        if other is not None:
+            if other.field.type != path.field.type and "text" not in (path.field.type, other.field.type):
+                what = f"{path.text} is a {path.field.type}, {other.text} a {other.field.type}"
+                self._report.error(scalar.place, f"{what}: it cannot be copied")
+                return
+            yield Doing("set", path.text, read=other.get, source=other.text)
+            return
+        value, problem, hint = constant(path, text, self._people)
+        if problem:
+            self._report.error(scalar.place, problem, hint)
+        else:
+            yield Doing("set", path.text, value)
+
+    def _told(self, kind: EffectKind, node: Node) -> Iterator[Doing]:
+        """``task: Call them``, or with ``subject``, ``for`` and ``due``; ``notify: Ana Diaz``, or with ``who`` and ``message``."""
+        words, due = "", 0
+        whom: Node | None = node if kind == "notify" else None
+        if isinstance(node, Block):
+            keys = TASK_KEYS if kind == "task" else NOTIFY_KEYS
+            one, other = keys[:2]
+            known_keys(node, keys, self._report, f"'{kind}'")
+            text, whom = as_text(node.get(one), self._report, f"'{one}' of {kind}"), node.get(other)
+            words = " ".join(text.text.split()) if text is not None else ""
+            due = self._due(node.get("due")) if kind == "task" else 0
+        elif kind == "task":
+            text = as_text(node, self._report, "'task'")
+            words = " ".join(text.text.split()) if text is not None else ""
+        if kind == "task" and not words:
+            if isinstance(node, Block) and node.get("subject") is None:
+                self._report.error(node.place, "the task has no subject", "add 'subject: …'")
+            return
+        if kind == "notify" and whom is None:
+            self._report.error(node.place, "'notify' does not say who", "add 'who: owner', or a name")
+            return
+        people = whom.items if isinstance(whom, Items) else [whom]
+        for person in people:
+            yield from self._for(kind, person, words[:MAX_TEXT], due)
+
+    def _for(self, kind: EffectKind, node: Node | None, words: str, due: int) -> Iterator[Doing]:
+        text = as_text(node, self._report, f"whom the {kind} is for") if node is not None else None
+        if node is None or (text is not None and text.text.strip().casefold() == OWNER):
+            yield Doing(kind, OWNER, words, due)
+            return
+        if text is None:
+            return
+        path = self._scope.resolve(text.text) if "." in text.text and "@" not in text.text else None
+        person = self._people.find(text.text)
+        if path is not None and path.field.type == "person":
+            yield Doing(kind, path.text, words, due, path.get)
+        elif path is not None:
+            self._report.error(text.place, f"{path.text} is a {path.field.type}: only a person can be told")
+        elif person is not None:
+            yield Doing(kind, person.key, words, due)
+        else:
+            message, hint = self._people.unknown(text.text)
+            self._report.error(text.place, message, hint or "write a name, an e-mail, 'owner', or a field of a person")
+
+    def _due(self, node: Node | None) -> int:
+        text = as_text(node, self._report, "'due' of task")
+        if text is None:
+            return 0
+        seconds = seconds_of(text.text)
+        if not 1 <= seconds <= _LONGEST:
+            what = f"'{text.text}' is no time between 1 second and a year"
+            self._report.error(text.place, what, "write it as '1 hour' or '2 days'")
+        return seconds
+
+    def _joined(self, kind: EffectKind, node: Node) -> Iterator[Doing]:
+        text = as_text(node, self._report, f"'{kind}'")
+        if text is None:
+            return
+        word = " ".join(text.text.casefold().split())
+        if word not in (MATCHED, "account") or self._scope.routes not in ("lead", "contact"):
+            what = f"a {self._scope.routes} cannot be joined to '{text.text}'"
+            self._report.error(text.place, what, nearest(word, (MATCHED,)) or f"write: {kind}: {MATCHED}")
+            return
+        yield Doing(kind, "account")
+
+
+def constant(path: Path, text: str, people: People) -> tuple[Any, str, str]:
+    """A value for a field: the value, what is wrong with it, and a hint."""
+    kind = path.field.type
+    if kind in ("number", "money"):
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if number - number != 0:  # NaN and the infinities
+            return None, f"{path.text} is a number, not '{text}'", "write it as 200"
+        return (int(number) if number.is_integer() and "." not in text and abs(number) < 2**53 else number), "", ""
+    if kind == "boolean":
+        flag = _YES_NO.get(text.casefold())
+        return flag, "" if flag is not None else f"{path.text} is yes or no, not '{text}'", ""
+    if kind in ("date", "datetime"):
+        found = moment(text)
+        return text, "" if found is not None else f"{path.text} is a date, not '{text}'", "write it as 2026-11-22"
+    if kind == "person":
+        person = people.find(text)
+        return (person.key, "", "") if person is not None else (None, *people.unknown(text))
+    if kind in ("list", "reference"):
+        return None, f"{path.text} is a {kind}: it can be copied from a field, or set to blank, only", ""
+    return (text, *(wrong_choice(text, path) or ("", "")))

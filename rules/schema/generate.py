@@ -1,0 +1,230 @@
+"""JSON schemas of the YAML files, for editors that complete and check while one types.
+
+They are made from the tables that the readers of the files use, so that no key can be missing here. ``fingerpost policy
+check`` stays the judge: a schema knows neither conditions nor which people and pools there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from rules.extras import CORRECTION_KEYS, FIXERS, MATCHING_KEYS
+from rules.fields import ENTITIES, ENTITY_KEYS, OPTIONS, TYPES
+from rules.ladders.durations import SECONDS
+from rules.ladders.effects import NOTIFY_KEYS, TASK_KEYS
+from rules.ladders.file import KEYS, LADDER_KEYS, NOT_ROUTED
+from rules.ladders.reader import DOES, HOLD_KEYS, OTHERWISE_KEYS, RUNG_KEYS
+from rules.language.named import CONDITION_KEYS
+from rules.people import METHODS, POOL_KEYS
+from rules.policy_tests.reader import EVENT, EXPECTS, FILE_KEYS, OUTCOMES, STATES, SURROUNDINGS
+
+SYSTEMS = ("salesforce", "hubspot")  # that this version has connectors for
+_DIALECT = "http://json-schema.org/draft-07/schema#"  # the one that editors know
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": ["string", "number", "boolean"]}
+_VALUE: Schema = {"type": ["string", "number", "boolean", "null"]}
+_NAME = "^[a-z][a-z0-9_]*$"
+
+
+def schemas(kinds: Collection[str] = (), systems: Collection[str] = ()) -> dict[str, Schema]:
+    """The schema of each file, by the file's name. ``kinds`` and ``systems`` are those of a policy beside the usual ones."""
+    kinds = tuple(dict.fromkeys((*ENTITIES, *kinds)))
+    systems = tuple(dict.fromkeys((*SYSTEMS, *systems)))
+    made = {
+        "engagement.yaml": _engagement(kinds, systems),
+        "fields.yaml": _fields(kinds, systems),
+        "pools.yaml": _pools(),
+        "conditions.yaml": _conditions(),
+        "corrections.yaml": _corrections(kinds),
+        "matching.yaml": _matching(),
+        "tests.yaml": _tests(kinds),
+    }
+    return {name: {"$schema": _DIALECT, "title": f"Fingerpost: {name}", **schema} for name, schema in made.items()}
+
+
+def _engagement(kinds: Collection[str], systems: Collection[str]) -> Schema:
+    routed = [kind for kind in kinds if kind not in NOT_ROUTED]
+    entry = _said("What lets an event in; one of them is enough", _one_or_many({"$ref": "#/definitions/condition"}))
+    ladder = _said("The rungs, tried from the top", {"type": "array", "items": {"$ref": "#/definitions/rung"}})
+    whole = _closed(
+        KEYS,
+        route=_said("The kind of record that the ladder is for; left out: lead", {"enum": routed}),
+        entry=entry,
+        hold=_closed(HOLD_KEYS, retry=_said("How often a record on hold is tried again", _DURATION)),
+        ladder=ladder,
+        ladders=_map(routed, _closed(LADDER_KEYS, required=LADDER_KEYS, entry=entry, ladder=ladder)),
+        queues={"type": "object", "additionalProperties": {**_map(systems, _TEXT), "minProperties": 1}},
+    )
+    effects: Schema = {
+        "set": _said("Fields that get a value", {"type": "object", "additionalProperties": _VALUE}),
+        "task": {
+            "anyOf": [_TEXT, _closed(TASK_KEYS, required=TASK_KEYS[:1], subject=_TEXT, due=_DURATION, **{"for": _TEXT})]
+        },
+        "notify": {
+            "anyOf": [
+                *_one_or_many(_TEXT)["anyOf"],
+                _closed(NOTIFY_KEYS, required=("who",), message=_TEXT, who=_one_or_many(_TEXT)),
+            ]
+        },
+        "convert": _TEXT,
+        "attach": _TEXT,
+    }
+    does: Schema = {
+        "assign": _said("pool NAME, a person, a field such as account.csm, queue NAME", _TEXT),
+        "keep": _said("The field that holds who keeps it: owner", _TEXT),
+        "hold": _said("Why it waits", _TEXT),
+        "reject": _said("Why nobody gets it", _TEXT),
+        "holdout": _said("5 %, or why it is left as it is", _TEXT),
+        "lookup": _said("A table: territories.csv", _TEXT),
+        "ladder": {"$ref": "#/definitions/ladder"},
+    }
+    rung = _closed(
+        RUNG_KEYS,
+        required=("rung",),
+        rung=_said("The name of the rung", _TEXT),
+        when={"$ref": "#/definitions/condition"},
+        **does,
+        **effects,
+    )
+    rung["oneOf"] = [{"required": [one]} for one in DOES]
+    last = _closed(
+        OTHERWISE_KEYS, required=("otherwise",), otherwise=_said("What happens with all others", _TEXT), **effects
+    )
+    whole["anyOf"] = [{"required": ["entry", "ladder"]}, {"required": ["ladders"]}]
+    whole["definitions"] = {
+        # To YAML, [Is enterprise] is a list; here it is the name of a condition.
+        "condition": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 1}]},
+        "ladder": {"type": "array", "minItems": 1, "items": {"$ref": "#/definitions/rung"}},
+        "rung": {"if": {"required": ["otherwise"]}, "then": last, "else": rung},
+    }
+    return whole
+
+
+def _fields(kinds: Collection[str], systems: Collection[str]) -> Schema:
+    options: Schema = {
+        "type": {"enum": list(TYPES)},
+        "label": _said("What people call it", _TEXT),
+        "description": _TEXT,
+        "choices": {"type": "array", "items": _TEXT},
+        "to": _said("The kind of record that it points to", _TEXT),
+        "derived": _said("Worked out by the daemon, in no CRM", _FLAG),
+        "read_only": _said("Never written; or in which systems", {"anyOf": [_FLAG, *_one_or_many(_TEXT)["anyOf"]]}),
+    }
+    remote: Schema = {one: _said(f"Its name in {one}", _TEXT) for one in systems}
+    field = _closed((*OPTIONS, *systems), required=("type",), **options, **remote)
+    entity = _closed(
+        ENTITY_KEYS,
+        required=("fields",),
+        **{"in": _said("What the kind is called in each system", _map(systems, _TEXT))},
+        fields={"type": "object", "propertyNames": {"pattern": _NAME}, "additionalProperties": field},
+        custom=_said("Yes: an object of your own", _FLAG),
+    )
+    # Objects of one's own have any name.
+    own: Schema = {"additionalProperties": {"$ref": "#/definitions/kind"}, "propertyNames": {"pattern": _NAME}}
+    return {**_map(kinds, {"$ref": "#/definitions/kind"}), **own, "definitions": {"kind": entity}}
+
+
+def _pools() -> Schema:
+    weights = {"type": "object", "additionalProperties": {"type": ["number", "string"]}}
+    pool = _closed(
+        POOL_KEYS,
+        required=("members",),
+        method=_said("Left out: round robin", _one_of(METHODS)),
+        members=_said(
+            "Names; for weighted, 'name: weight' lines", {"anyOf": [{"type": "array", "items": _TEXT}, weights]}
+        ),
+        overflow=_said("The pool that takes the leads when nobody here can", _TEXT),
+    )
+    return {"type": "object", "additionalProperties": pool}
+
+
+def _conditions() -> Schema:
+    told = _closed(CONDITION_KEYS, required=("when",), when=_TEXT, description=_TEXT)
+    return {"type": "object", "additionalProperties": {"anyOf": [_TEXT, told]}}
+
+
+def _corrections(kinds: Collection[str]) -> Schema:
+    fix: Schema = {"enum": list(FIXERS)}
+    write = _said("No: only for the decision, the CRM stays as it is", _FLAG)
+    one = {"anyOf": [fix, _closed(CORRECTION_KEYS, required=("fix",), fix=fix, write=write)]}
+    kind: Schema = {"type": "object", "propertyNames": {"pattern": _NAME}, "additionalProperties": one}
+    return {**_map(kinds, {"$ref": "#/definitions/kind"}), "definitions": {"kind": kind}}
+
+
+def _matching() -> Schema:
+    domains: Schema = {"type": "array", "items": {"type": "string", "pattern": r"^@?[^@\s]+\.[^@\s]+$"}}
+    return _closed(MATCHING_KEYS, free_domains=domains, not_free_domains=domains)
+
+
+def _tests(kinds: Collection[str]) -> Schema:
+    routed = [kind for kind in kinds if kind not in (*NOT_ROUTED, *SURROUNDINGS)]
+    values: Schema = {"anyOf": [_VALUE, {"type": "array", "items": _TEXT}, {"$ref": "#/definitions/record"}]}
+    record: Schema = {"$ref": "#/definitions/record"}
+    given = {kind: _said(f"The {kind} that is routed", record) for kind in routed}
+    surroundings: Schema = {
+        "account": _said("The account that it belongs to", record),
+        "counterpart": _said("The same person's record in the other system", record),
+        "event": _closed(EVENT, kind=_TEXT, system=_TEXT, changed=_one_or_many(_TEXT), before=record),
+        "roster": {"type": "object", "additionalProperties": _one_of(STATES)},
+        "at": _said("When it plays: 2026-11-23T09:00:00Z", _TEXT),
+    }
+    texts: Schema = {name: _TEXT for name in EXPECTS if name not in ("corrections", "sets", "outcome")}
+    fields: Schema = {"anyOf": [{"enum": ["none"]}, record]}
+    expect = _closed(EXPECTS, outcome=_one_of(OUTCOMES), corrections=fields, sets=fields, **texts)
+    test = _closed(
+        ("test", *routed, *SURROUNDINGS, "expect"),
+        required=("test", "expect"),
+        test=_said("What the test is called", _TEXT),
+        expect={**expect, "minProperties": 1},
+        **given,
+        **surroundings,
+    )
+    whole = _closed(FILE_KEYS, required=("tests",), at=surroundings["at"], tests={"type": "array", "items": test})
+    whole["definitions"] = {
+        "record": {"type": ["object", "null"], "propertyNames": {"pattern": _NAME}, "additionalProperties": values}
+    }
+    return whole
+
+
+# Parts
+
+
+def _closed(keys: Iterable[str], *, required: Iterable[str] = (), **properties: Schema) -> Schema:
+    """An object with these keys and no others. Every key that the reader knows must be described."""
+    assert set(keys) == set(properties), set(keys) ^ set(properties)
+    schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**schema, "required": list(required)} if required else schema
+
+
+def _map(keys: Iterable[str], values: Schema) -> Schema:
+    return {"type": "object", "properties": dict.fromkeys(keys, values), "additionalProperties": False}
+
+
+def _said(description: str, schema: Schema) -> Schema:
+    return {"description": description, **schema}
+
+
+def _one_or_many(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "array", "items": schema}]}
+
+
+def _one_of(words: Iterable[str]) -> Schema:
+    """Words that are offered as they stand, and taken in any case."""
+    words = list(words)
+    return {
+        "anyOf": [{"enum": words}, {"type": "string", "pattern": f"^({'|'.join(_any_case(word) for word in words)})$"}]
+    }
+
+
+def _any_case(word: str) -> str:
+    return "".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word)
+
+
+_FLAG: Schema = {"anyOf": [{"type": "boolean"}, _one_of(("yes", "no"))]}
+_DURATION: Schema = {
+    "type": "string",
+    "pattern": rf"^\s*\d{{1,6}}\s*({'|'.join(_any_case(unit) for unit in SECONDS)})[sS]?\s*$",
+}

@@ -1,0 +1,108 @@
+"""What `fingerpost policy check` finds out about rules that each are fine alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from rules.analysis.analyse import analyse
+from rules.policy import compile_policy
+from tests.unit.rules.samples import NOW, can_receive, facts, ladder, policy_files, shared_example
+
+OTHERWISE = "otherwise: pool Everyone"
+
+
+def found(exact: bool = False, **changed: str) -> list[str]:
+    files = policy_files(**changed)
+    problems = analyse(compile_policy(files), files, NOW, exact=exact).problems
+    return [f"{one.file}:{one.line}:{one.column} {one.message}" for one in problems]
+
+
+def rung(name: str, when: str, does: str = "assign: pool Everyone") -> str:
+    return f"rung: {name}\nwhen: {when}\n{does}"
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_example_has_nothing_to_shrug_at(exact: bool) -> None:
+    files = shared_example()
+    assert analyse(compile_policy(files), files, NOW, exact=exact).problems == []
+
+
+def test_a_rung_that_an_earlier_one_hides() -> None:
+    rungs = ladder(rung("A", "lead.employees > 10"), rung("B", "lead.employees in 20..30"), OTHERWISE)
+    assert any("the rung 'B' never decides: the rung 'A' is asked first" in one for one in found(engagement=rungs))
+
+
+def test_a_rung_that_only_several_hide_together_is_found_by_the_exact_check_alone() -> None:
+    rungs = ladder(
+        rung("A", "lead.employees <= 50"),
+        rung("B", "lead.employees > 50"),
+        rung("C", "lead.employees in 1..100"),
+        OTHERWISE,
+    )
+    assert not found(engagement=rungs)
+    assert any(
+        "the rung 'A' and the rung 'B' are asked first and catch all of it together" in one
+        for one in found(True, engagement=rungs)
+    )
+
+
+def test_a_rung_whose_person_may_be_away_hides_nothing() -> None:
+    rungs = ladder(rung("A", "lead.employees > 10", "assign: Ana Diaz"), rung("B", "lead.employees > 20"), OTHERWISE)
+    assert not found(True, engagement=rungs)
+
+
+def test_a_test_that_cannot_be_taken_apart_hides_only_itself() -> None:
+    one, other = 'lead.company contains "x"', 'lead.company contains "xy"'
+    assert not found(True, engagement=ladder(rung("A", one), rung("B", other), OTHERWISE))
+    assert found(True, engagement=ladder(rung("A", one), rung("B", one), OTHERWISE))
+
+
+def test_rows_that_share_a_country_and_go_to_different_people() -> None:
+    table = 'name,country,assign\nOne,"DE, AT, CH",Ana Diaz\nTwo,"CH, FR",Ben Okafor\n'
+    told = found(engagement=ladder("rung: T\nlookup: table.csv", OTHERWISE), table=table)
+    assert len(told) == 1
+    assert 'a lead with country "CH" fits line 2 (One) as well as line 3 (Two): it goes to Ana Diaz, not to' in told[0]
+
+
+def test_rows_of_a_unique_table_that_meet() -> None:
+    table = "# hit: unique\nname,country,lead.employees,assign\nOne,DE,,Ana Diaz\nTwo,,100..,Ben Okafor\n"
+    told = found(engagement=ladder("rung: T\nlookup: table.csv", OTHERWISE), table=table)
+    assert any("only one may ('hit: unique')" in one for one in told)
+
+
+def test_a_gap_has_an_example() -> None:
+    told = found(engagement=ladder(rung("A", 'lead.country = "DE"')))
+    assert any("no rung catches a lead with" in one for one in told)
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ('lead.country = "DE" and lead.country = "AT"', "with what stands before it, this can never hold"),
+        ("lead.employees > 5 or not lead.employees > 5", "this always holds"),
+        ('lead.country = "DE" and (lead.employees is blank or lead.employees is not blank)', "this part always holds"),
+    ],
+)
+def test_conditions_that_ask_for_nothing(condition: str, words: str) -> None:
+    assert any(words in one for one in found(engagement=ladder(rung("A", condition), OTHERWISE)))
+
+
+def test_somebody_in_no_pool() -> None:
+    people = "name,email,role\nAna Diaz,ana.diaz@example.com,AE\nBen Okafor,ben.okafor@example.com,AE\nCora Lang,c@example.com,AE\nDan,d@example.com,CSM\n"
+    told = found(people=people)
+    assert [one for one in told if "in no pool" in one] == [one for one in told if "'Cora Lang' is in no pool" in one]
+    assert told
+
+
+def test_a_text_in_a_yes_or_no_field_fits_neither_condition_nor_row() -> None:
+    table = "free_email,assign\nyes,hold it\nno,hold it\n"
+    policy = compile_policy(policy_files(engagement=ladder("rung: T\nlookup: table.csv", OTHERWISE), table=table))
+    for value, rung in ((True, "T"), (False, "T"), ("true", "Otherwise"), ("yes", "Otherwise"), (None, "Otherwise")):
+        assert policy.walk(facts({"free_email": value}), can_receive, NOW).rung == rung
+
+
+def test_thousands_of_overlapping_ranges_of_codes_are_looked_at_or_called_undecided() -> None:
+    rows = [f"DE,{1_000 + n:05}..{1_200 + n:05},Ana Diaz" for n in range(6_000)]
+    table = "\n".join(["country,postal_code,assign", *rows])
+    files = policy_files(engagement=ladder("rung: T\nlookup: table.csv", OTHERWISE), table=table)
+    assert analyse(compile_policy(files), files, NOW, exact=True).undecided == 6_000
