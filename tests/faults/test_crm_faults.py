@@ -13,6 +13,7 @@ from tenacity import wait_random_exponential
 
 from connectors.sandbox.faults import Fault, FaultKind, Faults
 from routing.delivery import retrying
+from tests.faults.report import storm
 from tests.integration.stage import Stage, stage
 
 MOST = 6  # leads, and contacts, of a short test
@@ -210,6 +211,7 @@ def test_a_storm_over_both_crms(tmp_path: Path, seed: int) -> None:
     # With the waits of real life the storm would be over before much had gone wrong.
     short = wait_random_exponential(multiplier=0.05, max=0.5)
     with (
+        storm(f"both CRMs unwell, one process (seed {seed})") as line,
         patch.object(retrying, "_growing", short),
         patch.object(retrying, "_slowly", short),
         stage(tmp_path, seed=seed, faults=weather) as world,
@@ -220,7 +222,9 @@ def test_a_storm_over_both_crms(tmp_path: Path, seed: int) -> None:
         report = {
             row["state"]: row["n"] for row in world.rows("SELECT state, count(*) AS n FROM outbox GROUP BY state")
         }
-        print(f"\nseed {seed}: {weather.struck} requests failed, writes {report}")
+        line.times = f"{weather.struck} requests failed"
+        ends = {row["state"]: row["n"] for row in world.rows("SELECT state, count(*) AS n FROM journal GROUP BY state")}
+        line.accepted, line.settled = sum(ends.values()), sum(ends.get(state, 0) for state in ("applied", "skipped"))
         assert weather.struck > 100
         assert set(report) == {"confirmed"}
         assert world.parked() == []

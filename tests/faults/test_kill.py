@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.report import storm
 from tests.processes import PATIENCE, Outcome, Run, assert_same
 
 
@@ -34,12 +35,20 @@ def play(folder: Path, seed: int, leads: int, rate: float, kills: int) -> Outcom
     return outcome
 
 
+def compare(name: str, killed: Outcome, calm: Outcome) -> None:
+    with storm(name) as line:
+        ended = sum(n for state, n in killed.journal.items() if state in ("applied", "skipped", "parked"))
+        line.times = f"{killed.kills} kills"
+        line.enter(killed, sum(killed.journal.values()), ended)
+        assert_same(killed, calm)
+
+
 @pytest.mark.timeout(170)
 def test_a_few_kills_change_nothing(tmp_path: Path) -> None:
     calm = play(tmp_path / "calm", seed=5, leads=300, rate=100, kills=0)
     killed = play(tmp_path / "killed", seed=5, leads=300, rate=60, kills=4)
     assert killed.kills == 4
-    assert_same(killed, calm)
+    compare("kill -9, one process (short)", killed, calm)
 
 
 @pytest.mark.faults
@@ -48,8 +57,5 @@ def test_a_few_kills_change_nothing(tmp_path: Path) -> None:
 def test_a_storm_of_kills_changes_nothing(tmp_path: Path, seed: int) -> None:
     calm = play(tmp_path / "calm", seed=seed, leads=5000, rate=400, kills=0)
     killed = play(tmp_path / "killed", seed=seed, leads=5000, rate=100, kills=24)
-    print(
-        f"\nseed {seed}: {killed.kills} kills, {calm.decided} decisions, journal {killed.journal}, writes {killed.writes}"
-    )
     assert killed.kills >= 20
-    assert_same(killed, calm)
+    compare(f"kill -9, one process (seed {seed})", killed, calm)

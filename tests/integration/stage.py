@@ -57,7 +57,8 @@ class StageClock:
 class Stage:
     """``open`` and ``close`` start and stop the daemon; the CRMs live from ``with stage(…)`` to its end."""
 
-    def __init__(self, folder: Path, seed: int, accounts: int, faults: Faults | None = None) -> None:
+    def __init__(self, folder: Path, seed: int, accounts: int, faults: Faults | None = None, ledger: str = "") -> None:
+        self.ledger = ledger  # its URL, when it is not the file
         self.folder, self.policy = folder, folder / "policy"
         shutil.copytree(POLICY, self.policy)
         self.clock = StageClock()
@@ -103,7 +104,7 @@ class Stage:
         }
         for system, told in changes.items():
             address[system] |= told
-        return write_settings(folder, address, self.policy, self.port, str(self.ledger_file))
+        return write_settings(folder, address, self.policy, self.port, self.ledger or str(self.ledger_file))
 
     @property
     def ledger_file(self) -> Path:
@@ -269,6 +270,7 @@ class Stage:
 
     def rows(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """What a query finds in the ledger."""
+        query = query.replace("?", "%s") if self.ledger else query
         with self.daemon.ledger.read() as conn:
             return [dict(row._mapping) for row in conn.exec_driver_sql(query, values)]
 
@@ -317,10 +319,16 @@ class Stage:
 
 @contextmanager
 def stage(
-    folder: Path, *, seed: int = 7, accounts: int = 200, faults: Faults | None = None, daemon: bool = True
+    folder: Path,
+    *,
+    seed: int = 7,
+    accounts: int = 200,
+    faults: Faults | None = None,
+    daemon: bool = True,
+    ledger: str = "",
 ) -> Iterator[Stage]:
     """A stage with its daemon running (without ``daemon`` only the CRMs), until the end of the block."""
-    made = Stage(folder, seed, accounts, faults)
+    made = Stage(folder, seed, accounts, faults, ledger)
     with structlog.testing.capture_logs() as made.logs, patch.object(policies, "LOOK_SECONDS", 0.05):
         try:
             made.raise_curtain()

@@ -1,0 +1,119 @@
+"""The distributed runtime as its operator runs it: gateway, workers and delivery as processes of their own.
+
+One stage for all scenes, in their order: putting it up takes longer than playing on it.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from routing.runtime.clock import monotonic
+from tests.processes import Roles, wait_for
+from tests.servers.kafka import Kafka
+from tests.servers.postgres import Postgres
+
+PARTITIONS = 6
+LEADS = 15
+
+
+class Scene:
+    """The stage, and how many leads were made on it so far."""
+
+    def __init__(self, roles: Roles) -> None:
+        self.roles = roles
+
+    def leads(self) -> None:
+        """So many leads come in."""
+        self.roles.traffic(LEADS, 30.0)
+
+    def ends_well(self) -> None:
+        """Everything that came in is decided once and written once."""
+        self.roles.await_settled(90)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, kafka_of_the_session: Kafka, postgres: Postgres) -> Iterator[Scene]:
+    kafka_of_the_session.start()
+    topic = kafka_of_the_session.topic(PARTITIONS)
+    kafka_of_the_session.topic(PARTITIONS, f"{topic}-decisions")
+    folder = tmp_path_factory.mktemp("roles")
+    roles = Roles(folder, 7, kafka_of_the_session.bootstrap, topic, postgres.fresh(), PARTITIONS)
+    for name in ("gateway", "worker", "delivery"):
+        roles.begin(name)
+    try:
+        roles.await_ready()
+        yield Scene(roles)
+    finally:
+        roles.close()
+
+
+def test_a_leads_whole_way_through_the_three_roles(scene: Scene) -> None:
+    scene.leads()
+    scene.ends_well()
+    assert scene.roles.held("worker") == list(range(PARTITIONS))
+    health = scene.roles.health_of("worker")
+    assert health["ok"]
+    assert health["roles"] == ["worker"]
+    assert health["log"]["lag"].keys() == {"0", "1", "2", "3", "4", "5"}
+    assert scene.roles.health_of("gateway")["reads"] == ["hubspot", "salesforce"]
+    port = scene.roles.port_of("worker")
+    metrics = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    assert re.search(r"^fingerpost_partitions_held 6\.0$", metrics, re.M)
+    assert '"role": "worker"' in scene.roles.said("worker")
+
+
+def test_a_second_worker_takes_its_share_and_gives_it_back(scene: Scene) -> None:
+    scene.roles.begin("worker2")
+    scene.leads()
+    scene.roles.await_shares("worker", "worker2")
+    scene.ends_well()
+    assert scene.roles.end("worker2") == 0
+    scene.roles.await_shares("worker")
+
+
+def test_a_worker_that_is_asked_to_stop_finishes_and_leaves_within_ten_seconds(scene: Scene) -> None:
+    scene.roles.begin("worker2")
+    scene.roles.await_shares("worker", "worker2")
+    scene.leads()
+    assert scene.roles.end("worker", seconds=10) == 0
+    left = monotonic()
+    scene.roles.await_shares("worker2")
+    assert monotonic() - left < 6, "the others waited for its session to time out: it did not leave"
+    scene.ends_well()
+
+
+@pytest.mark.parametrize("name", ["worker2", "delivery", "gateway"])
+def test_a_role_is_killed_and_started_again(scene: Scene, name: str) -> None:
+    scene.leads()
+    scene.roles.end(name, signal.SIGKILL)
+    scene.roles.begin(name)
+    scene.roles.await_ready()
+    scene.ends_well()
+
+
+def test_another_gateway_reads_on_when_one_dies(scene: Scene) -> None:
+    scene.roles.begin("gateway2")
+    scene.roles.await_ready()
+    assert scene.roles.health_of("gateway2")["reads"] == []
+    scene.roles.end("gateway", signal.SIGKILL)
+    wait_for(
+        "the seats to be taken", lambda: scene.roles.health_of("gateway2").get("reads") == ["hubspot", "salesforce"], 15
+    )
+    scene.roles.begin("gateway")
+    scene.roles.await_ready()
+    scene.leads()
+    scene.ends_well()
+    scene.roles.end("gateway2")
+
+
+def test_in_the_end_everything_was_decided_once_and_written_once(scene: Scene) -> None:
+    outcome = scene.roles.outcome()
+    assert set(outcome.journal) <= {"applied", "skipped"}
+    assert set(outcome.writes) <= {"confirmed"}
+    assert outcome.decided >= 7 * LEADS
+    assert all(n <= 1 for row in outcome.records.values() for n in row["writes"].values())

@@ -1,0 +1,260 @@
+"""A worker on a real broker and a real PostgreSQL, in this process: where it reads on, what it does about gaps and poison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
+from sqlalchemy import update
+
+from routing.bootstrap.deciding import Deciding
+from routing.bootstrap.process import Process
+from routing.core.model import ChangeEvent, Write, derived_id
+from routing.ledger import journal, outbox, schema, shares
+from routing.ledger.engine import Ledger
+from routing.runtime.clock import utcnow
+from routing.runtime.kafka import circuit
+from routing.runtime.kafka.client import python_options
+from routing.runtime.kafka.gaps import GapFiller
+from routing.runtime.kafka.messages import encode, partition_of, receive, ref_of_event
+from routing.runtime.kafka.settings import KafkaSettings
+from routing.runtime.kafka.settler import Settler
+from routing.runtime.received import Received
+from tests.processes import POLICY, wait_for
+from tests.servers.kafka import Kafka
+
+PARTITIONS = 2
+
+
+class Log:
+    """A topic, and a ledger that follows it."""
+
+    def __init__(self, kafka: Kafka, url: str) -> None:
+        topic = kafka.topic(PARTITIONS)
+        kafka.topic(PARTITIONS, f"{topic}-decisions")
+        self.topic, self.url, self.bootstrap = topic, url, kafka.bootstrap
+        self.settings = KafkaSettings(
+            bootstrap_servers=kafka.bootstrap,
+            changes_topic=topic,
+            decisions_topic=f"{topic}-decisions",
+            replication=1,
+            group=topic,
+            session_timeout_seconds=6,
+        )
+
+    def send(self, *values: tuple[int, bytes]) -> None:
+        producer = KafkaProducer(bootstrap_servers=self.bootstrap)
+        for partition, value in values:
+            producer.send(self.topic, value=value, partition=partition)
+        producer.flush()
+        producer.close()
+
+    def leads(self, partition: int, count: int) -> None:
+        """So many new leads of a partition."""
+        self.send(*[(partition, encode(event, 1)) for event in _leads(partition, count)])
+
+    @contextmanager
+    def worker(self, most_owed: int = 1000) -> Iterator[Deciding]:
+        """A worker as it is."""
+        with self._process(most_owed) as (process, deciding):
+            process.services.start("deciding", "start-up", deciding.open)
+            yield deciding
+
+    @contextmanager
+    def settling(self) -> Iterator[Settler]:
+        """Its settling half alone: the test says what was read."""
+        with self._process(1000) as (process, deciding):
+            process.services.start("deciding", "settling", deciding.settler.run)
+            yield deciding.settler
+
+    @contextmanager
+    def _process(self, most_owed: int) -> Iterator[tuple[Process, Deciding]]:
+        process = Process(self.url, POLICY, lambda _policies: [], alone=False)
+        try:
+            yield process, Deciding(process, self.settings, most_owed)
+            assert process.services.failure == ""
+        finally:
+            assert process.stop() == []
+
+    def states(self) -> dict[str, int]:
+        ledger = Ledger(self.url)
+        with ledger.read() as conn:
+            found = journal.counts(conn)
+        ledger.close()
+        return found
+
+    def await_settled(self, count: int) -> None:
+        wait_for("the log to be settled", lambda: sum(self.states().values()) >= count, 30)
+
+
+def _write(n: int) -> Write:
+    return Write(
+        write_id=f"w{n}",
+        decision_id="d",
+        system="salesforce",
+        entity="lead",
+        record_id=str(n),
+        fields={"owner": "somebody"},
+        guard={},
+    )
+
+
+def _leads(partition: int, count: int) -> list[ChangeEvent]:
+    found: list[ChangeEvent] = []
+    n = 0
+    while len(found) < count:
+        n += 1
+        values = {
+            "last_name": f"Lead {n}",
+            "email": f"lead.{partition}.{n}@firm.example",
+            "company": "Firm",
+            "country": "US",
+        }
+        event = ChangeEvent(
+            event_id=derived_id("test", str(n)),
+            system="salesforce",
+            entity="lead",
+            record_id=f"00Q{n:012}AAA",
+            kind="created",
+            changed=tuple(values),
+            values=values,
+            occurred_at=utcnow(),
+            observed_at=utcnow(),
+        )
+        if partition_of(ref_of_event(event), PARTITIONS) == partition:
+            found.append(event)
+    return found
+
+
+@pytest.fixture
+def log(kafka: Kafka, postgres_url: str) -> Log:
+    return Log(kafka, postgres_url)
+
+
+def test_a_committed_offset_that_ran_ahead_loses_nothing(log: Log) -> None:
+    log.leads(0, 10)
+    consumer = KafkaConsumer(bootstrap_servers=log.bootstrap, group_id=log.settings.group, enable_auto_commit=False)
+    here = TopicPartition(log.topic, 0)
+    consumer.assign([here])
+    consumer.seek(here, 10)
+    consumer.commit()
+    consumer.close(autocommit=False)
+    with log.worker() as deciding:
+        log.await_settled(10)
+        assert deciding.settler.gaps == 0
+    assert log.states() == {"applied": 10}
+
+
+def test_a_worker_that_comes_back_reads_on_where_the_ledger_is(log: Log) -> None:
+    log.leads(0, 5)
+    with log.worker():
+        log.await_settled(5)
+    log.send(*[(1, encode(event, 1)) for event in _leads(1, 5)])
+    with log.worker() as deciding:
+        log.await_settled(10)
+        wait_for("both partitions", lambda: sum(p.next_offset for p in deciding.settler.progress().values()) == 10)
+    assert log.states() == {"applied": 10}
+
+
+def test_what_retention_removed_is_told_and_parked_and_the_rest_goes_on(log: Log) -> None:
+    log.leads(0, 10)
+    admin = KafkaAdminClient(bootstrap_servers=log.bootstrap)
+    admin.delete_records({TopicPartition(log.topic, 0): 4})
+    admin.close()
+    with log.worker() as deciding:
+        log.await_settled(7)
+        assert deciding.settler.lost == 4
+        assert deciding.health()["lost"] == 4
+    assert log.states() == {"applied": 6, "parked": 1}
+    ledger = Ledger(log.url)
+    with ledger.read() as conn:
+        assert "4 event(s) of partition 0, offsets 0 to 3" in journal.parked(conn)[0]["reason"]
+    ledger.close()
+
+
+def test_a_jump_in_what_is_read_is_filled_from_kafka(log: Log) -> None:
+    log.leads(0, 10)
+    values = [encode(event, 1) for event in _leads(0, 10)]
+    with log.settling() as settler:
+        settler.claim([0, 1], PARTITIONS)
+        settler.offer(0, [(0, values[0]), (1, values[1])])
+        log.await_settled(2)
+        settler.offer(0, [(8, values[8]), (9, values[9])])
+        log.await_settled(10)
+        assert settler.gaps == 1
+        assert settler.lost == 0
+    assert log.states() == {"applied": 10}
+
+
+def test_a_worker_that_lost_its_partition_settles_no_more_of_it(log: Log) -> None:
+    values = [encode(event, 1) for event in _leads(0, 2)]
+    with log.settling() as settler:
+        settler.claim([0, 1], PARTITIONS)
+        ledger = Ledger(log.url)
+        with ledger.write() as conn:
+            shares.claim(conn, log.topic, [0], "another worker", utcnow())
+        settler.offer(0, [(0, values[0]), (1, values[1])])
+        wait_for("the partition to be let go", lambda: settler.progress().keys() == {1})
+        with ledger.read() as conn:
+            assert shares.positions(conn, log.topic)[0].next_offset == 0
+        ledger.close()
+    assert log.states() == {}
+
+
+def test_deciding_pauses_while_the_outbox_is_full(log: Log) -> None:
+    ledger = Ledger(log.url)
+    with ledger.write() as conn:
+        outbox.add(conn, [(_write(n), 0, 0) for n in range(3)], utcnow())
+    log.leads(0, 5)
+    with log.worker(most_owed=3) as deciding:
+        wait_for("the pause", lambda: deciding.settler.paused != "")
+        wait_for("the lag to be known", lambda: sum(deciding.watchdog.lag.values()) == 5)
+        assert log.states() == {}
+        assert "3 writes wait for the CRMs" in str(deciding.health()["paused"])
+        with ledger.write() as conn:
+            conn.execute(update(schema.outbox).values(state="confirmed"))
+        log.await_settled(5)
+        assert deciding.settler.paused == ""
+    ledger.close()
+    assert log.states() == {"applied": 5}
+
+
+def test_a_range_is_read_again_whole_and_in_order(log: Log) -> None:
+    log.leads(0, 10)
+
+    def decode(partition: int, offset: int, value: bytes | None) -> Received:
+        return receive(log.topic, partition, offset, value, 1)
+
+    filler = GapFiller(log.topic, lambda: python_options(log.settings), decode, utcnow)
+    assert [one.offset for one in filler(0, 2, 7)] == [2, 3, 4, 5, 6]
+
+
+def test_a_log_that_was_made_anew_is_read_from_its_start(log: Log) -> None:
+    log.leads(0, 3)
+    ledger = Ledger(log.url)
+    with ledger.write() as conn:
+        shares.claim(conn, log.topic, [0], "somebody", utcnow())
+        shares.advance(conn, log.topic, {0: 1000}, utcnow())
+    ledger.close()
+    with log.worker():
+        log.await_settled(3)
+    assert log.states() == {"applied": 3}
+
+
+def test_a_poisoned_partition_is_set_aside_and_tried_again_while_the_other_goes_on(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(circuit, "ASIDE_SECONDS", 2)
+    log.send(*[(0, b"poison")] * 60)
+    with log.worker() as deciding:
+        wait_for("the partition to be set aside", lambda: deciding.settler.circuit.aside() == {0})
+        log.leads(0, 5)
+        log.leads(1, 5)
+        log.await_settled(65)
+        assert log.states() == {"parked": 60, "applied": 5}
+        log.await_settled(70)
+        assert deciding.settler.gaps == 0
+    assert log.states() == {"parked": 60, "applied": 10}
