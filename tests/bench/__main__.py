@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import daemon, mirror, route
+from tests.bench import check, daemon, kafka, mirror, route, rules, settle, tables
 from tests.bench.report import Line, show
 
 PARTS: dict[str, Callable[[Path], list[Line]]] = {
@@ -16,6 +16,14 @@ PARTS: dict[str, Callable[[Path], list[Line]]] = {
     "latency": daemon.latency,
     "burst": daemon.burst,
     "start": mirror.run,
+    "tables": tables.run,
+    "settle": settle.run,
+    "kafka": kafka.against_faust,
+    "workers": kafka.two_workers,
+    "arrival": kafka.arrival,
+    "backlog": kafka.backlog,
+    "rules": rules.run,
+    "check": check.run,
 }
 
 

@@ -12,6 +12,7 @@ from connectors.hubspot.settings import HubSpotSettings
 from connectors.salesforce.settings import SalesforceSettings
 from routing.bootstrap.settings import Settings
 from routing.cli.app import app
+from routing.runtime.kafka.settings import KafkaSettings
 from routing.runtime.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def test_every_command_stands_in_the_readme(command: str) -> None:
     assert f"`{command}" in README or f"fingerpost {command}" in README
 
 
-@pytest.mark.parametrize("shape", [Settings, SalesforceSettings, HubSpotSettings])
+@pytest.mark.parametrize("shape", [Settings, SalesforceSettings, HubSpotSettings, KafkaSettings])
 def test_every_setting_is_named_in_the_operators_page(shape: type) -> None:
     page = (ROOT / "deploy" / "README.md").read_text("utf-8")
     missing = [name for name in shape.__struct_fields__ if f"`{name}`" not in page]  # type: ignore[attr-defined]

@@ -1,0 +1,106 @@
+"""Checking large policies: 5,000 rungs, and tables of named accounts and postal codes, quickly and exactly."""
+
+from __future__ import annotations
+
+import gc
+import random
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+
+from routing.ledger.report import percentile
+from rules.analysis.analyse import analyse
+from rules.language.grammar import parse
+from rules.policy import compile_policy
+from tests.bench.report import Line
+from tests.bench.rules import Rule, leads_of, rules_of
+from tests.bench.tables import accounts, codes, csv, mixed, ranges
+from tests.unit.rules.samples import NOW, facts, ladder, policy_files
+
+RUNGS = 5_000
+OTHERWISE = "otherwise: pool Everyone"
+
+
+def rungs_of(rules: list[Rule], chance: random.Random) -> str:
+    """An engagement.yaml of these rules."""
+    does = ("assign: pool Everyone", "assign: Ana Diaz", "assign: Ben Okafor", "hold: ask Legal")
+    texts = [f"rung: Rule {number}\nwhen: {rule.ours()}\n{chance.choice(does)}" for number, rule in enumerate(rules)]
+    return ladder(*texts, OTHERWISE)
+
+
+def large_policies() -> dict[str, dict[str, bytes]]:
+    """Policies by what is large about them."""
+    chance = random.Random(4)
+    lookup = ladder("rung: Table\nlookup: table.csv", OTHERWISE)
+    return {
+        f"{RUNGS:,} rungs": policy_files(engagement=rungs_of(rules_of(RUNGS, chance), chance)),
+        "5,000 territories": policy_files(engagement=lookup, table=csv(mixed(5_000))),
+        "20,000 named accounts": policy_files(engagement=lookup, table=csv(accounts(20_000))),
+        "20,000 ranges of codes": policy_files(engagement=lookup, table=csv(ranges(20_000))),
+        "40,000 postal codes": policy_files(engagement=lookup, table=csv(codes(40_000))),
+    }
+
+
+def swap(files: dict[str, bytes]) -> list[Line]:
+    """Decides one lead a millisecond while a changed policy is compiled beside it and swapped, as in the daemon: what is late."""
+    live = [compile_policy(files)]
+    gc.collect()
+    gc.freeze()
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 50)  # both as routing.bootstrap.process does
+    leads = [facts(one["lead"]) for one in leads_of(2_000, random.Random(3))]
+
+    def compile_and_swap() -> None:
+        live[0] = compile_policy(files)
+
+    late: list[int] = []
+    other = threading.Thread(target=compile_and_swap)
+    other.start()
+    number = 0
+    while other.is_alive():
+        start = time.perf_counter()
+        time.sleep(0.001)
+        live[0].walk(leads[number % len(leads)], lambda _: None, NOW)
+        late.append(int((time.perf_counter() - start - 0.001) * 1e6))
+        number += 1
+    other.join()
+    gc.set_threshold(*before)
+    gc.unfreeze()
+    late.sort()
+    what = f"{RUNGS:,} rungs swapped: a lead is late by"
+    return [
+        Line(f"{what}, p50", (percentile(late, 50) or 0) / 1e3, "ms"),
+        Line(f"{what}, p99", (percentile(late, 99) or 0) / 1e3, "ms", 50, at_least=False),
+        Line(f"{what}, at most", late[-1] / 1e3, "ms", 50, at_least=False),
+    ]
+
+
+def run(_: Path) -> list[Line]:
+    """Seconds of CPU and the memory of one exact look."""
+    compile_policy(policy_files())  # the grammar itself is made once in a process
+    parse('lead.country = "DE"')
+    lines: list[Line] = []
+    for what, files in large_policies().items():
+        gc.collect()
+        start = time.process_time()
+        policy = compile_policy(files)
+        lines.append(Line(f"{what}: read and compiled", time.process_time() - start, "s"))
+        start = time.process_time()
+        analyse(policy, files, NOW)
+        quick = 2 if what.startswith(f"{RUNGS:,}") else None
+        lines.append(Line(f"{what}: quick checks", time.process_time() - start, "s", quick, at_least=False))
+        start = time.process_time()
+        found = analyse(policy, files, NOW, exact=True)
+        lines.append(Line(f"{what}: exact checks", time.process_time() - start, "s", 60, at_least=False))
+        lines.append(Line(f"{what}: warnings", len(found.problems), ""))
+        lines.append(Line(f"{what}: undecided", found.undecided, "rules"))
+        tracemalloc.start()
+        analyse(policy, files, NOW)
+        lines.append(
+            Line(f"{what}: memory of the quick checks, highest", tracemalloc.get_traced_memory()[1] / 1e6, "MB")
+        )
+        tracemalloc.stop()
+        if what.endswith("rungs"):
+            lines += swap(files)
+    return lines
