@@ -108,4 +108,3 @@ def kafka(kafka_of_the_session: Kafka, request: pytest.FixtureRequest) -> Iterat
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-

@@ -66,7 +66,9 @@ def under_way(waiting: Iterable[Unechoed], seen: Values) -> Values:
     """
     found: Values = {}
     for one in waiting:
-        found |= {name: v for name, v in one.fields.items() if name in one.guard and same(one.guard[name], seen.get(name))}
+        found |= {
+            name: v for name, v in one.fields.items() if name in one.guard and same(one.guard[name], seen.get(name))
+        }
     return found
 
 

@@ -106,10 +106,17 @@ def test_too_few_copies_are_told(operator: Operator) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "said"),
-    [({"bootstrap_servers": "127.0.0.1:1"}, "127.0.0.1:1"), ({"replication": 3, "min_insync_replicas": 1}, "replication")],
+    [
+        ({"bootstrap_servers": "127.0.0.1:1"}, "127.0.0.1:1"),
+        ({"replication": 3, "min_insync_replicas": 1}, "replication"),
+    ],
 )
 def test_what_cannot_be_done_ends_with_2_and_a_sentence(
-    operator: Operator, setting: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    operator: Operator,
+    setting: dict[str, Any],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     operator.set(**setting)
     monkeypatch.setattr("sys.argv", ["fingerpost", "topics", "create", "--config", str(operator.file)])
