@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, update
 
 from routing.ledger import locks
 from routing.ledger.schema import share, to_ms
-from routing.ledger.sql import add_new
+from routing.ledger.sql import add_new, change_rows
 
 _ALONE = "writes past the log"
 
@@ -81,12 +81,11 @@ def be_alone(conn: Connection) -> None:
 
 def advance(conn: Connection, topic: str, offsets: Mapping[int, int], now: datetime) -> None:
     """Remembers the next offsets; in the transaction that settled what came before, after ``check``."""
-    for partition, next_offset in sorted(offsets.items()):
-        conn.execute(
-            update(share)
-            .where(share.c.topic == topic, share.c.partition == partition)
-            .values(next_offset=next_offset, updated_ms=to_ms(now))
-        )
+    rows = [
+        {"topic": topic, "partition": partition, "next_offset": next_offset, "updated_ms": to_ms(now)}
+        for partition, next_offset in sorted(offsets.items())
+    ]
+    change_rows(conn, share, ("topic", "partition"), rows)
 
 
 def positions(conn: Connection, topic: str) -> dict[int, Share]:
