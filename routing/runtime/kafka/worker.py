@@ -6,7 +6,7 @@ What Faust is used for, and what not:
   the consumer is put to where each was left. Offsets are committed from the ledger too, as a hint for those who measure lag.
 - Nothing is acknowledged through Faust's streams, so nothing can be acknowledged that was not settled.
 - Messages travel through the agent's channel in the portions in which they were fetched. Faust's own path of one message at a time
-  (``take_events`` included) was measured at 205 µs a message, portions at 26.
+  (``take_events`` included) does its bookkeeping for each message; a portion needs it once.
 - No tables, no web server, no leader, no producer, no logging set-up.
 """
 
