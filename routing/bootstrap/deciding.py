@@ -1,4 +1,4 @@
-"""The role worker: takes its share of the log and settles it, fires timers, announces decisions."""
+"""The role worker: takes its share of the log and settles it and fires timers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from routing.bootstrap.process import Process, warm_up
 from routing.ledger import journal
 from routing.ledger.schema import to_ms
 from routing.runtime.backfill import DONE
-from routing.runtime.kafka.announcer import Announcer
 from routing.runtime.kafka.client import faust_broker, faust_credentials, python_options
 from routing.runtime.kafka.gaps import GapFiller
 from routing.runtime.kafka.messages import receive
@@ -53,7 +52,6 @@ class Deciding:
         )
         self._worker = Worker(self.settler, kafka.group, self._faust_options)
         self.watchdog = Watchdog(kafka.changes_topic, options, self.settler.progress, self._excused)
-        self._announcer = Announcer(kafka, process.ledger)
 
     def _receive(self, partition: int, offset: int, value: bytes | None) -> Received:
         return receive(self._kafka.changes_topic, partition, offset, value, to_ms(self._process.clock()))
@@ -84,7 +82,6 @@ class Deciding:
         start("deciding", "faust", self._worker.run)
         start("deciding", "watchdog", self.watchdog.run)
         start("deciding", "timers", self._process.run_timers)
-        start("deciding", "announcer", self._announcer.run)
         self._process.ready.set()
         log.info("ready", systems=sorted(self._process.systems))
 

@@ -1,8 +1,8 @@
 """The roles of the distributed runtime, each alone in a process or all in one:
 
 - **gateway** brings things in: webhooks at every gateway; sources, first fill, completer and people at one gateway a system;
-- **worker** decides and settles, fires timers, announces decisions;
-- **delivery** takes writes to the CRMs.
+- **worker** decides and settles, fires timers;
+- **delivery** takes writes to the CRMs, and tells other programs of decisions.
 
 All work on one ledger and one Kafka, and any number of each may run.
 """
@@ -77,6 +77,10 @@ class Roles(Process):
             from routing.bootstrap.deciding import Deciding
 
             self.deciding = Deciding(self, settings.kafka, settings.worker.most_owed)
+        if DELIVERY in roles:
+            from routing.runtime.kafka.announcer import Announcer
+
+            self._announcer = Announcer(settings.kafka, self.ledger)
 
     @property
     def webhooks(self) -> list[Webhook]:
@@ -92,6 +96,7 @@ class Roles(Process):
                 self.services.start("sources", f"{name} reader", tenure.run)
         if DELIVERY in self.roles:
             self.start_couriers()
+            self.services.start("delivery", "announcer", self._announcer.run)
         if self.deciding is not None:
             self.services.start("deciding", "start-up", self.deciding.open)
         else:

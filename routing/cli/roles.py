@@ -30,7 +30,7 @@ def gateway(config: Config) -> None:
 
 
 def worker(config: Config) -> None:
-    """Decides: takes its share of the log, settles it in the ledger, fires timers, announces decisions. Any number may run.
+    """Decides: takes its share of the log, settles it in the ledger, fires timers. Any number may run.
 
     Exit codes: 0 stopped as asked; 1 a part of it failed; 2 could not start.
     """
@@ -38,7 +38,7 @@ def worker(config: Config) -> None:
 
 
 def delivery(config: Config) -> None:
-    """Takes what was decided to the CRMs. Any number may run.
+    """Takes what was decided to the CRMs, and tells other programs of it. Any number may run.
 
     Exit codes: 0 stopped as asked; 1 a part of it failed; 2 could not start.
     """

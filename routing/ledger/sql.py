@@ -1,19 +1,37 @@
 """Small helpers that SQLite and PostgreSQL spell alike: many rows in one statement, whatever the database likes best.
 
 SQLite is given the driver's ``executemany``. PostgreSQL is given one array a column, in binary: one round trip for a whole batch. Many
-values to look for are one array there too: a list of hundreds is a new statement each time, to be spelled and parsed anew.
+values to look for are one array there too, and one JSON text on SQLite: a list of hundreds is a new statement each time, to be
+spelled and parsed anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import ARRAY, Boolean, ColumnElement, Connection, Table, Text, any_, bindparam
+import msgspec
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Connection,
+    Dialect,
+    Table,
+    Text,
+    TypeDecorator,
+    any_,
+    bindparam,
+    func,
+    select,
+)
+from sqlalchemy import column as column_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import OperatorType
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -21,23 +39,37 @@ Row = dict[str, Any]
 # SQLite takes 32,766 parameters a statement, PostgreSQL 65,535; a chunk of ids stays far below.
 CHUNK = 500
 
+_encode = msgspec.json.Encoder().encode
+_LATER = "fingerpost_later"  # in the connection's ``info``: what ``at_once`` holds back
 _ARRAYS = {str: "text", int: "bigint", float: "float8", bytes: "bytea"}
+
+
+class _JsonList(TypeDecorator[list[str]]):
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: list[str] | None, dialect: Dialect) -> str:  # noqa: ARG002 - as SQLAlchemy calls it
+        return _encode(value).decode()
 
 
 class _OneOf(FunctionElement[bool]):
     type = Boolean()
     inherit_cache = True
 
+    def self_group(self, against: OperatorType | None = None) -> Self:  # noqa: ARG002 - as SQLAlchemy calls it
+        return self  # as it is: SQLAlchemy would compare it with 1, and then SQLite looks at every row of the table
+
 
 def one_of(column: ColumnElement[str], name: str) -> ColumnElement[bool]:
     """Whether the column holds one of the texts that the parameter ``name`` is given as a list; for statements built once."""
-    return _OneOf(column, bindparam(name, expanding=True))
+    return _OneOf(column, bindparam(name))
 
 
 @compiles(_OneOf)
-def _in_list(element: _OneOf, compiler: SQLCompiler, **how: Any) -> str:
+def _in_json(element: _OneOf, compiler: SQLCompiler, **how: Any) -> str:
     column, values = element.clauses
-    return compiler.process(column.in_(values), **how)
+    given = bindparam(values.key, type_=_JsonList())
+    return compiler.process(column.in_(select(column_("value")).select_from(func.json_each(given))), **how)
 
 
 @compiles(_OneOf, "postgresql")
@@ -52,6 +84,28 @@ def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
+@contextmanager
+def at_once(conn: Connection) -> Iterator[None]:
+    """Rows that are written inside go to PostgreSQL together, in one statement at the end: one round trip instead of one a table.
+
+    Until then nothing shows them, and no row may be written twice. What needs to know how many rows it wrote is not put off.
+    """
+    if conn.dialect.name != "postgresql":
+        yield
+        return
+    later: list[tuple[str, Sequence[Any]]] = []
+    conn.info[_LATER] = later
+    try:
+        yield
+    finally:
+        del conn.info[_LATER]
+    if later:
+        *first, last = [statement for statement, _ in later]
+        named = ", ".join(f"w{n} AS ({statement})" for n, statement in enumerate(first))
+        values = tuple([column for _, columns in later for column in columns])
+        conn.exec_driver_sql(f"WITH {named} {last}" if named else last, values)
+
+
 def add_rows(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Inserts ``rows``, which all have the same columns; what they leave out gets its default."""
     _write(conn, table, rows, "")
@@ -59,7 +113,11 @@ def add_rows(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 def add_new(conn: Connection, table: Table, rows: Sequence[Row], *key: str) -> int:
     """Inserts ``rows`` except those whose ``key`` (columns) is already there. Returns how many were new."""
-    return _write(conn, table, rows, f" ON CONFLICT ({', '.join(key)}) DO NOTHING")
+    if not rows:
+        return 0
+    names = tuple(rows[0])
+    statement = _insert(table, names, f" ON CONFLICT ({', '.join(key)}) DO NOTHING", conn.dialect.name)
+    return int(conn.exec_driver_sql(statement, _values(conn, names, rows)).rowcount)
 
 
 def upsert(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -84,18 +142,24 @@ def change_rows(conn: Connection, table: Table, key: tuple[str, ...], rows: Sequ
         _execute(conn, statement, list(rows[0]), rows)
 
 
-def _write(conn: Connection, table: Table, rows: Sequence[Row], conflict: str) -> int:
-    if not rows:
-        return 0
-    names = tuple(rows[0])
-    return _execute(conn, _insert(table, names, conflict, conn.dialect.name), names, rows)
+def _write(conn: Connection, table: Table, rows: Sequence[Row], conflict: str) -> None:
+    if rows:
+        names = tuple(rows[0])
+        _execute(conn, _insert(table, names, conflict, conn.dialect.name), names, rows)
 
 
-def _execute(conn: Connection, statement: str, names: Sequence[str], rows: Sequence[Row]) -> int:
+def _execute(conn: Connection, statement: str, names: Sequence[str], rows: Sequence[Row]) -> None:
+    later = conn.info.get(_LATER)
+    if later is None:
+        conn.exec_driver_sql(statement, _values(conn, names, rows))
+    else:
+        later.append((statement, _values(conn, names, rows)))
+
+
+def _values(conn: Connection, names: Sequence[str], rows: Sequence[Row]) -> Any:
     if conn.dialect.name == "postgresql":
-        columns = tuple([row[name] for row in rows] for name in names)
-        return int(conn.exec_driver_sql(statement, columns).rowcount)
-    return int(conn.exec_driver_sql(statement, [tuple([row[name] for name in names]) for row in rows]).rowcount)
+        return tuple([[row[name] for row in rows] for name in names])
+    return [tuple([row[name] for name in names]) for row in rows]
 
 
 @lru_cache(256)

@@ -23,7 +23,7 @@ from routing.runtime.working_set import WorkingSet
 
 
 class Batch:
-    """What a batch has come to so far; written down by ``commit`` in the transaction that it was read in."""
+    """What a batch has come to so far; written down by ``save`` and ``close`` in the transaction that it was read in."""
 
     def __init__(
         self,
@@ -90,8 +90,8 @@ class Batch:
         if held_before and not settled.on_hold:
             self.off_hold.add(name)
 
-    def commit(self, book: Book, taken: int, now: datetime) -> Closed:
-        """Writes all of it down, the end of the book included."""
+    def save(self, book: Book, now: datetime) -> None:
+        """Writes down what the events caused. May be put off with ``at_once``."""
         self.work.save(self.conn)
         decisions.save_pools(self.conn, self.pools.values())
         made = [(entry.seq, one) for entry, one in self.decisions]
@@ -104,6 +104,9 @@ class Batch:
         waiting = {ref_of(timer.system, timer.entity, timer.record_id) for timer in self.timers}
         timers.clear(self.conn, self.off_hold | waiting)
         timers.save(self.conn, self.timers)
+
+    def close(self, book: Book, taken: int, now: datetime) -> Closed:
+        """Writes down how the events ended, once all else is."""
         closed = book.close(self.conn, taken, self.endings, now)
         for event, seq in self.erased:
             # Only now: what came in along with it is written down by now.

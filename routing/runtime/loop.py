@@ -28,6 +28,7 @@ from routing.ledger.engine import Ledger, is_refused
 from routing.ledger.journal import Ending, Entry
 from routing.ledger.schema import ref_of
 from routing.ledger.shares import Fenced, Share
+from routing.ledger.sql import at_once
 from routing.runtime.batch import Batch
 from routing.runtime.books import Book, Closed, JournalBook, LogBook, Overtaken
 from routing.runtime.clock import Clock
@@ -131,8 +132,10 @@ class Loop:
                 if batch.person_changed or not self._take(batch, entry, policy, directory, now):
                     break
                 taken += 1
-            self._settle(batch, policy, directory, now)
-            return batch, batch.commit(book, taken, now)
+            with at_once(conn):
+                self._settle(batch, policy, directory, now)
+                batch.save(book, now)
+            return batch, batch.close(book, taken, now)
 
         batch, closed = self._ledger.repeated(settle_all, Overtaken)
         self._tell(closed, batch.decisions)

@@ -125,7 +125,7 @@ class Announcer:
                 log.error(
                     "a decision is too large for its topic; it waits, the others go on",
                     decision_id=one.decision_id,
-                    advice="see `fingerpost topics check` for the topic's max.message.bytes, then restart the workers",
+                    advice="see `fingerpost topics check` for the topic's max.message.bytes, then restart the delivery processes",
                 )
         failed = next((answer for answer in answers if isinstance(answer, KafkaUnwell)), None)
         if failed is not None:
