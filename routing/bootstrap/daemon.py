@@ -14,6 +14,7 @@ from routing.delivery.courier import GRACE_MS
 from routing.ledger import outbox
 from routing.runtime.breaker import Breaker
 from routing.runtime.clock import Clock, utcnow
+from routing.runtime.housekeeping import EVIDENCE_DAYS
 from routing.runtime.intake import Intake
 from routing.runtime.loop import Loop
 from routing.runtime.policies import Policies
@@ -34,9 +35,18 @@ class Daemon(Process):
         systems: Callable[[Policies], Sequence[System]],
         clock: Clock = utcnow,
         patience: float = PATIENCE_SECONDS,
+        keep_evidence_days: float = EVIDENCE_DAYS,
     ) -> None:
         """As ``Process``."""
-        super().__init__(ledger_url, policy_folder, systems, clock, alone=True, patience=patience)
+        super().__init__(
+            ledger_url,
+            policy_folder,
+            systems,
+            clock,
+            alone=True,
+            patience=patience,
+            keep_evidence_days=keep_evidence_days,
+        )
         self.breaker = Breaker(self.feed)
         self.intake = Intake(self.ledger, clock, self.feed, self.breaker.why)
         self.loop = Loop(self.ledger, self.policies, clock, self.feed)
@@ -71,6 +81,7 @@ class Daemon(Process):
             start("deciding", f"{reading.name} people", reading.renew_people)
         start("deciding", "loop", lambda s: self.loop.run(self.intake, self.tell_couriers, s))
         start("deciding", "timers", self.run_timers)
+        start("deciding", "housekeeping", self.housekeeping.run)
         self.start_couriers()
         self.ready.set()
         log.info("ready", systems=sorted(self.systems))

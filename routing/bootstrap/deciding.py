@@ -82,6 +82,7 @@ class Deciding:
         start("deciding", "faust", self._worker.run)
         start("deciding", "watchdog", self.watchdog.run)
         start("deciding", "timers", self._process.run_timers)
+        start("deciding", "housekeeping", self._process.housekeeping.run)
         self._process.ready.set()
         log.info("ready", systems=sorted(self._process.systems))
 

@@ -21,6 +21,7 @@ from routing.ledger import journal, outbox, timers
 from routing.ledger.engine import Ledger, LedgerError, is_lost
 from routing.runtime.clock import Clock, utcnow
 from routing.runtime.feed import Feed
+from routing.runtime.housekeeping import EVIDENCE_DAYS, Housekeeping
 from routing.runtime.intake import Intake
 from routing.runtime.metrics import Metrics
 from routing.runtime.policies import Policies
@@ -45,9 +46,10 @@ class Process:
         *,
         alone: bool,
         patience: float = PATIENCE_SECONDS,
+        keep_evidence_days: float = EVIDENCE_DAYS,
     ) -> None:
         """Opens the ledger and compiles the policy; nothing runs yet. ``alone``: no other process works on this ledger.
-        ``patience``: how many seconds a lost ledger is waited for.
+        ``patience``: how many seconds a lost ledger is waited for. ``keep_evidence_days``: for how long decisions can be made again.
 
         ``systems`` makes the connections, given the policies whose field maps they use. Raises LedgerError, PolicyError,
         PolicyFolderError.
@@ -59,6 +61,7 @@ class Process:
         self._lock = only_one(self.ledger)
         self.ledger.upgrade()
         self.services = Services(self.ledger, clock, self.feed, patience)
+        self.housekeeping = Housekeeping(self.ledger, clock, keep_evidence_days)
         self.policies = Policies(policy_folder, self.ledger, clock, self.feed, follow=not alone)
         self.systems = {system.name: system for system in systems(self.policies)}
         self.ready = threading.Event()

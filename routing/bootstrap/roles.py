@@ -59,6 +59,7 @@ class Roles(Process):
             clock,
             alone=False,
             patience=settings.ledger_patience_seconds,
+            keep_evidence_days=settings.keep_evidence_days,
         )
         self.roles = [role for role in EVERY_ROLE if role in roles]
         self._tenures: dict[str, Tenure] = {}

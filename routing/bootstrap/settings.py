@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.salesforce.settings import SalesforceSettings, Secret
+from routing.runtime.housekeeping import EVIDENCE_DAYS
 from routing.runtime.kafka.settings import KafkaSettings
 from routing.runtime.services import PATIENCE_SECONDS
 
@@ -71,6 +72,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     ledger: str
     # How long a ledger that cannot be written is waited for, in seconds, before the process ends.
     ledger_patience_seconds: float = PATIENCE_SECONDS
+    # For how long decisions can be made again (`fingerpost replay`), in days; 0: for ever. The decisions themselves stay.
+    keep_evidence_days: float = EVIDENCE_DAYS
     intake: IntakeSettings = IntakeSettings()
     worker: WorkerSettings = WorkerSettings()
     delivery: DeliverySettings = DeliverySettings()
@@ -92,7 +95,8 @@ def load(path: Path) -> Settings:
     return Settings(
         policy=base / str(raw["policy"]),
         ledger=_ledger_url(raw.get("ledger", "sqlite:///fingerpost.db"), base, path),
-        ledger_patience_seconds=_seconds(path, "ledger_patience_seconds", raw, PATIENCE_SECONDS),
+        ledger_patience_seconds=_number(path, "ledger_patience_seconds", "seconds", raw, PATIENCE_SECONDS),
+        keep_evidence_days=_number(path, "keep_evidence_days", "days", raw, EVIDENCE_DAYS),
         intake=_section(path, "intake", raw.get("intake") or {}, IntakeSettings),
         worker=_section(path, "worker", raw.get("worker") or {}, WorkerSettings),
         delivery=_section(path, "delivery", raw.get("delivery") or {}, DeliverySettings),
@@ -123,10 +127,10 @@ def _read(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _seconds(path: Path, name: str, raw: dict[str, Any], default: float) -> float:
+def _number(path: Path, name: str, unit: str, raw: dict[str, Any], default: float) -> float:
     value = raw.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise SettingsError(f"{path}: {name}: expected a number of seconds, such as {default:g}.")
+        raise SettingsError(f"{path}: {name}: expected a number of {unit}, such as {default:g}.")
     return float(value)
 
 

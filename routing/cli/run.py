@@ -188,7 +188,13 @@ def _made(settings: Settings, kafka: bool) -> Process:
         from routing.bootstrap.roles import Roles
 
         return Roles(settings, connect(settings))
-    return Daemon(settings.ledger, settings.policy, connect(settings), patience=settings.ledger_patience_seconds)
+    return Daemon(
+        settings.ledger,
+        settings.policy,
+        connect(settings),
+        patience=settings.ledger_patience_seconds,
+        keep_evidence_days=settings.keep_evidence_days,
+    )
 
 
 def _show(report: object, as_json: bool, sandbox: bool) -> None:

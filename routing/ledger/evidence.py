@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import takewhile
 
 import msgspec
 from msgspec import Struct
@@ -12,9 +13,9 @@ from sqlalchemy import Connection, delete, exists, func, select, update
 
 from routing.core.evidence import Evidence
 from routing.core.roster import Roster
-from routing.ledger import mirror
-from routing.ledger.schema import decision, evidence, journal, ref_of, roster, to_ms
-from routing.ledger.sql import add_new, add_rows, chunks
+from routing.ledger import locks, mirror
+from routing.ledger.schema import decision, evidence, journal, position, ref_of, roster, to_ms
+from routing.ledger.sql import add_new, add_rows, chunks, upsert
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Evidence).decode
@@ -23,6 +24,9 @@ _decode_roster = msgspec.json.Decoder(Roster).decode
 # What stands for evidence that was erased: that there was some must stay known, or its loss would look like a defect.
 ERASED = b""
 PAGE = 500
+# How far ``forget`` has come: the number of the last decision's event.
+_FORGETTING = {"system": "fingerpost", "stream": "evidence"}
+_FORGOTTEN = select(position.c.cursor).where(position.c.system == "fingerpost", position.c.stream == "evidence")
 
 
 class Recorded(Struct, frozen=True):
@@ -109,13 +113,27 @@ def erase_person(conn: Connection, system: str, record_id: str) -> int:
     return changed
 
 
-def forget(conn: Connection, before: datetime) -> int:
-    """Drops the evidence of decisions made before that moment, and rosters that none is left of. Returns how many decisions'."""
-    old = select(decision.c.decision_id).where(decision.c.decided_ms < to_ms(before))
-    gone = conn.execute(delete(evidence).where(evidence.c.decision_id.in_(old))).rowcount
-    used = exists().where(evidence.c.roster == roster.c.digest)
-    conn.execute(delete(roster).where(~used, roster.c.seen_ms < to_ms(before)))
-    return int(gone)
+def forget(conn: Connection, before: datetime, limit: int = PAGE) -> int:
+    """Drops the evidence of up to ``limit`` decisions made before that moment, oldest first; of none that it came past before. With the
+    last of them go the rosters that nobody needs any more. Returns how many decisions it came past.
+    """
+    locks.take(conn, ["evidence"])  # one process at a time
+    after = int(conn.scalar(_FORGOTTEN) or 0)
+    rows = conn.execute(
+        select(decision.c.seq, decision.c.decision_id, decision.c.decided_ms)
+        .where(decision.c.seq > after)
+        .order_by(decision.c.seq)
+        .limit(limit)
+    ).all()
+    old = list(takewhile(lambda row: row.decided_ms < to_ms(before), rows))
+    if not old:
+        used = exists().where(evidence.c.roster == roster.c.digest)
+        conn.execute(delete(roster).where(~used, roster.c.seen_ms < to_ms(before)))
+        return 0
+    for some in chunks([row.decision_id for row in old]):
+        conn.execute(delete(evidence).where(evidence.c.decision_id.in_(some)))
+    upsert(conn, position, [{**_FORGETTING, "cursor": str(old[-1].seq).encode(), "updated_ms": 0}])
+    return len(old)
 
 
 def recorded(

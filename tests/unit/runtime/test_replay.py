@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from routing.cli.app import app
 from routing.ledger import evidence, journal, mirror, policies
 from routing.ledger.engine import Ledger
+from routing.runtime.housekeeping import Housekeeping
 from routing.runtime.replay import Replay, Replayed, Span
-from tests.conftest import START, ManualClock
+from tests.conftest import ManualClock
 from tests.integration.recorded import load
 from tests.processes import POLICY as INBOUND
 from tests.unit.core import policy as example
@@ -165,11 +166,18 @@ def test_evidence_is_forgotten_after_a_time_with_its_people(desk: Desk) -> None:
     desk.play(desk.event("created", country="GB"))
     desk.clock.advance(100)
     desk.play(desk.event("created", "00Q2", country="GB"))
-    with desk.ledger.write() as conn:
-        assert evidence.forget(conn, START + timedelta(seconds=50)) == 1
+    stop = threading.Event()
+    keeping = Housekeeping(desk.ledger, desk.clock, keep_evidence_days=50 / 86_400)
+    assert keeping.sweep(stop) == 1
     assert verdicts(desk.ledger) == ["unproven", "identical"]
-    with desk.ledger.write() as conn:
-        assert evidence.forget(conn, START + timedelta(days=1)) == 1
+    desk.clock.advance(100)
+    desk.play(desk.event("created", "00Q3", country="GB"))
+    assert keeping.sweep(stop) == 1
+    assert keeping.sweep(stop) == 0
+    assert verdicts(desk.ledger) == ["unproven", "unproven", "identical"]
+    desk.clock.advance(86_400)
+    assert keeping.sweep(stop) == 1
+    with desk.ledger.read() as conn:
         assert conn.exec_driver_sql("SELECT count(*) FROM roster").scalar() == 0
 
 
