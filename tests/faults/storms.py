@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from random import Random
+from signal import SIGTERM
 from typing import Any
 
 import msgspec
@@ -185,7 +186,9 @@ def joins_and_leaves(stage: Stage, line: Line, times: int, leads: int, rate: flo
         if n % 4 == 3:
             cluster.lose(who)
         else:
-            assert cluster.leave(who) == 0
+            code = cluster.leave(who)
+            # One that has just been started may not listen for signals yet: it has taken no part.
+            assert code == 0 or (code == -SIGTERM and n % 3 == 2 and who == f"worker{3 + n}")
     line.times = f"{times} joins, {times} leaves"
     cluster.await_steady()
 
