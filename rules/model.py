@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-Facts = Mapping[str, Any]  # "lead", "account", "counterpart", "event" -> field values, or None where there is none
+# "lead", "account", "counterpart", "match", "event" -> field values, or None where there is none
+Facts = Mapping[str, Any]
 WhyNot = Callable[[str], str | None]  # person key -> why this person cannot receive a lead now; None when they can
 
 ActionKind = Literal["person", "field", "pool", "queue", "keep", "hold", "reject", "holdout"]
 EffectKind = Literal["set", "task", "notify", "convert", "attach"]
-Method = Literal["round robin", "weighted"]
 
 
 class Problem(Struct, frozen=True, order=True):
@@ -63,29 +63,6 @@ class Entity(Struct, frozen=True):
     fields: dict[str, Field]
 
 
-class Person(Struct, frozen=True):
-    """One row of ``people.csv``. ``key`` is the lower-case e-mail. ``extra`` holds further columns."""
-
-    key: str
-    name: str
-    active: bool = True
-    start_date: str = ""  # ISO date, "" when they have long started
-    role: str = ""
-    region: str = ""
-    time_zone: str = ""
-    ids: dict[str, str] = {}  # system -> CRM user id, only where people.csv fixes it
-    extra: dict[str, str] = {}
-
-
-class Pool(Struct, frozen=True):
-    """One pool of ``pools.yaml``. ``members`` are person keys in the order written, with their weights."""
-
-    name: str
-    method: Method
-    members: dict[str, float]
-    overflow: str = ""
-
-
 class Action(Struct, frozen=True):
     """What a rung does. ``value`` is a person key, a field path, the name of a pool or queue, or a reason, by ``kind``.
 
@@ -119,11 +96,29 @@ class CorrectionRule(Struct, frozen=True):
     write: bool = True
 
 
+class Bands(Struct, frozen=True):
+    """From which probability on (0 to 1) something is a match, and from which on a person is asked."""
+
+    match: float
+    ask: float
+
+
 class Matching(Struct, frozen=True):
-    """How leads find their account. ``free_domains`` are added to the shipped list of free-mail domains."""
+    """How records find their account. The three lists of domains go before the shipped ones, ``not_free_domains`` first.
+
+    ``tie_breakers`` decide, in this order, between accounts that fit equally well (words of ``rules.extras.TIE_BREAKERS``).
+    ``weights`` names the file with the weights of the evidence, whose bytes are ``weights_file``; "" are those that are shipped.
+    ``duplicates`` are the bands for persons; None: nobody looks for duplicates.
+    """
 
     free_domains: frozenset[str] = frozenset()
     not_free_domains: frozenset[str] = frozenset()
+    disposable_domains: frozenset[str] = frozenset()
+    bands: Bands = Bands(0.9, 0.5)
+    tie_breakers: tuple[str, ...] = ("customer", "open opportunity", "same country", "active owner")
+    weights: str = ""
+    weights_file: bytes = b""
+    duplicates: Bands | None = Bands(0.9, 0.6)
 
 
 class WalkStep(Struct, frozen=True, gc=False):

@@ -6,7 +6,7 @@ Pure: the files come as bytes, the time comes with each call. ``routing.runtime.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -16,28 +16,24 @@ from rules.fields import Scope, read_fields
 from rules.ladders.effects import EffectReader
 from rules.ladders.engagement import Engagement, all_rungs
 from rules.ladders.file import Queues, read_engagement, read_queues
-from rules.ladders.reader import LadderReader, on_roster
+from rules.ladders.reader import LadderReader
 from rules.language.checking import Checker
 from rules.language.named import CONDITIONS, Definitions, read_conditions
-from rules.model import (
-    CorrectionRule,
-    Entity,
-    Facts,
-    Matching,
-    Person,
-    PolicyError,
-    Pool,
-    Problem,
-    Walk,
-    WalkStep,
-    WhyNot,
-)
-from rules.people import People, read_people, read_pools
+from rules.model import CorrectionRule, Entity, Facts, Matching, PolicyError, Problem, Walk, WalkStep, WhyNot
 from rules.policy_tests.case import PolicyTest
 from rules.policy_tests.reader import TESTS, CaseReader, Known
+from rules.pools.asking import Asker
+from rules.pools.calendars import CALENDARS, TIME_OFF, read_calendars, read_time_off
+from rules.pools.model import Calendar, Person, Pool, TimeOff
+from rules.pools.people import People, read_people
+from rules.pools.reader import pool_names, read_pools
+from rules.pools.roster import on_roster
+from rules.sla.model import Answers, Clock
+from rules.sla.reader import SLA, SlaReader
 from rules.source import Report, Source, decode, nearest
 from rules.tables.csvfile import read_csv
 from rules.tables.reader import TableReader
+from rules.tables.sheet import Sheet
 from rules.tables.shelf import Shelf
 from rules.tables.table import Table
 from rules.yamlfile import Node, Scalar, as_block, read_yaml
@@ -45,23 +41,28 @@ from rules.yamlfile import Node, Scalar, as_block, read_yaml
 FIELDS, ENGAGEMENT, PEOPLE, POOLS = "fields.yaml", "engagement.yaml", "people.csv", "pools.yaml"
 CORRECTIONS, MATCHING = "corrections.yaml", "matching.yaml"
 REQUIRED = (FIELDS, ENGAGEMENT, PEOPLE, POOLS)
-KNOWN = (*REQUIRED, CONDITIONS, CORRECTIONS, MATCHING, TESTS)
+KNOWN = (*REQUIRED, CONDITIONS, CORRECTIONS, MATCHING, CALENDARS, TIME_OFF, SLA, TESTS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Policy:
     """A compiled policy. It never changes: an edit makes a new one, with another ``digest``.
 
     ``digest`` is the SHA-256 over file names and bytes. ``people`` is by key (lower-case e-mail), ``hold_retry`` in
     seconds. ``ladders`` are by the entity they route, ``routes`` is the first of these. ``queues`` are the ids of CRM queues
     by name and system. ``event_reads`` are the fields of ``event`` that something asks for beside its kind, system and
-    changed fields: ``before`` (``facts["event"]["before"]``: old values of what changed) and ``record_id``.
+    changed fields: ``before`` (``facts["event"]["before"]``: old values of what changed) and ``record_id``. ``answers`` are by the
+    entity that reps accept and reject.
     """
 
     digest: str
     entities: dict[str, Entity]
     people: dict[str, Person]
     pools: dict[str, Pool]
+    calendars: dict[str, Calendar]
+    time_off: tuple[TimeOff, ...]
+    clocks: dict[str, Clock]
+    answers: dict[str, Answers]
     corrections: tuple[CorrectionRule, ...]
     matching: Matching
     hold_retry: int
@@ -89,6 +90,13 @@ class Policy:
         ``entity`` is one of ``ladders``, by default the first.
         """
         return self.ladders[entity or self.routes].enters(facts, why_not or on_roster(self.people))
+
+    def pieces(self) -> list[object]:
+        """What most of its memory is in: rungs, rows of tables, alternatives of the index. Whoever holds them can free them piece by piece."""
+        rungs = [rung for one in self.ladders.values() for rung in all_rungs(one.rungs)]
+        rows = [row for rung in rungs if rung.table is not None for row in rung.table.rows]
+        terms = [term for one in self.ladders.values() if one.index is not None for term in one.index.rules]
+        return [*rungs, *rows, *terms]
 
     def walk(self, facts: Facts, why_not: WhyNot, now: datetime, entity: str = "") -> Walk:
         """Walks the ladder for the record of ``facts``; ``now`` is aware. Raises nothing, whatever the facts hold."""
@@ -126,7 +134,7 @@ class _Reader:
     def __init__(self, files: Mapping[str, bytes]) -> None:
         self.files = files
         self.report = Report()
-        self.shelf = Shelf(files, PEOPLE, self.report)
+        self.shelf = Shelf(files, (PEOPLE, TIME_OFF), self.report)
 
     def read(self) -> Policy | None:
         report = self.report
@@ -135,27 +143,31 @@ class _Reader:
                 hint = nearest(name, [other for other in self.files if other not in KNOWN])
                 report.error(Source(name, "").place(), f"the policy has no file {name}", hint)
         entities = read_fields(self._yaml(FIELDS), report)
-        roster = self._people(entities)
+        calendars = read_calendars(self._yaml(CALENDARS), report)
+        roster = self._people(entities, calendars)
+        time_off = read_time_off(self._sheet(TIME_OFF), roster, report)
         pooled = self._yaml(POOLS)
-        pools = read_pools(pooled, roster, report)
+        pools = pool_names(pooled) if pooled else None
         corrections = read_corrections(self._yaml(CORRECTIONS), entities, report) if entities else ()
-        matching = read_matching(self._yaml(MATCHING), report)
+        matching = read_matching(self._yaml(MATCHING), entities, self.files, report)
         ladder = as_block(self._yaml(ENGAGEMENT), report, ENGAGEMENT)
         if not entities:
+            read_pools(pooled, roster, report)
             return None  # without fields nothing that follows can be judged
         definitions = read_conditions(self._yaml(CONDITIONS), report)
         if ladder is None:
             scope = Scope(entities)
-            tables = TableReader(scope, roster, Targets(scope, roster, pools if pooled else None), report)
+            tables = TableReader(scope, roster, Targets(scope, roster, pools), report)
             for name in self.shelf.names():
                 self.shelf.table(name, None, tables)
+            read_pools(pooled, roster, report)
             return None
         queues = read_queues(ladder, {system for one in entities.values() for system in one.remote}, report)
         checkers: list[Checker] = []
 
         def reader(scope: Scope) -> LadderReader:
             checkers.append(Checker(scope, roster, definitions, report))
-            targets = Targets(scope, roster, pools if pooled else None, queues)
+            targets = Targets(scope, roster, pools, queues)
             tables = TableReader(scope, roster, targets, report)
 
             def lookup(name: Scalar) -> Table | None:
@@ -164,7 +176,11 @@ class _Reader:
             return LadderReader(scope, checkers[-1], targets, EffectReader(scope, roster, report), lookup, report)
 
         ladders = read_engagement(ladder, entities, reader, report)
-        self._unused(definitions, checkers)
+        asker = Asker(entities, ladders or ("lead",), roster, definitions, report)
+        shared = read_pools(pooled, roster, report, asker, queues)
+        timed = SlaReader(entities, ladders or ("lead",), roster, definitions, report, pools or (), queues, calendars)
+        clocks = timed.read(self._yaml(SLA))
+        self._unused(definitions, [*checkers, *asker.checkers, *timed.checkers], matching.weights)
         if not ladders:
             return None
         first = next(iter(ladders.values()))
@@ -172,14 +188,18 @@ class _Reader:
             digest=digest(self.files),
             entities=entities,
             people=roster.by_key,
-            pools=pools,
+            pools=shared,
+            calendars=calendars,
+            time_off=time_off,
+            clocks=clocks,
+            answers=timed.answers,
             corrections=corrections,
             matching=matching,
             hold_retry=first.hold_retry,
             routes=first.routes,
             ladders=ladders,
             queues=queues,
-            event_reads=frozenset(name for one in ladders.values() for name in _event_reads(one)),
+            event_reads=frozenset(_event_reads(tuple(ladders.values()), asker.reads | timed.reads)),
             conditions=definitions,
             tests=(),
             _roster=roster,
@@ -199,20 +219,23 @@ class _Reader:
             self.report.error(source.place(), f"{name} is empty")
         return root
 
-    def _people(self, entities: Mapping[str, Entity]) -> People:
-        data = self.files.get(PEOPLE)
-        source = decode(PEOPLE, data, self.report) if data is not None else None
-        sheet = read_csv(source, self.report) if source is not None else None
+    def _sheet(self, name: str) -> Sheet | None:
+        data = self.files.get(name)
+        source = decode(name, data, self.report) if data is not None else None
+        return read_csv(source, self.report) if source is not None else None
+
+    def _people(self, entities: Mapping[str, Entity], calendars: Mapping[str, Calendar]) -> People:
+        sheet = self._sheet(PEOPLE)
         if sheet is None:
             return People(complete=False)
         systems = {system for entity in entities.values() for system in entity.remote}
         before = self.report.errors
-        people = read_people(sheet, systems, self.report)
+        people = read_people(sheet, systems, self.report, calendars)
         if not people.by_key and self.report.errors == before:
             self.report.error(sheet.source.place(), "people.csv lists nobody")
         return people
 
-    def _unused(self, definitions: Definitions, checkers: list[Checker]) -> None:
+    def _unused(self, definitions: Definitions, checkers: list[Checker], weights: str) -> None:
         used = {one for checker in checkers for key in checker.used for one in checker.with_needs(key)}
         for key, definition in definitions.items():
             if key in used or definition.tree is None or not checkers:
@@ -226,17 +249,18 @@ class _Reader:
             place, hint = Source(name, "").place(), f"add a rung with 'lookup: {name}'"
             self.report.warn(place, "no rung looks this table up: it is not used", hint)
         for name in self.files:
-            if name not in KNOWN and name not in self.shelf.names():
+            if name not in (*KNOWN, weights) and name not in self.shelf.names():
                 hint = nearest(name, KNOWN) or f"known here: {', '.join(KNOWN)}"
                 self.report.warn(Source(name, "").place(), "this is no file of a policy: it is not used", hint)
 
 
-def _event_reads(engagement: Engagement) -> Iterator[str]:
-    rungs = list(all_rungs(engagement.rungs))
-    conditions = [*engagement.entry, *(rung.when for rung in rungs if rung.when is not None)]
+def _event_reads(ladders: Sequence[Engagement], others: Iterable[str]) -> Iterator[str]:
+    """What something asks of ``event``; ``others`` are the fields that pools and clocks read."""
+    rungs = [rung for one in ladders for rung in all_rungs(one.rungs)]
+    conditions = [*(c for one in ladders for c in one.entry), *(rung.when for rung in rungs if rung.when is not None)]
     paths = [path for condition in conditions for path, _ in condition.reads]
     paths += [path for rung in rungs for path, _ in rung.reads]
-    for path in paths:
+    for path in (*paths, *others):
         if path == "event.record_id" or path.startswith("event.before."):
             yield path.split(".")[1]
     if any(rung.share is not None for rung in rungs):

@@ -13,6 +13,7 @@ from rules.docs.sentences import counted, system_name
 from rules.ladders.durations import length_of
 from rules.ladders.engagement import all_rungs
 from rules.language.named import key_of
+from rules.model import Bands
 from rules.policy import Policy
 from rules.policy_tests.words import expected, given
 
@@ -56,6 +57,9 @@ def _sections(policy: Policy, anchors: Anchors, ladder: LadderPages, people: Peo
     if policy.pools:
         lead = "A pool shares what it gets among its members. Nobody is ever a whole record ahead of or behind their share."
         yield _section(anchors, "Pools", (Paragraph((lead,)),), tuple(people.pools()))
+    if policy.clocks:
+        lead = "A clock runs in business time. What is due along it happens even where the daemon was down: it is made up for in order."
+        yield _section(anchors, "Clocks", (Paragraph((lead,)),), tuple(people.clocks()))
     if policy.queues:
         yield _section(anchors, "Queues", (ladder.queues(),))
     yield _section(anchors, "People", people.people())
@@ -68,6 +72,18 @@ def _sections(policy: Policy, anchors: Anchors, ladder: LadderPages, people: Peo
         lead = "These examples are decided before a changed policy goes live. One that comes out differently keeps the old policy."
         yield _section(anchors, "Examples that are checked", (Paragraph((lead,)), _tests(policy)))
     yield _section(anchors, "Fields", (), tuple(_fields(policy, anchors)))
+
+
+_BREAKS_TIES = {
+    "customer": "a customer",
+    "open opportunity": "one with an open opportunity",
+    "same country": "one in the record's country",
+    "parent": "the parent before its subsidiaries",
+    "subsidiary": "a subsidiary before its parent",
+    "most recent activity": "the one with the most recent activity",
+    "oldest": "the oldest",
+    "active owner": "one whose owner can receive records",
+}
 
 
 def _section(anchors: Anchors, title: str, parts: tuple[Part, ...], sections: tuple[Section, ...] = ()) -> Section:
@@ -116,18 +132,42 @@ def _corrections(policy: Policy) -> Grid:
 
 
 def _matching(policy: Policy) -> Iterator[Part]:
+    found = policy.matching
     yield Paragraph(
         (
-            "A record belongs to the account that has the domain of its e-mail or website. Free-mail providers say nothing.",
+            "What speaks for an account (name, domain, phone, address, relations, known contacts) is weighed into one probability. "
+            f"From {_percent(found.bands.match)} on the record belongs to it; {_between(found.bands)}",
         )
     )
+    if found.tie_breakers:
+        words = ", then ".join(_BREAKS_TIES[one] for one in found.tie_breakers)
+        yield Paragraph((f"Of several accounts that fit equally well one is taken by these, in this order: {words}.",))
+    if found.duplicates is not None:
+        told = (
+            f"From {_percent(found.duplicates.match)} on two records count as one person; {_between(found.duplicates)}"
+        )
+        yield Paragraph((told,))
+    if found.weights:
+        yield Paragraph(("The weights were fitted to your own data: ", Code(found.weights), "."))
     lists = (
-        ("Also taken for free-mail providers", policy.matching.free_domains),
-        ("Not taken for free-mail providers", policy.matching.not_free_domains),
+        ("Also taken for free-mail providers", found.free_domains),
+        ("Also taken for providers of throw-away addresses", found.disposable_domains),
+        ("Taken for the domain of a company", found.not_free_domains),
     )
-    told = [(f"{what}: {', '.join(sorted(domains))}.",) for what, domains in lists if domains]
-    if told:
-        yield Bullets(tuple(told))
+    told_lists = [(f"{what}: {', '.join(sorted(domains))}.",) for what, domains in lists if domains]
+    yield Paragraph(("Addresses of free-mail and throw-away providers say nothing of the company.",))
+    if told_lists:
+        yield Bullets(tuple(told_lists))
+
+
+def _between(bands: Bands) -> str:
+    if bands.ask >= bands.match:
+        return "below, nothing is found."
+    return f"from {_percent(bands.ask)} on a person is asked; below, nothing is found."
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.6g} %"
 
 
 def _tests(policy: Policy) -> Grid:

@@ -25,7 +25,8 @@ from rules.language.syntax import (
     Range,
     Test,
 )
-from rules.model import Entity, Person
+from rules.model import Entity
+from rules.pools.model import Person
 
 _SYSTEMS = {"salesforce": "Salesforce", "hubspot": "HubSpot", "file": "a file"}
 _NUMBERS = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
@@ -159,6 +160,8 @@ class Sentences:
         if space == "counterpart":
             told = self.field(".".join((self._routes, *names))).replace(f"the {self._routes}'s ", "the ", 1)
             return f"{told} of the same person's record in the other system"
+        if space == "match":
+            return _OF_MATCH[names[0]]
         kind, owner = space, f"the {space}"
         for name in names:
             entity = self._entities.get(kind)
@@ -167,6 +170,20 @@ class Sentences:
             owner = f"the {label}" if label.startswith(f"{kind} ") and owner == f"the {kind}" else f"{owner}'s {label}"
             kind = field.to if field is not None else ""
         return owner
+
+
+_OF_MATCH = {
+    "band": "whether the account was found",
+    "probability": "how sure the account is",
+    "candidate": "the account that fits best",
+    "corrected": "whether a person said which account it is",
+    "free_email": "whether the address is of a free-mail provider",
+    "disposable_email": "whether the address is a throw-away one",
+    "person": "whether the person is known",
+    "duplicate": "whether there is a lead of the same person",
+    "duplicate_of": "the id of the same person's lead",
+    "contact": "the id of the same person's contact",
+}
 
 
 def lower(label: str) -> str:

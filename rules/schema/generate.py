@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from rules.extras import CORRECTION_KEYS, FIXERS, MATCHING_KEYS
+from rules.extras import BANDS, CORRECTION_KEYS, FIXERS, MATCHING_KEYS, TIE_BREAKERS
 from rules.fields import ENTITIES, ENTITY_KEYS, OPTIONS, TYPES
 from rules.ladders.durations import SECONDS
 from rules.ladders.effects import NOTIFY_KEYS, TASK_KEYS
 from rules.ladders.file import KEYS, LADDER_KEYS, NOT_ROUTED
 from rules.ladders.reader import DOES, HOLD_KEYS, OTHERWISE_KEYS, RUNG_KEYS
 from rules.language.named import CONDITION_KEYS
-from rules.people import METHODS, POOL_KEYS
 from rules.policy_tests.reader import EVENT, EXPECTS, FILE_KEYS, OUTCOMES, STATES, SURROUNDINGS
+from rules.pools.calendars import CALENDAR_KEYS
+from rules.pools.members import MEMBER_KEYS
+from rules.pools.model import METHODS
+from rules.pools.reader import POINT_KEYS, POOL_KEYS, SKILL_KEYS, STICKY
+from rules.sla.reader import ANSWER_KEYS, CLOCK_KEYS, SLA_KEYS
+from rules.sla.steps import END_KEYS, STEP_KEYS
 
 SYSTEMS = ("salesforce", "hubspot")  # that this version has connectors for
 _DIALECT = "http://json-schema.org/draft-07/schema#"  # the one that editors know
@@ -37,6 +42,8 @@ def schemas(kinds: Collection[str] = (), systems: Collection[str] = ()) -> dict[
         "engagement.yaml": _engagement(kinds, systems),
         "fields.yaml": _fields(kinds, systems),
         "pools.yaml": _pools(),
+        "calendars.yaml": _calendars(),
+        "sla.yaml": _sla(kinds),
         "conditions.yaml": _conditions(),
         "corrections.yaml": _corrections(kinds),
         "matching.yaml": _matching(),
@@ -128,17 +135,107 @@ def _fields(kinds: Collection[str], systems: Collection[str]) -> Schema:
 
 
 def _pools() -> Schema:
-    weights = {"type": "object", "additionalProperties": {"type": ["number", "string"]}}
+    member = _closed(
+        MEMBER_KEYS,
+        weight=_NUMBER,
+        caps=_CAPS,
+        ramp=_RAMP,
+        skills={"type": "object", "additionalProperties": _one_or_many(_TEXT)},
+    )
+    members = {"type": "object", "additionalProperties": {"anyOf": [_NUMBER, member]}}
+    skill = _closed(
+        SKILL_KEYS,
+        required=SKILL_KEYS[:2],
+        skill=_said("A column of people.csv", _TEXT),
+        of=_said("The field whose content must be in it: lead.language", _TEXT),
+        preferred=_said("Yes: who has it goes first, and nobody is kept out", _FLAG),
+        relax_after=_said("After so long it is asked for no longer", _DURATION),
+    )
+    points = _closed(POINT_KEYS, required=POINT_KEYS[:1], points=_TEXT, when=_TEXT)
     pool = _closed(
         POOL_KEYS,
         required=("members",),
         method=_said("Left out: round robin", _one_of(METHODS)),
-        members=_said(
-            "Names; for weighted, 'name: weight' lines", {"anyOf": [{"type": "array", "items": _TEXT}, weights]}
+        members=_said("Names, or 'pool NAME'; 'name: weight' lines, or more about one", {"anyOf": [_LIST, members]}),
+        weights=_said("The column of people.csv that holds them: quota", _TEXT),
+        overflow=_said("The pool, or 'queue NAME', that takes the leads when nobody here can", _TEXT),
+        caps=_said("Of the pool as a whole", _CAPS),
+        member_caps=_said("Of each member that has none of its own", _CAPS),
+        ramp=_said("How the weight of new hires grows", _RAMP),
+        kinds=_said("Kinds of lead with a rotation of their own", {"type": "object", "additionalProperties": _TEXT}),
+        skills={"anyOf": [{"type": "object", "additionalProperties": _TEXT}, {"type": "array", "items": skill}]},
+        sticky=_said("What stays with the same person", _one_of(STICKY)),
+        score=_said(
+            "Of a person for a lead; the highest gets it", {"anyOf": [_TEXT, {"type": "array", "items": points}]}
         ),
-        overflow=_said("The pool that takes the leads when nobody here can", _TEXT),
+        balance=_said("The field whose sum over open leads is evened out; left out: their number", _TEXT),
+        value=_said("The field that holds what a lead is worth", _TEXT),
+        hours=_said("No: members get leads around the clock", _FLAG),
+        catch_up=_said("The most leads that are made up after an absence", _NUMBER),
+        alarm=_said("The deviation from the fair share, in leads, that is told", _NUMBER),
+        priority=_said("Of those who wait, the highest goes first: lead.score", _TEXT),
     )
     return {"type": "object", "additionalProperties": pool}
+
+
+def _calendars() -> Schema:
+    hours = {"anyOf": [_TEXT, {"type": "object", "additionalProperties": _TEXT}]}
+    calendar = _closed(
+        CALENDAR_KEYS,
+        required=CALENDAR_KEYS[:1],
+        hours=_said("Mon-Fri 9:00-17:30; Sat 10:00-14:00", hours),
+        time_zone=_said("Europe/Berlin", _TEXT),
+        holidays=_said("DE, DE-BY, US-CA", _one_or_many(_TEXT)),
+        closed=_said("2026-12-24, 2026-12-28..2026-12-31 Between the years", _one_or_many(_TEXT)),
+    )
+    later = {"^hours from [0-9]{4}-[0-9]{2}-[0-9]{2}$": _said("Other hours from that day on", hours)}
+    return {"type": "object", "additionalProperties": {**calendar, "patternProperties": later}}
+
+
+def _sla(kinds: Collection[str]) -> Schema:
+    routed = [kind for kind in kinds if kind not in NOT_ROUTED]
+    step = _closed(
+        STEP_KEYS,
+        required=STEP_KEYS[:1],
+        at=_said("50 % of the time, or 2 hours", {"type": "string"}),
+        remind=_said("Whom: owner, manager, a name", _one_or_many(_TEXT)),
+        notify=_said("Whom: owner, manager, a name", _one_or_many(_TEXT)),
+        reassign=_said(
+            "Yes, or 'pool NAME': somebody who has not had it", {"anyOf": [{"enum": [True]}, {"type": "string"}]}
+        ),
+        escalate=_said("queue NAME", {"type": "string"}),
+        priority=_said("What is added to its priority", _NUMBER),
+        text=_said("What they read", _TEXT),
+    )
+    step["anyOf"] = [{"required": [one]} for one in STEP_KEYS[1:-1]]
+    clock = _closed(
+        CLOCK_KEYS,
+        required=("start", "stop", "within"),
+        of=_said("The kind of record; left out: the first that is routed", {"enum": routed}),
+        description=_TEXT,
+        start=_said("assigned, created, or a condition", _TEXT),
+        stop=_said("first touch, accepted, rejected, conditions; one of them is enough", _one_or_many(_TEXT)),
+        within=_said("How much time there is", _DURATION),
+        time=_said("Whose hours count: rep, always, team NAME, calendar NAME", {"type": "string"}),
+        pauses_on_hold=_said("No: it runs on while the record is on hold", _FLAG),
+        steps={"type": "array", "items": step},
+        reassignments=_said("How often it is taken from somebody at most", {"type": "number"}),
+        then=_said(
+            "What happens after that: stay, hold, queue NAME, notify NAME",
+            {"anyOf": [{"type": "string"}, _closed(END_KEYS, required=END_KEYS[:1], notify=_TEXT, text=_TEXT)]},
+        ),
+    )
+    answer = _closed(
+        ANSWER_KEYS,
+        accepted=_said("The condition that shows it in the CRM", _TEXT),
+        rejected=_said("The condition that shows it in the CRM", _TEXT),
+        reason=_said("The field with the reason", _TEXT),
+    )
+    return _closed(
+        SLA_KEYS,
+        clocks={"type": "object", "additionalProperties": clock},
+        answers={"anyOf": [answer, _map(routed, answer)]},
+    )
 
 
 def _conditions() -> Schema:
@@ -156,7 +253,27 @@ def _corrections(kinds: Collection[str]) -> Schema:
 
 def _matching() -> Schema:
     domains: Schema = {"type": "array", "items": {"type": "string", "pattern": r"^@?[^@\s]+\.[^@\s]+$"}}
-    return _closed(MATCHING_KEYS, free_domains=domains, not_free_domains=domains)
+    share: Schema = {"type": "string", "pattern": r"^\s*\d{1,3}(\.\d+)?\s*%\s*$"}
+    bands = _closed(
+        BANDS,
+        match=_said("From here on it is a match", share),
+        ask=_said("From here on a person is asked; below, nothing is found", share),
+    )
+    return _closed(
+        MATCHING_KEYS,
+        bands=_said("How sure it must be that a record belongs to an account", bands),
+        tie_breakers=_said(
+            "What decides between accounts that fit equally well, the first first",
+            {"type": "array", "items": {"enum": list(TIE_BREAKERS)}},
+        ),
+        duplicates=_said(
+            "How sure it must be that two records are one person; no: not asked", {"anyOf": [_FLAG, bands]}
+        ),
+        weights=_said("The file that `fingerpost match tune` wrote; left out: the shipped weights", _TEXT),
+        free_domains=_said("Mail providers that the daemon does not know", domains),
+        disposable_domains=_said("Providers of throw-away addresses that the daemon does not know", domains),
+        not_free_domains=_said("Domains of companies that it wrongly takes for one of these", domains),
+    )
 
 
 def _tests(kinds: Collection[str]) -> Schema:
@@ -223,6 +340,10 @@ def _any_case(word: str) -> str:
     return "".join(f"[{c.upper()}{c}]" if c.isalpha() else c for c in word)
 
 
+_LIST: Schema = {"type": "array", "items": _TEXT}
+_NUMBER: Schema = {"type": ["number", "string"]}
+_CAPS = _said("10 a day, 3 in any hour, 40 open", _one_or_many({"type": "string"}))
+_RAMP = _said("25 % for 30 days, 50 % for 4 weeks", {"type": "string"})
 _FLAG: Schema = {"anyOf": [{"type": "boolean"}, _one_of(("yes", "no"))]}
 _DURATION: Schema = {
     "type": "string",

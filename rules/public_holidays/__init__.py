@@ -1,0 +1,1 @@
+"""Public holidays of countries and their regions, worked out from rules."""

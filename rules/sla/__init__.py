@@ -1,0 +1,1 @@
+"""``sla.yaml``: the clocks, what starts and stops them, and what happens along the way."""
