@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rules.fields import Scope
-from rules.model import Action, Pool
-from rules.people import People
+from rules.model import Action
+from rules.pools.people import People
 from rules.source import Place, Report, nearest
 from rules.values import fold
 
@@ -16,10 +16,10 @@ _KINDS = ("pool", "person", "queue", "keep", "hold", "reject")
 class Targets:
     """Reads actions against the pools, the roster and the fields of one policy.
 
-    ``pools`` is None where ``pools.yaml`` could not be read: then any pool is taken as known.
+    ``pools`` are their names, None where ``pools.yaml`` could not be read: then any pool is taken as known.
     """
 
-    def __init__(self, scope: Scope, people: People, pools: dict[str, Pool] | None, queues: Iterable[str] = ()) -> None:
+    def __init__(self, scope: Scope, people: People, pools: Iterable[str] | None, queues: Iterable[str] = ()) -> None:
         self._queues = {fold(name): name for name in queues}
         self._scope = scope
         self._people = people

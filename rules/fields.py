@@ -12,7 +12,7 @@ from rules.source import Report, nearest
 from rules.yamlfile import Block, Node, Scalar, as_block, as_flag, as_items, as_text, known_keys
 
 ENTITIES = ("lead", "contact", "account", "opportunity", "case", "person", "task")
-_RESERVED = ("event", "counterpart", "custom")
+_RESERVED = ("event", "counterpart", "match", "custom")
 REQUIRED = ("lead", "account", "person")
 TYPES = ("text", "number", "money", "boolean", "date", "datetime", "choice", "list", "person", "reference")
 ENTITY_KEYS = ("in", "fields", "custom")
@@ -21,6 +21,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 # What an event tells a condition (routing.core.model.ChangeEvent).
 _KINDS = ("created", "updated", "deleted", "restored", "merged", "erased", "gap", "snapshot", "tick")
+# Kinds of record that stand for a person: their account is looked for, and whether the person is known already.
+OF_PEOPLE = ("lead", "contact")
 OFFLINE = "file"  # the system of leads that `fingerpost route` reads from files
 
 
@@ -173,9 +175,12 @@ class Path:
 
 
 class Scope:
-    """The names that conditions, tables and actions may use. A bare name is a field of the routed record."""
+    """The names that conditions, tables and actions may use. A bare name is a field of the routed record.
 
-    def __init__(self, entities: Mapping[str, Entity], routes: str = "lead") -> None:
+    ``person`` describes the columns of people.csv, where somebody of a pool is asked about.
+    """
+
+    def __init__(self, entities: Mapping[str, Entity], routes: str = "lead", person: Entity | None = None) -> None:
         empty = Entity("", {}, {})
         self.routes = routes
         self._entities = entities
@@ -184,8 +189,11 @@ class Scope:
             routes: routed,
             "account": entities.get("account", empty),
             "counterpart": routed,
+            "match": MATCH if routes in OF_PEOPLE else empty,
             "event": _event(routed),
         }
+        if person is not None:
+            self._spaces["person"] = person
         self._found: dict[str, Path | None] = {}
 
     def resolve(self, name: str) -> Path | None:
@@ -255,6 +263,25 @@ def _event(routed: Entity) -> Entity:
         Field("record_id", "text", "The id of the record in that system"),
     )
     return Entity("event", {}, {field.name: field for field in fields})
+
+
+def _match() -> Entity:
+    fields = (
+        Field("band", "choice", "Whether its account was found", choices=("match", "ask", "none")),
+        Field("probability", "number", "How sure that is, 0 to 1"),
+        Field("candidate", "text", "The account that fits best, also where a person is asked"),
+        Field("corrected", "boolean", "A person said so"),
+        Field("free_email", "boolean", "The address is of a free-mail provider"),
+        Field("disposable_email", "boolean", "The address is a throw-away one"),
+        Field("person", "choice", "Whether the person is known", choices=("new", "link", "duplicate", "ask")),
+        Field("duplicate", "boolean", "There is a lead of the same person"),
+        Field("duplicate_of", "text", "The id of that lead"),
+        Field("contact", "text", "The id of the contact that is the same person"),
+    )
+    return Entity("match", {}, {field.name: field for field in fields})
+
+
+MATCH = _match()
 
 
 def _getter(space: str, name: str) -> Getter:

@@ -44,7 +44,7 @@ class Source:
         return Place(self, line, column, length)
 
 
-class Place(Struct, frozen=True):
+class Place(Struct, frozen=True, gc=False):
     """Characters of one line of a file; ``line`` and ``column`` count from 1. ``cell`` is the name of a workbook's cell."""
 
     source: Source

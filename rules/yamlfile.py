@@ -23,7 +23,7 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ESCAPES = {"x": 2, "u": 4, "U": 8}
 
 
-class Scalar(Struct, frozen=True):
+class Scalar(Struct, frozen=True, gc=False):
     """A single value as text. ``plain`` is False when it was quoted or a block."""
 
     text: str

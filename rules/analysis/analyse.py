@@ -10,15 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from rules.analysis.boxes import Box, Boxes, Budget
 from rules.analysis.conditions import check_condition
 from rules.analysis.examples import Example, examples
 from rules.analysis.failing import failing
 from rules.analysis.outline import Rule, everything, resolver
 from rules.analysis.overlaps import contradicting, doubled
 from rules.analysis.regions import Region, Space, regions
-from rules.analysis.roster import check_people
-from rules.analysis.search import Boxes, Budget, Undecided, uncovered
-from rules.analysis.space import Box
+from rules.analysis.roster import check_people, check_pools
+from rules.analysis.search import Undecided, uncovered
 from rules.fields import Scope
 from rules.ladders.engagement import Engagement, all_rungs
 from rules.language.named import key_of
@@ -58,6 +58,7 @@ def analyse(policy: Policy, files: Mapping[str, bytes], now: datetime, *, exact:
     for engagement in policy.ladders.values():
         undecided += Ladder(policy, engagement, now).check(report, exact)
     check_people(policy, files, report)
+    check_pools(policy, files, now.date(), report)
     return Analysis(report.problems(), undecided)
 
 
@@ -91,7 +92,7 @@ class Ladder:
         self.regions: list[Region]
         self.space, self.regions = regions(self.rules, policy.entities, policy.people, engagement.routes)
         self._covers, self._cover_of = _gathered([region.covers for region in self.regions])
-        self._cover_boxes = Boxes(self.space, self._covers)
+        self._cover_boxes = Boxes(self._covers)
         self._begins = _begins(self.rules)
         # How many covers the rules before each one have.
         counts = [0]
@@ -168,7 +169,7 @@ class Ladder:
             counts = [0]
             for one in some:
                 counts.append(counts[-1] + len(one))
-            self._tables[begin] = Boxes(self.space, boxes), [begin + owner for owner in owners], counts
+            self._tables[begin] = Boxes(boxes), [begin + owner for owner in owners], counts
         return self._tables[begin]
 
     def _by_one(self, number: int, region: Region, budget: Budget) -> tuple[Rule, ...] | None:

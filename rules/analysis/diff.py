@@ -11,7 +11,7 @@ from msgspec import Struct
 from rules.analysis.elsewhere import Elsewhere, Moved
 from rules.analysis.outline import tables
 from rules.analysis.pairing import Pair, Part, moved, paired
-from rules.analysis.parts import others, pool_parts, rows, rungs, short, table_part
+from rules.analysis.parts import entry_key, others, pool_parts, rows, rungs, short, table_part
 from rules.policy import Policy
 
 MAX_EXAMPLES = 50
@@ -79,7 +79,9 @@ class _Comparison:
         if one is None or other is None:
             self._changes.append(Change("ladder", routes, "removed" if other is None else "added"))
             return
-        criteria = ([Part(f"{routes}: {when.text}") for when in ladder.entry] for ladder in (one, other))
+        criteria = (
+            [Part(f"{routes}: {when.text}", key=entry_key(routes)) for when in ladder.entry] for ladder in (one, other)
+        )
         self._compared("entry criterion", *criteria, renamed=False)
         some = list(rungs(self._old, one, self._pools)), list(rungs(self._new, other, {}))
         self._compared("rung", *some, renamed=True, ordered=True)

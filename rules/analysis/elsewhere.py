@@ -9,15 +9,18 @@ from typing import Any
 
 from msgspec import Struct
 
+from rules.analysis.boxes import Box, Budget, meet
 from rules.analysis.examples import Example, examples
 from rules.analysis.outline import Rule, describe, everything
-from rules.analysis.parts import called, row_key, rung_key
-from rules.analysis.regions import CAN_TAKE, TODAY, Region, Space, meet, regions
-from rules.analysis.search import Budget, Undecided, uncovered
-from rules.analysis.space import Box
-from rules.ladders.reader import on_roster
+from rules.analysis.parts import besides, called, entry_key, row_key, rung_key
+from rules.analysis.regions import CAN_TAKE, TODAY, Region, Space, regions
+from rules.analysis.search import Undecided, uncovered
+from rules.ladders.engagement import ENTRY, Rung
+from rules.language.condition import Condition
 from rules.language.syntax import Both, Either, Expression, Named, Negation
+from rules.model import Action
 from rules.policy import Policy
+from rules.pools.roster import on_roster
 
 _STEPS = 2_000_000  # of all searches of one ladder: about a second
 _WALK = 200  # steps that deciding one record by both policies counts for
@@ -27,7 +30,7 @@ _ALIKE = 2  # that go the same way from somebody to somebody
 
 
 class Moved(Struct, frozen=True):
-    """A record that goes elsewhere: in words and by its values, and where it went and goes."""
+    """A record that goes elsewhere, or with which something else is done: in words and by its values, and where it went and goes."""
 
     record: str
     values: dict[str, Any]
@@ -44,10 +47,14 @@ class Elsewhere:
         self._pools = pools
         self._ways: dict[tuple[str, str], int] = {}
         before, after = (list(everything(one.ladders[routes])) for one in (old, new))
+        lets_in = [[_entry(when) for when in one.ladders[routes].entry] for one in (old, new)]
         entities, people = {**old.entities, **new.entities}, {**old.people, **new.people}
         self._space: Space
-        self._space, found = regions((*before, *after), entities, people, routes)
-        self._sides: tuple[list[Region], list[Region]] = (found[: len(before)], found[len(before) :])
+        self._space, found = regions((*before, *after, *lets_in[0], *lets_in[1]), entities, people, routes)
+        both = len(before) + len(after)
+        self._sides: tuple[list[Region], list[Region]] = (found[: len(before)], found[len(before) : both])
+        self._entry = (found[both : both + len(lets_in[0])], found[both + len(lets_in[0]) :])
+        self._asks_entry = False  # whether the entry criteria differ, so that they are asked as well
         self._takers = self._able()
         self._budget = Budget(_STEPS)
 
@@ -64,6 +71,9 @@ class Elsewhere:
 
     def records(self, touched: AbstractSet[tuple[str, ...]], conditions: AbstractSet[str]) -> Iterator[Moved]:
         """Records that reach a rule that is ``touched`` (by key) or asks for one of the named ``conditions`` (by name)."""
+        self._asks_entry = entry_key(self._routes) in touched
+        if self._asks_entry:
+            yield from self._let_in()
         for side in (1, 0):
             for number, region in enumerate(self._sides[side]):
                 if not touched & keys(region.rule, self._routes) and not conditions & named_in(region.rule):
@@ -72,21 +82,34 @@ class Elsewhere:
                 if self._budget.left <= 0:
                     break
 
+    def _let_in(self) -> Iterator[Moved]:
+        """Records that one policy lets in, and the other does not."""
+        told: set[tuple[str, str]] = set()
+        for side in (1, 0):
+            others = [box for region in self._entry[1 - side] for box in region.boxes]
+            for box in [box for region in self._entry[side] for box in region.boxes]:
+                for part in self._left(box, others):
+                    yield from self._shown(part, told)
+
     def _of(self, side: int, number: int) -> Iterator[Moved]:
         """Records of one rule: that it decides, then that some rule of the other policy decides as well."""
         told: set[tuple[str, str]] = set()
         for box in self._parts(side, number):
-            for one in examples(box, self._space, self._new, self._routes, self._now):
-                self._budget.take(_WALK)
-                way = self._way(one)
-                if way[0] != way[1]:
-                    if way not in told and self._ways.get(way, 0) < _ALIKE:
-                        told.add(way)
-                        self._ways[way] = self._ways.get(way, 0) + 1
-                        least = self._least(one, way)
-                        yield Moved(least.words(), least.values(), *way)
-                    break
+            yield from self._shown(box, told)
             if len(told) >= _EACH or self._budget.left <= 0:
+                return
+
+    def _shown(self, box: Box, told: set[tuple[str, str]]) -> Iterator[Moved]:
+        """A record of a box that goes a way that is not told yet."""
+        for one in examples(box, self._space, self._new, self._routes, self._now):
+            self._budget.take(_WALK)
+            way = self._way(one)
+            if way[0] != way[1]:
+                if way not in told and self._ways.get(way, 0) < _ALIKE:
+                    told.add(way)
+                    self._ways[way] = self._ways.get(way, 0) + 1
+                    least = self._least(one, way)
+                    yield Moved(least.words(), least.values(), *way)
                 return
 
     def _parts(self, side: int, number: int) -> Iterator[Box]:
@@ -131,21 +154,38 @@ class Elsewhere:
         return describe(rule.action, self._new) if side else describe(called(rule.action, self._pools), self._old)
 
     def _way(self, one: Example) -> tuple[str, str]:
-        return goes(self._old, one, self._routes, self._pools), goes(self._new, one, self._routes)
+        """Where it went and goes; where that is the same, with what is done besides by one policy alone."""
+        before, did = self._goes(self._old, one, self._pools)
+        after, does = self._goes(self._new, one, {})
+        if before == after and did != does:
+            return _also(before, did - does), _also(after, does - did)
+        return before, after
+
+    def _goes(self, policy: Policy, one: Example, pools: Mapping[str, str]) -> tuple[str, frozenset[str]]:
+        """Where a record goes, as one would say it, and what is done besides; people are taken as their row of people.csv says."""
+        able = on_roster(policy.people)
+        if self._asks_entry and not policy.enters(one.facts, able, self._routes).held:
+            return "not routed", frozenset()
+        walk = policy.walk(one.facts, able, one.at, self._routes)
+        person = policy.people.get(walk.person)
+        where = person.name if person is not None else describe(called(walk.action, pools), policy)
+        return where, frozenset(besides(effect, policy.people) for effect in walk.effects)
 
     def _least(self, one: Example, way: tuple[str, str]) -> Example:
         """The record with no more filled in than it takes to go the same way."""
         for path, value in one.values().items():
-            if path != TODAY.text and value is not None and self._way(less := one.without(path)) == way:
+            if path != TODAY and value is not None and self._way(less := one.without(path)) == way:
                 one = less
         return one
 
 
-def goes(policy: Policy, one: Example, routes: str, pools: Mapping[str, str] | None = None) -> str:
-    """Where a record goes, as one would say it; people are taken as their row of people.csv says."""
-    walk = policy.walk(one.facts, on_roster(policy.people), one.at, routes)
-    person = policy.people.get(walk.person)
-    return person.name if person is not None else describe(called(walk.action, pools or {}), policy)
+def _entry(when: Condition) -> Rule:
+    """An entry criterion as a rule, so that records can be made that meet it."""
+    return Rule(Rung(ENTRY, when, Action("hold")))
+
+
+def _also(where: str, effects: AbstractSet[str]) -> str:
+    return ", ".join([where, *(sorted(effects) or ["nothing besides"])])
 
 
 def keys(rule: Rule, routes: str) -> set[tuple[str, ...]]:

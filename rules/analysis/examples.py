@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
+from rules.analysis.boxes import Box
 from rules.analysis.regions import TODAY, Space
-from rules.analysis.space import Axis, Box
+from rules.analysis.space import Axis
 from rules.fields import OFFLINE
 from rules.language.normal import Residual
 from rules.language.syntax import Constant, Distance, First, Name, Test
@@ -41,7 +42,7 @@ class Example:
         if space == "event":
             event = {**self.facts["event"], **{name: one for name, one in self.usual.items() if name == names[0]}}
             return Example({**self.facts, "event": event}, self.at, told, self.usual)
-        empty: dict[str, Any] | None = None if space in ("account", "counterpart") else {}
+        empty: dict[str, Any] | None = None if space in ("account", "counterpart", "match") else {}
         record = _emptied(self.facts.get(space), names)
         return Example({**self.facts, space: record or empty}, self.at, told, self.usual)
 
@@ -77,7 +78,7 @@ def examples(box: Box, space: Space, policy: Policy, routes: str, now: datetime)
 def _example(box: Box, space: Space, policy: Policy, routes: str, now: datetime, turn: int) -> Example:
     system = next(iter(policy.entities[routes].remote), OFFLINE)
     usual = {"kind": "created", "system": system, "changed": []}
-    facts: dict[str, Any] = {routes: {}, "account": None, "counterpart": None, "event": dict(usual)}
+    facts: dict[str, Any] = {routes: {}, "account": None, "counterpart": None, "match": None, "event": dict(usual)}
     told: dict[str, Any] = {}
     at = now
     # Fields alone before the first of several: these follow from those.

@@ -11,15 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rules.analysis.boxes import Box, Boxes, Budget, meet
 from rules.analysis.examples import Example
+from rules.analysis.masks import Mask, runs_of
 from rules.analysis.outline import Rule, describe
-from rules.analysis.regions import Region, Space, meet
-from rules.analysis.search import Boxes, Budget
-from rules.analysis.space import Box, bits_of
+from rules.analysis.regions import Region, Space
 from rules.policy import Policy
 from rules.source import Place, Report
 
-_WIDEST = 5_000  # atoms of a mask that are looked at one by one
 _MOST = 400  # pairs of one ladder; the report counts those alike anyway
 
 
@@ -65,7 +64,7 @@ def _pair(one: Rule, other: Rule) -> str:
 def contradicting(regions: Sequence[Region], space: Space, budget: Budget) -> Iterator[Overlap]:
     """Pairs that overlap in part in one dimension, ask for the same in all others, and have different outcomes."""
     # The length is part of the key, as Python hashes all powers of two to some sixty numbers.
-    groups: dict[tuple[int, frozenset[tuple[int, int, int]]], list[int]] = {}
+    groups: dict[tuple[int, frozenset[tuple[int, int, Mask]]], list[int]] = {}
     for number, region in enumerate(regions):
         if not region.known or len(region.boxes) != 1 or _unique(region):
             continue
@@ -94,23 +93,25 @@ def _unique(region: Region) -> bool:
 
 
 def _partly(numbers: Sequence[int], axis: int, regions: Sequence[Region], budget: Budget) -> Iterator[tuple[int, int]]:
-    """Pairs whose masks meet while neither is within the other, in order; each once."""
-    by_atom: dict[int, list[int]] = {}
+    """Pairs whose masks meet while neither is within the other; each once. Those that begin first come first."""
+    masks = {number: regions[number].boxes[0][axis] for number in numbers}
+    begin = sorted(
+        (first, last, number) for number, mask in masks.items() if mask.bit_count() > 1 for first, last in runs_of(mask)
+    )
+    here: dict[int, int] = {}  # which of them go on, and up to where
     seen: set[tuple[int, int]] = set()
-    for number in numbers:
-        mask = regions[number].boxes[0][axis]
-        size = mask.bit_count()
-        if size == 1 or size > _WIDEST:
-            continue
-        for atom in bits_of(mask):
-            for earlier in by_atom.setdefault(atom, []):
-                if not budget.take(1):
-                    return
-                other = regions[earlier].boxes[0][axis]
-                if (earlier, number) not in seen and mask & ~other and other & ~mask:
-                    yield earlier, number
-                seen.add((earlier, number))
-            by_atom[atom].append(number)
+    for first, last, number in begin:
+        here = {other: end for other, end in here.items() if end >= first}
+        for other in here:
+            pair = (min(other, number), max(other, number))
+            if not budget.take(1):
+                return
+            if pair not in seen and other != number:
+                seen.add(pair)
+                one, two = masks[pair[0]], masks[pair[1]]
+                if two & ~one and one & ~two:
+                    yield pair
+        here[number] = last
 
 
 def doubled(regions: Sequence[Region], space: Space, budget: Budget) -> Iterator[Overlap]:
@@ -124,7 +125,7 @@ def doubled(regions: Sequence[Region], space: Space, budget: Budget) -> Iterator
         if id(rows[0].rule.table) in seen:
             continue
         seen.add(id(rows[0].rule.table))
-        boxes = Boxes(space, [region.boxes[0] for region in rows])
+        boxes = Boxes([region.boxes[0] for region in rows])
         told = 0
         for number, region in enumerate(rows):
             for earlier in boxes.meeting(region.boxes[0], number):

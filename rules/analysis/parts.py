@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from hashlib import sha256
 
 from rules.analysis.outline import cell_words, describe
 from rules.analysis.pairing import Part
 from rules.ladders.durations import length_of
 from rules.ladders.effects import Doing
 from rules.ladders.engagement import Engagement, all_rungs
-from rules.model import Action, Person
+from rules.model import Action, Bands, Effect, Matching
 from rules.policy import Policy
 from rules.policy_tests.words import expected, given
+from rules.pools.model import Calendar, Member, Person
+from rules.pools.words import member_settings, person_settings, settings, working_words
+from rules.sla.words import answer_settings, clock_settings
 from rules.tables.table import Table, TableRow
 
 _NO_LIMIT = 1_000_000  # values of a cell: all count here
@@ -42,13 +46,19 @@ def rungs(policy: Policy, engagement: Engagement, pools: Mapping[str, str]) -> I
             said["share"] = f"{rung.share * 100:g} %"
         if rung.table is not None:
             said["looks up"] = rung.table.name
-        said["besides"] = ", ".join(_besides(doing, policy.people) for doing in rung.doing)
+        said["besides"] = ", ".join(besides(doing, policy.people) for doing in rung.doing)
         yield Part(rung.name, said, rung_key(engagement.routes, rung.name))
 
 
-def _besides(doing: Doing, people: Mapping[str, Person]) -> str:
+def entry_key(routes: str) -> tuple[str, ...]:
+    return ("entry", routes)
+
+
+def besides(doing: Doing | Effect, people: Mapping[str, Person]) -> str:
+    """What a rung does beside choosing the owner, as one would say it: ``set lead.status: Working``."""
     target = people[doing.target].name if doing.target in people else doing.target
-    value = doing.source or ("blank" if doing.kind == "set" and doing.value is None else doing.value)
+    source = doing.source if isinstance(doing, Doing) else ""
+    value = source or ("blank" if doing.kind == "set" and doing.value is None else doing.value)
     due = f", due in {length_of(doing.due)}" if doing.due else ""
     return f"{doing.kind} {target}: {value}{due}" if value not in (None, "") else f"{doing.kind} {target}{due}"
 
@@ -77,11 +87,22 @@ def table_part(table: Table) -> Part:
 def pool_parts(policy: Policy, pools: Mapping[str, str]) -> list[Part]:
     found = []
     for pool in policy.pools.values():
-        names = {key: policy.people[key].name if key in policy.people else key for key in pool.members}
-        members = ", ".join(f"{names[key]} {weight:g}" for key, weight in sorted(pool.members.items()))
-        overflow = pools.get(pool.overflow, pool.overflow)
-        found.append(Part(pool.name, {"method": pool.method, "members": members, "overflow": overflow}))
+        members = ", ".join(_member(policy, member, pools) for member in sorted(pool.members, key=lambda one: one.key))
+        overflow = pools.get(pool.overflow, pool.overflow) or (
+            f"queue {pool.overflow_queue}" if pool.overflow_queue else ""
+        )
+        told = {"method": pool.method, "members": members, "overflow": overflow, **settings(pool)}
+        found.append(Part(pool.name, told))
     return found
+
+
+def _member(policy: Policy, member: Member, pools: Mapping[str, str]) -> str:
+    if member.is_pool:
+        name = f"pool {pools.get(member.who, member.who)}"
+    else:
+        name = policy.people[member.who].name if member.who in policy.people else member.who
+    more = member_settings(member)
+    return f"{name} {member.weight:g}" + (f" ({more})" if more else "")
 
 
 def others(policy: Policy, pools: Mapping[str, str]) -> Iterator[tuple[str, bool, list[Part]]]:
@@ -96,6 +117,10 @@ def others(policy: Policy, pools: Mapping[str, str]) -> Iterator[tuple[str, bool
         ],
     )
     yield "person", False, [_person(person) for person in people.values()]
+    yield "calendar", False, [_calendar(one) for one in policy.calendars.values()]
+    yield "time off", False, list(_absences(policy))
+    yield "clock", False, [Part(one.name, clock_settings(one, people)) for one in policy.clocks.values()]
+    yield "answer", False, [Part(kind, answer_settings(one)) for kind, one in policy.answers.items()]
     yield "queue", True, [Part(name, dict(ids)) for name, ids in policy.queues.items()]
     yield (
         "correction",
@@ -106,7 +131,9 @@ def others(policy: Policy, pools: Mapping[str, str]) -> Iterator[tuple[str, bool
         ],
     )
     yield "free-mail domain", False, [Part(one) for one in sorted(policy.matching.free_domains)]
+    yield "throw-away mail domain", False, [Part(one) for one in sorted(policy.matching.disposable_domains)]
     yield "company domain", False, [Part(one) for one in sorted(policy.matching.not_free_domains)]
+    yield "matching", False, [Part(name, told) for name, told in _matching(policy.matching).items()]
     yield "kind of record", False, [Part(one.name, dict(one.remote)) for one in policy.entities.values()]
     yield "field", False, list(_fields(policy))
     yield (
@@ -127,11 +154,41 @@ def others(policy: Policy, pools: Mapping[str, str]) -> Iterator[tuple[str, bool
     yield "hold", False, [Part("is tried again", {"every": length_of(policy.hold_retry)})]
 
 
+def _matching(matching: Matching) -> dict[str, dict[str, str]]:
+    """What ``matching.yaml`` says beside the lists of domains; by default, too, so that leaving it out is no change."""
+    weights = (
+        f"{matching.weights} ({sha256(matching.weights_file).hexdigest()[:12]})" if matching.weights else "shipped"
+    )
+    told = {"to the account": _bands(matching.bands), "to the same person": _bands(matching.duplicates)}
+    return told | {
+        "of equals": {"decides": ", then ".join(matching.tie_breakers) or "nothing"},
+        "of the evidence": {"weights": weights},
+    }
+
+
+def _bands(bands: Bands | None) -> dict[str, str]:
+    if bands is None:
+        return {"is looked for": "no"}
+    return {"is looked for": "yes", "match from": f"{bands.match:.4%}", "ask from": f"{bands.ask:.4%}"}
+
+
 def _person(person: Person) -> Part:
     said = {"name": person.name, "active": "yes" if person.active else "no", "start date": person.start_date}
     said |= {"role": person.role, "region": person.region, "time zone": person.time_zone}
     said |= {f"id in {system}": one for system, one in person.ids.items()}
-    return Part(person.key, said | dict(person.extra), ("person", person.key))
+    return Part(person.key, said | person_settings(person) | dict(person.extra), ("person", person.key))
+
+
+def _calendar(calendar: Calendar) -> Part:
+    closed = ", ".join(f"{day.isoformat()} {name}" for day, name in calendar.closed.items())
+    said = {"hours": working_words(calendar), "time zone": calendar.time_zone}
+    return Part(calendar.name, {**said, "holidays": ", ".join(calendar.holidays), "closed": closed})
+
+
+def _absences(policy: Policy) -> Iterator[Part]:
+    for one in policy.time_off:
+        name = policy.people[one.person].name if one.person in policy.people else one.person
+        yield Part(f"{name}, {one.from_} to {one.to}", {"reason": one.reason})
 
 
 def _fields(policy: Policy) -> Iterator[Part]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from rules.analysis.boxes import Box, Boxes
+from rules.analysis.masks import Mask
 from rules.analysis.outline import Rule
-from rules.analysis.space import Axis, Box, Field
+from rules.analysis.space import Axis, Field
+from rules.fields import MATCH
 from rules.language.mistakes import ConditionError
-from rules.language.normal import ALWAYS, Alternative, Residual, Subject, normal_form, text_of
+from rules.language.normal import ALWAYS, Alternative, Residual, Subject, normal_form
 from rules.language.syntax import Constant, Name
-from rules.model import Entity, Person
+from rules.model import Entity
+from rules.pools.model import Person
 from rules.tables.cells import Cell
-from rules.tables.table import Table, TableRow
+from rules.tables.table import Column, Table, TableRow
 
-TODAY = Subject("today", Constant(None, (0, 0), "date"), "date")
+TODAY = Subject.of(Constant(None, (0, 0), "date"), "today")
 CAN_TAKE = "can take it: "  # how the tests begin whether a person can receive a record
-_MOST_COMPARISONS = 300_000  # of rows with those before them; beyond it a row is taken to cover nothing
 _DECIDES = ("pool", "queue", "hold", "reject", "holdout")
 
 
@@ -43,12 +46,11 @@ class Space:
     residuals: dict[int, Residual]
     columns: dict[int, tuple[Table, int]]  # a dimension -> a table's column that asks for it
 
-    def box(self, demands: Iterable[tuple[int, int]]) -> Box | None:
-        """The box of these masks; None when it is empty."""
+    def box(self, demands: Iterable[tuple[int, Mask]]) -> Box | None:
+        """The box of these masks, which hold only atoms that can be; None when it is empty."""
         found: Box = {}
         for number, mask in demands:
-            axis = self.axes[number]
-            both = found.get(number, axis.full) & mask & axis.full
+            both = found[number] & mask if number in found else mask
             if not both:
                 return None
             found[number] = both
@@ -73,7 +75,7 @@ class _Maker:
         self._residuals: dict[int, Residual] = {}
         self._columns: dict[int, tuple[Table, int]] = {}
         self._conditions: dict[tuple[int, ...], tuple[Alternative, ...] | None] = {}
-        self._cells: dict[int, list[tuple[Any, ...]]] = {}
+        self._subjects: dict[int, list[Subject]] = {}  # by table: of its columns
 
     def make(self, rules: Sequence[Rule]) -> tuple[Space, list[Region]]:
         for rule in rules:
@@ -103,16 +105,20 @@ class _Maker:
         self._tests.setdefault(_taker(rule), 0)
 
     def _ask_row(self, table: Table, row: TableRow) -> None:
-        for column, cell in zip(table.columns, row.cells, strict=True):
-            if cell.any:
-                continue
+        for subject, column, cell in self._asked(table, row):
             if column.category == "list":
-                self._tests.setdefault(_list_test(text_of(column.operand), cell), 0)
+                self._tests.setdefault(_list_test(subject, cell), 0)
             else:
-                subject = Subject(text_of(column.operand), column.operand, column.category)
                 self._field(subject).ask(cell)
         if row.valid != (None, None):
             self._field(TODAY).ask(Cell(intervals=(row.valid,)))
+
+    def _asked(self, table: Table, row: TableRow) -> Iterable[tuple[Subject, Column, Cell]]:
+        """The cells of a row that ask for something, and of what."""
+        subjects = self._subjects.get(id(table))
+        if subjects is None:
+            subjects = self._subjects[id(table)] = [Subject.of(column.operand) for column in table.columns]
+        return [one for one in zip(subjects, table.columns, row.cells, strict=True) if not one[2].any]
 
     def _alternatives(self, rule: Rule) -> tuple[Alternative, ...] | None:
         """The normal form of all that a rung asks; None where it is too large to be written out."""
@@ -148,7 +154,7 @@ class _Maker:
         if space == "event":
             systems = tuple(self._entities[self._routes].remote) if self._routes in self._entities else ()
             return {"kind": ("created", "updated", "restored"), "system": systems}.get(name, ())
-        entity = self._entities.get(self._routes if space == "counterpart" else space)
+        entity = MATCH if space == "match" else self._entities.get(self._routes if space == "counterpart" else space)
         field = entity.fields.get(name) if entity is not None else None
         return field.choices if field is not None else ()
 
@@ -158,40 +164,25 @@ class _Maker:
         alternatives = self._alternatives(rule)
         if alternatives is None:
             return Region(rule, [{}], known=False)
-        demands: list[tuple[int, int]] = []
+        demands: list[tuple[int, Mask]] = []
         if rule.rung.share is not None:
             demands.append((self._tests[_taker(rule)], 2))
         if rule.row is not None and rule.table is not None:
-            if self._blurred(rule.table, rule.row):
-                return Region(rule, [{}], known=False)
             demands += self._row(rule.table, rule.row)
         boxes = [space.box((*self._demands(one), *demands)) for one in alternatives]
         return Region(rule, [box for box in boxes if box is not None])
 
-    def _demands(self, alternative: Alternative) -> Iterable[tuple[int, int]]:
+    def _demands(self, alternative: Alternative) -> Iterable[tuple[int, Mask]]:
         for subject, domain in alternative.demands.items():
             yield self._numbers[subject], self._fields[subject].mask(domain)
         for residual in alternative.residuals:
             yield self._tests[residual.text], 2 if residual.holds else 1
 
-    def _blurred(self, table: Table, row: TableRow) -> bool:
-        asked = (
-            one for one in zip(table.columns, row.cells, strict=True) if not one[1].any and one[0].category == "text"
-        )
-        return any(
-            self._fields[Subject(text_of(column.operand), column.operand, "text")].blurred(cell)
-            for column, cell in asked
-        )
-
-    def _row(self, table: Table, row: TableRow) -> Iterable[tuple[int, int]]:
-        for column, cell in zip(table.columns, row.cells, strict=True):
-            if cell.any:
-                continue
-            name = text_of(column.operand)
+    def _row(self, table: Table, row: TableRow) -> Iterable[tuple[int, Mask]]:
+        for subject, column, cell in self._asked(table, row):
             if column.category == "list":
-                yield self._tests[_list_test(name, cell)], 2
+                yield self._tests[_list_test(subject, cell)], 2
                 continue
-            subject = Subject(name, column.operand, column.category)
             number = self._numbers[subject]
             self._columns[number] = (table, column.index)
             yield number, self._fields[subject].mask(cell)
@@ -217,44 +208,30 @@ def _cover(found: list[Region], space: Space) -> None:
     The first row that matches decides for its table: where its person cannot receive the record, later rows are not asked and
     the next rung is tried. So a row covers nothing that an earlier row of such a kind may match.
     """
-    passing: list[Region] = []
-    table: object = None
-    comparisons = 0
-    for region in found:
+    passing: dict[int, list[tuple[int, Box]]] = {}  # by rung: boxes that do not decide, and whose they are
+    for number, region in enumerate(found):
+        if region.rule.row is not None and region.rule.action.kind not in _DECIDES:
+            some = passing.setdefault(id(region.rule.rung), [])
+            some += [(number, box) for box in region.boxes]
+    indexed = {
+        rung: (Boxes([box for _, box in some]), [number for number, _ in some]) for rung, some in passing.items()
+    }
+    for number, region in enumerate(found):
         rule = region.rule
-        if rule.rung is not table:
-            table, passing = rule.rung, []
-        decides = rule.action.kind in _DECIDES
-        if not region.known:
-            if not decides:
-                passing.append(region)
+        unique = rule.row is not None and rule.table is not None and rule.table.hit == "unique"
+        if not region.known or (not unique and _passed(number, region, indexed.get(id(rule.rung)))):
             continue
-        if rule.row is not None and rule.table is not None and rule.table.hit != "unique":
-            comparisons += len(passing)
-            hidden = comparisons > _MOST_COMPARISONS or any(_meet(region, other) for other in passing)
-            if not decides:
-                passing.append(region)
-            if hidden:
-                continue
-        taker = space.tests[_taker(rule)]
-        if decides:
+        if rule.action.kind in _DECIDES:
             region.covers = region.boxes
-        elif rule.row is None or rule.table is None or rule.table.hit != "unique":
-            taken = (space.box((*box.items(), (taker, 2))) for box in region.boxes)
+        elif not unique:
+            taken = (space.box((*box.items(), (space.tests[_taker(rule)], 2))) for box in region.boxes)
             region.covers = [box for box in taken if box is not None]
 
 
-def _meet(one: Region, other: Region) -> bool:
-    return any(meet(a, b) for a in one.boxes for b in other.boxes)
-
-
-def meet(one: Box, other: Box) -> bool:
-    """Whether two boxes have something in common."""
-    if len(one) > len(other):
-        one, other = other, one
-    return all(number not in other or other[number] & mask for number, mask in one.items())
-
-
-def within(inner: Box, outer: Box) -> bool:
-    """Whether all of ``inner`` is in ``outer``."""
-    return all(number in inner and not inner[number] & ~mask for number, mask in outer.items())
+def _passed(number: int, region: Region, passing: tuple[Boxes, list[int]] | None) -> bool:
+    """Whether an earlier row of the table that may be passed over matches some of what this one does."""
+    if passing is None:
+        return False
+    boxes, owners = passing
+    before = bisect_left(owners, number)
+    return any(boxes.meeting(box, before) for box in region.boxes)

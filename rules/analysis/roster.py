@@ -1,15 +1,21 @@
-"""People whom no rule can reach."""
+"""People whom no rule can reach, and pools whose people are all gone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 
 from rules.analysis.outline import everything
-from rules.model import Person
-from rules.policy import PEOPLE, Policy
-from rules.source import Report, decode
+from rules.moments import beginning, earliest, ending
+from rules.policy import PEOPLE, POOLS, Policy
+from rules.pools.checks import people_of
+from rules.pools.model import Person, TimeOff
+from rules.source import Place, Report, decode
 from rules.tables.csvfile import read_csv
 from rules.values import fold
+from rules.yamlfile import Block, read_yaml
+
+MANY = 7
 
 
 def check_people(policy: Policy, files: Mapping[str, bytes], report: Report) -> None:
@@ -17,10 +23,9 @@ def check_people(policy: Policy, files: Mapping[str, bytes], report: Report) -> 
 
     Somebody of a role that no pool has gets records through a field, as a customer success manager does: that is no mistake.
     """
-    reached = {key for pool in policy.pools.values() for key, weight in pool.members.items() if weight > 0}
-    pooled = {key for pool in policy.pools.values() for key in pool.members}
+    pooled = {member.who for pool in policy.pools.values() for member in pool.members if not member.is_pool}
     roles = {fold(policy.people[key].role) for key in pooled if key in policy.people}
-    reached |= {
+    reached = {
         rule.action.value
         for engagement in policy.ladders.values()
         for rule in everything(engagement)
@@ -33,6 +38,37 @@ def check_people(policy: Policy, files: Mapping[str, bytes], report: Report) -> 
     }
     if idle:
         _warn(idle, files, report)
+
+
+def check_pools(policy: Policy, files: Mapping[str, bytes], day: date, report: Report) -> None:
+    """Warns of pools in which everybody who could get leads has had their last day before ``day``, or is off from then on for good."""
+    off = {one.person for one in policy.time_off if _covers(one, day)}
+    for pool in policy.pools.values():
+        able = [
+            policy.people[who] for who, weight in people_of(pool, policy.pools) if weight > 0 and who in policy.people
+        ]
+        able = [person for person in able if person.active]
+        gone = [one for one in able if (one.end_date and one.end_date < day.isoformat()) or one.key in off]
+        if able and len(gone) == len(able):
+            place = _of_pool(pool.name, files)
+            if place is not None:
+                then = f"its leads go to '{pool.overflow}'" if pool.overflow else "its leads will be on hold"
+                report.warn(
+                    place, f"everybody in the pool '{pool.name}' has left, or is off for {MANY} days and more: {then}"
+                )
+
+
+def _covers(one: TimeOff, day: date) -> bool:
+    """Whether the time off has begun, and lasts for many days more."""
+    begun = earliest(beginning(one.from_)).date() <= day
+    return begun and earliest(ending(one.to)).date() > day + timedelta(days=MANY)
+
+
+def _of_pool(name: str, files: Mapping[str, bytes]) -> Place | None:
+    source = decode(POOLS, files.get(POOLS, b""), Report())
+    root = read_yaml(source, Report()) if source is not None else None
+    found = root.entries.get(name) if isinstance(root, Block) else None
+    return found[0].place if found is not None else None
 
 
 def _warn(idle: Mapping[str, Person], files: Mapping[str, bytes], report: Report) -> None:

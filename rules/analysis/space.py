@@ -7,25 +7,23 @@ are taken as independent, which is careful: a box that is not empty may still de
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from typing import Any
 
+from rules.analysis.masks import MOST_BITS, Mask, Runs, bits_of, union
 from rules.language.domains import HIGHEST, LOWEST, Choices, Domain, Edge, Spans, Texts
 from rules.language.normal import Subject
 from rules.language.syntax import Category
 from rules.tables.cells import Cell, Codes
-from rules.tables.columns import column_of
+from rules.tables.columns import bits
 from rules.values import fold
-
-Box = dict[int, int]  # dimension -> mask of atoms; a dimension that is missing may hold anything
 
 BLANK, MISFIT = 0, 1  # the first two atoms of every field
 _FIRST = 2
-MOST_CODES = 5_000  # cells of one field with ranges of codes; the masks of more would fill the memory
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _MISFITS: dict[Category, Any] = {"text": 7, "person": 7, "number": "many", "date": "soon", "boolean": "maybe"}
 
@@ -40,34 +38,14 @@ class Axis:
     name: str
     subject: Subject | None
     atoms: list[Any]
-    natural: int
-    full: int
+    natural: Mask
+    full: Mask
 
-    def values(self, mask: int) -> Iterator[Any]:
+    def values(self, mask: Mask) -> Iterator[Any]:
         """The values of a mask, those first that make a good example."""
         for part in (mask & self.natural & ~3, mask & ~self.natural & ~3, mask & 3):
             for atom in bits_of(part):
                 yield self.atoms[atom]
-
-
-def bits_of(mask: int) -> Iterator[int]:
-    """The numbers of the set bits, lowest first."""
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
-
-
-def runs_of(mask: int) -> Iterator[tuple[int, int]]:
-    """The runs of set bits: first and last."""
-    at = 0
-    while mask:
-        skip = (mask & -mask).bit_length() - 1
-        mask >>= skip
-        length = (~mask & (mask + 1)).bit_length() - 1
-        yield at + skip, at + skip + length - 1
-        mask >>= length
-        at += skip + length
 
 
 class Field:
@@ -80,11 +58,13 @@ class Field:
         self._closed = closed
         self._domains: set[Domain] = set()
         self._cells: set[Cell] = set()
-        self._masks: dict[Domain | Cell, int] = {}
+        self._masks: dict[Domain | Cell, Mask] = {}
         self._index: dict[Any, int] = {}
-        self._sorted: list[str] = []
-        self._coded: dict[Cell, int] = {}
-        self._too_many = False
+        self._texts: list[str] = []
+        self._blocks: list[tuple[int, int, int]] = []  # texts of one length and where they are: from, to
+        self._size = 2
+        self._wide = False  # whether sets of its atoms are runs
+        self._full: Mask = 0
 
     def ask(self, what: Domain | Cell) -> None:
         """Notes that a rule asks this."""
@@ -96,31 +76,44 @@ class Field:
     def axis(self) -> Axis:
         """The dimension; nothing can be asked any more."""
         category = self.subject.category
-        if category == "boolean":
-            atoms, unnatural, empty = [True, False], 0, 0
-        elif category in ("number", "date"):
+        atoms: list[Any] = [True, False]
+        unnatural: list[int] = []
+        empty: list[int] = []
+        if category in ("number", "date"):
             atoms, unnatural, empty = self._scale(category == "date")
-        else:
-            atoms, unnatural, empty = self._texts()
-        every = [None, _MISFITS[category], *atoms]
-        full = ((1 << len(every)) - 1) & ~(empty << _FIRST)
-        natural = full & ~3 & ~(unnatural << _FIRST)
-        return Axis(self.subject.text, self.subject, every, natural, full)
+        elif category != "boolean":
+            atoms, unnatural = self._named_texts()
+        self._size = len(atoms)
+        self._wide = self._size > MOST_BITS
+        full = self._any_value() | 3
+        odd = [atom + _FIRST for atom in (*unnatural, *empty)]
+        if empty:
+            full = full & ~bits([atom + _FIRST for atom in empty], self._size + _FIRST)
+        natural = full & ~3 & ~bits(odd, self._size + _FIRST)
+        self._full = full
+        return Axis(self.subject, self.subject, [None, _MISFITS[category], *atoms], natural, full)
 
-    def mask(self, what: Domain | Cell) -> int:
+    def mask(self, what: Domain | Cell) -> Mask:
         """The atoms that will do."""
         found = self._masks.get(what)
         if found is None:
-            found = self._masks[what] = self._domain(what) if isinstance(what, Domain) else self._cell(what)
+            found = (self._domain(what) if isinstance(what, Domain) else self._cell(what)) & self._full
+            self._masks[what] = found
         return found
 
-    def blurred(self, cell: Cell) -> bool:
-        """Whether it is not told which atoms the cell takes, as there are too many like it."""
-        return self._too_many and _has_codes(cell)
+    def _run(self, first: int, end: int) -> Mask:
+        """The atoms from ``first`` to before ``end``."""
+        first, end = first + _FIRST, end + _FIRST
+        if self._wide:
+            return Runs((first, end) if first < end else ())
+        return ((1 << (end - first)) - 1) << first if first < end else 0
+
+    def _any_value(self) -> Mask:
+        return self._run(0, self._size)
 
     # Numbers and days
 
-    def _scale(self, days: bool) -> tuple[list[Any], int, int]:
+    def _scale(self, days: bool) -> tuple[list[Any], list[int], list[int]]:
         edges: set[Edge] = {LOWEST, HIGHEST}
         for domain in self._domains:
             assert isinstance(domain.values, Spans)
@@ -130,16 +123,17 @@ class Field:
         ordered = sorted(edges)
         self._index = {edge: number for number, edge in enumerate(ordered)}
         atoms: list[Any] = []
-        unnatural, empty = 0, 0
+        unnatural: list[int] = []
+        empty: list[int] = []
         for number, (low, high) in enumerate(pairwise(ordered)):
             value = _between(low, high)
             whole = float(value).is_integer()
             if days and (not whole or not 1 <= value <= date.max.toordinal()):
-                empty |= 1 << number
+                empty.append(number)
                 atoms.append(None)
                 continue
             if not whole or value < 0:
-                unnatural |= 1 << number
+                unnatural.append(number)
             atoms.append(date.fromordinal(int(value)).isoformat() if days else int(value) if whole else value)
         return atoms, unnatural, empty
 
@@ -149,13 +143,12 @@ class Field:
             if cell.excluded is not None:
                 yield cell.excluded
 
-    def _span(self, low: Edge, high: Edge) -> int:
-        first, last = self._index[low], self._index[high]
-        return ((1 << (last - first)) - 1) << (first + _FIRST)
+    def _span(self, low: Edge, high: Edge) -> Mask:
+        return self._run(self._index[low], self._index[high])
 
     # Texts
 
-    def _texts(self) -> tuple[list[Any], int, int]:
+    def _named_texts(self) -> tuple[list[Any], list[int]]:
         constants: set[str] = set()
         prefixes: set[str] = {""}
         codes: list[Codes] = []
@@ -168,8 +161,7 @@ class Field:
             constants.update(cell.texts)
             prefixes.update(cell.prefixes)
             codes += cell.codes
-        self._too_many = sum(map(_has_codes, self._cells)) > MOST_CODES
-        edges = {} if self._too_many else _code_edges(codes, prefixes)
+        edges = _code_edges(codes, prefixes)
         prefixes.update(edge for edge, whole in edges.items() if not whole)
         named = constants | set(edges)
         examples = [one for one in self._examples if one and one not in named]
@@ -179,80 +171,55 @@ class Field:
             text, odd = _remainder(prefix, named, prefixes, examples, self._closed)
             found.setdefault(text, odd)
         found.pop("", None)  # a blank is no text
-        self._sorted = sorted(found)
-        self._index = {text: number for number, text in enumerate(self._sorted)}
-        unnatural = 0
-        for number, text in enumerate(self._sorted):
-            unnatural |= found[text] << number
-        return list(self._sorted), unnatural, 0
+        # By length, so that a range of codes is one run. Without such ranges texts with one beginning are to be one.
+        self._texts = sorted(found, key=lambda text: (len(text), text)) if codes else sorted(found)
+        self._index = {text: number for number, text in enumerate(self._texts)}
+        if codes:
+            lengths = [len(text) for text in self._texts]
+            ends = {length: bisect_right(lengths, length) for length in lengths}
+            self._blocks = [(length, bisect_left(lengths, length), end) for length, end in ends.items()]
+        return list(self._texts), [number for number, text in enumerate(self._texts) if found[text]]
 
-    def _beginning(self, prefix: str) -> int:
-        first = bisect_left(self._sorted, prefix)
-        last = bisect_left(self._sorted, prefix + "\U0010ffff")
-        return ((1 << (last - first)) - 1) << (first + _FIRST) if last > first else 0
+    def _between(self, low: str, high: str, shortest: int, longest: int) -> Iterator[Mask]:
+        """The texts of these lengths from ``low`` to those that begin with ``high``."""
+        last = high + "\U0010ffff"
+        for length, start, end in self._blocks or ((shortest, 0, len(self._texts)),):
+            if shortest <= length <= longest:
+                first = bisect_left(self._texts, low, start, end)
+                yield self._run(first, bisect_left(self._texts, last, start, end))
 
-    def _some(self, texts: Iterable[str], prefixes: Iterable[str]) -> int:
-        mask = 0
-        for text in texts:
-            if text in self._index:
-                mask |= 1 << (self._index[text] + _FIRST)
+    def _some(self, texts: Iterable[str], prefixes: Iterable[str], codes: Iterable[Codes] = ()) -> Mask:
+        places = [at for text in texts if (at := self._index.get(text)) is not None]
+        found = [self._run(at, at + 1) for at in places]
         for prefix in prefixes:
-            mask |= self._beginning(prefix)
-        return mask
+            found += self._between(prefix, prefix, len(prefix), 1 << 30)
+        for one in codes:
+            found += self._between(one.low, one.high, len(one.low), 1 << 30 if one.prefix else len(one.low))
+        return union(found)
 
     # Masks
 
-    def _any_value(self) -> int:
-        size = (
-            len(self._sorted) if self._sorted or self.subject.category in ("text", "person") else len(self._index) - 1
-        )
-        size = 2 if self.subject.category == "boolean" else size
-        return ((1 << size) - 1) << _FIRST
-
-    def _domain(self, domain: Domain) -> int:
+    def _domain(self, domain: Domain) -> Mask:
         values = domain.values
-        mask = (1 << BLANK if domain.blank else 0) | (1 << MISFIT if domain.misfit else 0)
+        mask: Mask = (1 << BLANK if domain.blank else 0) | (1 << MISFIT if domain.misfit else 0)
         if isinstance(values, Choices):
             return mask | (4 if True in values.some else 0) | (8 if False in values.some else 0)
         if isinstance(values, Spans):
-            for low, high in values.spans:
-                mask |= self._span(low, high)
-            return mask
+            return union([mask, *(self._span(low, high) for low, high in values.spans)])
         found = self._any_value() if values.some is None else self._some(values.some, values.prefixes)
         return mask | (found & ~self._some(values.without, values.without_prefixes))
 
-    def _cell(self, cell: Cell) -> int:
+    def _cell(self, cell: Cell) -> Mask:
         if cell.any:
             return self._any_value() | 3
-        if _has_codes(cell):
-            if not self._coded:
-                self._coded = self._all_coded()
-            return self._coded[cell]
         found = self._named(cell) if cell.positive else self._any_value()
         return found & ~self._named(cell.excluded) if cell.excluded is not None else found
 
-    def _all_coded(self) -> dict[Cell, int]:
-        """The masks of all cells with ranges of codes, as the index of a table finds them."""
-        cells = [cell for cell in self._cells if _has_codes(cell)]
-        find = column_of("text", cells, lambda values: values["it"])
-        assert find is not None
-        masks = [bytearray((len(self._sorted) + _FIRST) // 8 + 1) for _ in cells]
-        for atom, text in enumerate(self._sorted, _FIRST):
-            for row in bits_of(find({"it": text})):
-                masks[row][atom >> 3] |= 1 << (atom & 7)
-        return {cell: int.from_bytes(mask, "little") for cell, mask in zip(cells, masks, strict=True)}
-
-    def _named(self, cell: Cell) -> int:
+    def _named(self, cell: Cell) -> Mask:
         if self.subject.category == "boolean":
             return (4 if "true" in cell.texts else 0) | (8 if "false" in cell.texts else 0)
-        mask = self._some(cell.texts, cell.prefixes)
-        for low, high in cell.intervals:
-            mask |= self._span(*_ends(low, high))
-        return mask
-
-
-def _has_codes(cell: Cell) -> bool:
-    return bool(cell.codes or (cell.excluded is not None and cell.excluded.codes))
+        spans = [self._span(*_ends(low, high)) for low, high in cell.intervals]
+        return union([self._some(cell.texts, cell.prefixes, cell.codes), *spans])
 
 
 def _ends(low: float | int | None, high: float | int | None) -> tuple[Edge, Edge]:

@@ -11,7 +11,7 @@ from rules.ladders.durations import seconds_of
 from rules.language.grammar import MAX_TEXT
 from rules.language.literals import wrong_choice
 from rules.model import Effect, EffectKind, Facts
-from rules.people import People
+from rules.pools.people import People
 from rules.source import Report, nearest
 from rules.values import is_blank, moment
 from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_text, known_keys

@@ -16,10 +16,8 @@ from msgspec import structs
 
 from rules.fields import Getter
 from rules.ladders.effects import Doing
-from rules.language.closures import Run
-from rules.language.normal import Alternative
+from rules.language.condition import Condition, Reads
 from rules.language.ruleset import RuleSet
-from rules.language.syntax import Expression
 from rules.model import Action, Effect, Facts, Walk, WalkStep, WhyNot
 from rules.tables.table import Table
 from rules.values import is_blank
@@ -31,23 +29,6 @@ MAX_STEPS = 50  # of the trace of a long ladder
 RECORD_ID = "event.record_id"
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # entry criteria do not ask how long ago something was
 _NOTHING = Action("hold", "no rung of the ladder caught it")
-
-Reads = tuple[tuple[str, Getter], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A checked condition: its text as written, the fields it reads, its tree, and its alternatives.
-
-    ``written`` is where it stands: spans of the tree are offsets into its text. ``run`` is None in a long ladder.
-    """
-
-    text: str
-    reads: Reads
-    tree: Expression
-    alternatives: tuple[Alternative, ...]
-    written: Scalar
-    run: Run | None = None
 
 
 @dataclass(frozen=True, slots=True)

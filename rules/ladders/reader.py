@@ -10,15 +10,15 @@ from rules.actions import Targets
 from rules.fields import Path, Scope
 from rules.ladders.durations import seconds_of
 from rules.ladders.effects import EFFECTS, EffectReader
-from rules.ladders.engagement import OTHERWISE, RECORD_ID, Condition, Engagement, Reads, Rung, all_rungs
+from rules.ladders.engagement import OTHERWISE, RECORD_ID, Engagement, Rung, all_rungs
 from rules.language.checking import Checker
 from rules.language.closures import compile_expression
-from rules.language.grammar import parse
+from rules.language.condition import Condition, read_condition, reads_of
 from rules.language.mistakes import ConditionError
 from rules.language.normal import ALWAYS, normal_form
 from rules.language.ruleset import RuleSet
-from rules.language.syntax import Expression, Span, paths, together
-from rules.model import Action, Person, WhyNot
+from rules.language.syntax import Expression, together
+from rules.model import Action
 from rules.source import Report
 from rules.tables.table import Table
 from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_items, as_text, known_keys
@@ -125,20 +125,7 @@ class LadderReader:
 
     def condition(self, scalar: Scalar) -> Condition | None:
         """A condition, checked; None when it has a mistake, which is reported at its words."""
-
-        def complain(span: Span, message: str, hint: str) -> None:
-            self._report.error(scalar.at(*span), message, hint)
-
-        try:
-            tree = self._checker.check(parse(scalar.text), complain)
-            if tree is None:
-                return None
-            alternatives = normal_form(tree)
-        except ConditionError as error:
-            complain(error.span, error.message, error.hint)
-            return None
-        found = [path for name in paths(tree) if (path := self._scope.resolve(name)) is not None]
-        return Condition(" ".join(scalar.text.split()), _reads(found), tree, alternatives, scalar)
+        return read_condition(scalar, self._checker, self._report)
 
     def _ladder(self, node: Node | None, block: Block, around: str, depth: int) -> Iterator[Rung]:
         """The rungs of one ladder; ``around`` is the name of the rung that it is in."""
@@ -230,7 +217,7 @@ class LadderReader:
             return None
         if kind == "lookup":
             table = self._lookup(text)
-            return replace(rung, table=table, reads=_reads(table.paths)) if table is not None else None
+            return replace(rung, table=table, reads=reads_of(table.paths)) if table is not None else None
         if kind == "keep":
             action = self._targets.keep(text.text.strip(), text.place, self._report)
         else:
@@ -258,10 +245,6 @@ class LadderReader:
         action = rung.action
         path = self._scope.resolve(action.value) if action and action.kind in ("field", "keep") else None
         return replace(rung, person=path.get) if path is not None else rung
-
-
-def _reads(found: tuple[Path, ...] | list[Path]) -> Reads:
-    return tuple((path.text, path.get) for path in found)
 
 
 def _flat(rungs: tuple[Rung, ...], around: tuple[Expression, ...]) -> Iterator[_Pending]:
@@ -304,15 +287,3 @@ def read_retry(block: Block, report: Report) -> int:
         report.error(text.place, message, "write it as '5 minutes' or '2 hours'")
         return HOLD_RETRY
     return seconds
-
-
-def on_roster(people: Mapping[str, Person]) -> WhyNot:
-    """Why a person cannot receive leads, as far as ``people.csv`` alone tells."""
-
-    def why_not(key: str) -> str | None:
-        person = people.get(key)
-        if person is None:
-            return f"{key} is not in people.csv"
-        return None if person.active else f"{person.name} is inactive"
-
-    return why_not

@@ -6,9 +6,12 @@ it stands for.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec.structs import replace
 
 from rules.fields import Path, Scope
+from rules.language.grammar import parse
 from rules.language.literals import CATEGORY, DAYS_BETWEEN, EXAMPLE, WORDS, Complain, Literals, wrong_choice
 from rules.language.named import Definitions, key_of
 from rules.language.syntax import (
@@ -30,11 +33,15 @@ from rules.language.syntax import (
     Range,
     Span,
     Test,
+    paths,
     together,
 )
+from rules.language.templates import Read, Shapes, Values
 from rules.model import Field
-from rules.people import People
 from rules.source import Report, nearest
+
+if TYPE_CHECKING:
+    from rules.pools.people import People
 
 __all__ = ["CATEGORY", "WORDS", "Category", "Checker", "Complain", "wrong_choice"]
 
@@ -67,6 +74,7 @@ class Checker:
         """Mistakes in ``definitions`` go to ``report``, at their own places, once something uses them."""
         self._scope = scope
         self._literals = Literals(people)
+        self._shapes = Shapes(scope, self._literals)
         self._definitions = definitions or {}
         self._report = report
         self._known: dict[str, Expression | None] = {}
@@ -111,6 +119,21 @@ class Checker:
             for span, message, hint in self._flaws[one]:
                 self._report.error(self._definitions[one].text.at(*span), message, hint)
 
+    def read(self, text: str, complain: Complain) -> Read | None:
+        """A condition, checked; None when something was complained about. Raises ConditionError."""
+        values = Values(text)
+        filled = self._shapes.filled(values)
+        if filled is not None and self._written + filled.tests <= MAX_WRITTEN:
+            self._written += filled.tests
+            return filled
+        tree = self.check(parse(text), complain)
+        if tree is None:
+            return None
+        found = tuple(path for name in paths(tree) if (path := self._scope.resolve(name)) is not None)
+        read = Read(tree, found, self._size(tree))
+        self._shapes.keep(values, read)
+        return read
+
     def check(self, expression: Expression, complain: Complain) -> Expression | None:
         """The expression with names in full and values typed, or None when something was complained about."""
         found: list[Span] = []
@@ -133,6 +156,21 @@ class Checker:
             complain((0, 1), message, f"at most {MAX_TESTS:,} comparisons, nested {MAX_WHOLE_DEPTH} deep")
             return None
         return checked
+
+    def number(self, expression: Expression, complain: Complain) -> Operand | None:
+        """A value that stands alone, as a number; None when something was complained about."""
+        if not isinstance(expression, Test) or expression.operator != "bare":
+            complain((0, 1), "a number is expected here, not a condition", "a number field, or a calculation with some")
+            return None
+        found = self._side(expression.left, complain)
+        if found is None:
+            return None
+        operand, path = found
+        if operand.category != "number":
+            what = WORDS[operand.category]
+            complain(operand.span, f"{path.text} is {what}: a number is expected here", "")
+            return None
+        return operand
 
     def _size(self, expression: Expression) -> int:
         """The number of comparisons. A named condition is counted once and remembered: sums may grow exponentially."""

@@ -34,7 +34,6 @@ from rules.language.syntax import (
     Span,
     Test,
 )
-from rules.language.templates import Templates
 from rules.values import moment
 
 MAX_TEXT = 4_000  # characters of one condition; a longer one belongs into a table
@@ -131,9 +130,7 @@ _UNITS = {"minute": "minutes", "hour": "hours", "day": "days", "week": "weeks"}
 
 def parse(text: str) -> Expression:
     """The tree of a condition, not yet checked against the fields. Raises ConditionError."""
-    if len(text) > MAX_TEXT:
-        raise _too_long()
-    return _templates().parse(text)
+    return _condition(_parse(text, "condition"))
 
 
 def parse_column(text: str) -> First:
@@ -144,7 +141,7 @@ def parse_column(text: str) -> First:
 
 def _parse(text: str, start: str) -> Any:
     if len(text) > MAX_TEXT:
-        raise _too_long()
+        raise ConditionError((0, 1), f"this has more than {MAX_TEXT:,} characters: a table can say it shorter")
     try:
         return _parser().parse(text, start=start)
     except VisitError as error:
@@ -153,15 +150,6 @@ def _parse(text: str, start: str) -> Any:
         raise
     except UnexpectedInput as error:
         raise explained(text, error) from None
-
-
-def _too_long() -> ConditionError:
-    return ConditionError((0, 1), f"this has more than {MAX_TEXT:,} characters: a table can say it shorter")
-
-
-@cache
-def _templates() -> Templates:
-    return Templates(lambda text: _condition(_parse(text, "condition")))
 
 
 @cache

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rules.fields import Path
 from rules.language.mistakes import ConditionError
 from rules.language.patterns import check_pattern
 from rules.language.syntax import Category, Constant, Operator, Range, Span
-from rules.people import People
 from rules.source import nearest
 from rules.values import fold, moment, order
+
+if TYPE_CHECKING:
+    from rules.pools.people import People
 
 Complain = Callable[[Span, str, str], None]
 

@@ -6,7 +6,7 @@ time, for the roster, for two fields at once or for the inside of a text: it sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,19 +36,22 @@ from rules.values import day, fold
 MAX_ALTERNATIVES = 512  # of one condition; beyond that nobody could read what it means, and no index could hold many
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a demand is about: a field, the first of several, or what is calculated. Equal when the text is."""
+class Subject(str):
+    """What a demand is about, as it could be written: a field, the first of several, or what is calculated.
 
-    text: str
+    A text, so that it is found as quickly as one: it is a key of every alternative.
+    """
+
+    __slots__ = ("category", "operand")
     operand: Operand
     category: Category
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Subject) and self.text == other.text
-
-    def __hash__(self) -> int:
-        return hash(self.text)
+    @staticmethod
+    def of(operand: Operand, text: str = "") -> Subject:
+        """What a checked operand is about."""
+        found = Subject(text or text_of(operand))
+        found.operand, found.category = operand, operand.category
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +119,17 @@ def _met(one: Alternative, other: Alternative) -> Alternative | None:
     """Both at once, None where that cannot be."""
     if not one.demands and not one.residuals:
         return other
-    demands = dict(one.demands)
-    for subject, domain in other.demands.items():
-        known = demands.get(subject)
-        met = domain if known is None else known & domain
-        if met.empty:
-            return None
-        demands[subject] = met
-    residuals = tuple(dict.fromkeys((*one.residuals, *other.residuals)))
-    if len({residual.text for residual in residuals}) < len(residuals):
-        return None  # the same test is to hold and not to hold
+    demands = {**one.demands, **other.demands}
+    if len(demands) < len(one.demands) + len(other.demands):
+        for subject in one.demands.keys() & other.demands.keys():
+            demands[subject] = one.demands[subject] & other.demands[subject]
+            if demands[subject].empty:
+                return None
+    residuals = one.residuals
+    if other.residuals:
+        residuals = tuple(dict.fromkeys((*residuals, *other.residuals)))
+        if len({residual.text for residual in residuals}) < len(residuals):
+            return None  # the same test is to hold and not to hold
     return Alternative(demands, residuals)
 
 
@@ -156,8 +160,7 @@ def _atom(test: Test, wanted: bool) -> list[Alternative]:
     if domain is None:
         return [Alternative({}, (Residual(text_of_test(test), test, wanted),))]
     domain = domain if wanted else ~domain
-    subject = Subject(text_of(test.left), test.left, test.left.category)
-    return [] if domain.empty else [Alternative({subject: domain})]
+    return [] if domain.empty else [Alternative({Subject.of(test.left): domain})]
 
 
 def demand_of(test: Test) -> Domain | None:
@@ -176,46 +179,45 @@ def demand_of(test: Test) -> Domain | None:
 
 
 def _compared(test: Test, category: Category) -> Domain | None:
-    items = list(test.right)
-    if not all(_is_plain(item) for item in items):
-        return None
-    operator = test.operator
+    operator, items = test.operator, test.right
+    for item in items:
+        if type(item) is not Constant and not _is_plain(item):
+            return None
     negative = operator in ("!=", "not in")
     if category in ("text", "person"):
-        texts = frozenset(fold(item.value) for item in items if isinstance(item, Constant))
+        texts = frozenset([fold(item.value) for item in items])  # type: ignore[union-attr]
         found = Texts(frozenset(), tuple(texts)) if operator == "starts with" else Texts(texts)
         return Domain(~found if negative else found)
     if category == "boolean":
-        flags = Choices(frozenset(item.value for item in items if isinstance(item, Constant)))
+        flags = Choices(frozenset([item.value for item in items]))  # type: ignore[union-attr]
         return Domain(~flags if negative else flags)
-    if category not in ("number", "date"):
+    if category not in ("number", "date") or any(map(_is_instant, items)):
         return None
-    spans = Spans.of((span for item in items for span in _spans(operator, item)), category == "date")
+    spans = Spans.of([_span(operator, item) for item in items], category == "date")
     return Domain(~spans if negative else spans)
 
 
 def _is_plain(item: object) -> bool:
-    """A constant or a range whose value stands for itself: an instant does not, as it meets days by day only."""
-    if isinstance(item, Range):
-        return all(end is None or _is_plain(end) for end in (item.low, item.high))
-    return isinstance(item, Constant) and not isinstance(item.value, datetime)
+    """A constant or a range: neither a field nor what is calculated."""
+    return isinstance(item, (Constant, Range))
 
 
-def _spans(operator: str, item: object) -> Iterator[tuple[Edge, Edge]]:
+def _is_instant(item: object) -> bool:
+    """Whether a value does not stand for itself: an instant meets days by day only."""
     if isinstance(item, Range):
-        low = (_scaled(item.low), 0) if item.low else LOWEST
-        high = (_scaled(item.high), 1) if item.high else HIGHEST
-        yield low, high
-        return
+        return _is_instant(item.low) or _is_instant(item.high)
+    return isinstance(item, Constant) and isinstance(item.value, datetime)
+
+
+def _span(operator: str, item: object) -> tuple[Edge, Edge]:
+    if isinstance(item, Range):
+        return (_scaled(item.low), 0) if item.low else LOWEST, (_scaled(item.high), 1) if item.high else HIGHEST
     assert isinstance(item, Constant)
     value = _scaled(item)
-    before, after = (value, 0), (value, 1)
-    yield {
-        "<": (LOWEST, before),
-        "<=": (LOWEST, after),
-        ">": (after, HIGHEST),
-        ">=": (before, HIGHEST),
-    }.get(operator, (before, after))
+    return (
+        LOWEST if operator in ("<", "<=") else (value, int(operator == ">")),
+        HIGHEST if operator in (">", ">=") else (value, int(operator != "<")),
+    )
 
 
 def _scaled(constant: Constant) -> float:

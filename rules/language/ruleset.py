@@ -77,7 +77,7 @@ class RuleSet:
         grouped: dict[str, list[tuple[str, Column]]] = {}
         self._others: list[tuple[Getter, Column]] = []
         for subject, get, column in columns:
-            space, _, name = subject.text.partition(".")
+            space, _, name = subject.partition(".")
             if isinstance(subject.operand, Name) and "." not in name:
                 grouped.setdefault(space, []).append((name, column))
             else:
@@ -167,7 +167,7 @@ class RuleSet:
         for subject, domain in self._terms[number].demands.items():
             value = self._getters[subject](facts)
             if not domain.admits(value, subject.category):
-                yield Failed(subject.text, value, domain.words())
+                yield Failed(subject, value, domain.words())
         for one in self._opaque.get(self._last - number, ()):
             if not one.holds(facts, now, why_not):
                 values = one.values(facts)

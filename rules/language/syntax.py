@@ -137,7 +137,8 @@ def paths(expression: Expression) -> list[str]:
     found: dict[str, None] = {}
     for test in tests(expression):
         for operand in (test.left, *test.right):
-            found.update(dict.fromkeys(operand_paths(operand)))
+            if type(operand) is not Constant:
+                found.update(dict.fromkeys(operand_paths(operand)))
     return list(found)
 
 

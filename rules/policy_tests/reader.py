@@ -9,9 +9,9 @@ from typing import Any
 
 from rules.fields import Scope
 from rules.model import Entity, Field
-from rules.people import People
 from rules.policy_tests.case import NOBODY, Case, Expected, PolicyTest
 from rules.policy_tests.values import read_value
+from rules.pools.people import People
 from rules.source import Report, nearest
 from rules.values import fold, moment
 from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_items, as_text, known_keys

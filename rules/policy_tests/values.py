@@ -10,8 +10,8 @@ from typing import Any
 from rules.fields import Path
 from rules.language.literals import wrong_choice
 from rules.model import Field
-from rules.people import People
 from rules.policy_tests.case import Ago
+from rules.pools.people import People
 from rules.source import Report
 from rules.values import moment
 from rules.yamlfile import Items, Node, Scalar, as_text

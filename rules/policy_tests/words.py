@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from rules.ladders.durations import length
-from rules.model import Person
 from rules.policy_tests.case import Ago, Case, PolicyTest
+from rules.pools.model import Person
 
 
 def given(case: Case, people: Mapping[str, Person]) -> str:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from rules.fields import Path
 from rules.language.checking import CATEGORY, wrong_choice
-from rules.people import People
+from rules.pools.people import People
 from rules.source import Place, Report
 from rules.values import Moment, day, fold, moment
 

@@ -51,8 +51,8 @@ def column_of(category: str, cells: Sequence[Cell], get: Get) -> Mask | None:
     if category == "date":
         return _ordered(cells, get, ordinal)
     if category == "boolean":  # a text "yes" in a yes or no field fits it as little as in a condition
-        return _texts(cells, lambda values: found if type(found := get(values)) is bool else None)
-    return _texts(cells, get)
+        return _texts(cells, category, lambda values: found if type(found := get(values)) is bool else None)
+    return _texts(cells, category, get)
 
 
 def dates_of(spans: Sequence[Interval]) -> Callable[[date], int] | None:
@@ -75,8 +75,8 @@ def dates_of(spans: Sequence[Interval]) -> Callable[[date], int] | None:
     return in_force
 
 
-def _texts(cells: Sequence[Cell], get: Get) -> Mask:
-    """The masks of a column of texts, choices, people, lists or yes/no."""
+def _texts(cells: Sequence[Cell], category: str, get: Get) -> Mask:
+    """The masks of a column of texts, choices, people, lists or yes/no. A value of another type is as good as none."""
     count = len(cells)
     anything = bits([row for row, cell in enumerate(cells) if cell.any], count)
     other = bits([row for row, cell in enumerate(cells) if cell.excluded is not None and not cell.positive], count)
@@ -103,9 +103,9 @@ def _texts(cells: Sequence[Cell], get: Get) -> Mask:
                 return anything
             found = ready.get(text)
             return found if found is not None else make(text)
-        if type(value) is bool:
+        if category == "boolean" and value is not None:
             return make("true" if value else "false")
-        return several(value) if type(value) in (list, tuple) else anything
+        return several(value) if category == "list" and type(value) in (list, tuple) else anything
 
     def several(items: Sequence[Any]) -> int:
         """Of a list one value must be wanted, and none excluded."""

@@ -2,7 +2,7 @@
 
 ``load → write back`` gives the same bytes. In a workbook every part but the sheet stays the same, and in the sheet every
 cell but this one: styles, widths, charts and macros are kept. Limits: a cell that holds a formula is not overwritten
-(the workbook lists its formulas elsewhere), and rows of a workbook are neither added nor taken out.
+(the workbook lists its formulas elsewhere), and rows of a sheet with formulas, comments or pictures are left to the spreadsheet.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from rules.source import Report, decode
 from rules.tables.csvfile import delimiter_of, line_start, raw_cells
 from rules.tables.sheet import FORMULA
+from rules.tables.sheetrows import RowsError, SheetRows
 from rules.tables.workbook import Workbook, WorkbookError, local
 from rules.tables.xlsxfile import Cells, cell_name, split_name
 
@@ -52,8 +53,10 @@ def edit_cell(name: str, data: bytes, line: int, column: int, value: str, sheet:
     return (bom + text[:begin] + written + text[end:]).encode("utf-8")
 
 
-def insert_row(name: str, data: bytes, line: int, values: Sequence[str]) -> bytes:
-    """The CSV file with a new row before the one that starts at ``line``; one line beyond the end appends. Raises EditError."""
+def insert_row(name: str, data: bytes, line: int, values: Sequence[str], sheet: str | None = None) -> bytes:
+    """The file with a new row before the one that starts at ``line``; one line beyond the end appends. Raises EditError."""
+    if name.endswith(".xlsx"):
+        return _with_row(data, line, [_allowed(value) for value in values], sheet)
     text, bom = _text(name, data)
     delimiter = delimiter_of(text)
     row = delimiter.join(_quoted(_allowed(value), delimiter, first=len(values) == 1) for value in values)
@@ -66,8 +69,10 @@ def insert_row(name: str, data: bytes, line: int, values: Sequence[str]) -> byte
     return (bom + text + gap + row + (ending if not gap else "")).encode("utf-8")
 
 
-def delete_row(name: str, data: bytes, line: int) -> bytes:
-    """The CSV file without the row that starts at ``line``. Raises EditError."""
+def delete_row(name: str, data: bytes, line: int, sheet: str | None = None) -> bytes:
+    """The file without the row that starts at ``line``. Raises EditError."""
+    if name.endswith(".xlsx"):
+        return _with_row(data, line, None, sheet)
     text, bom = _text(name, data)
     start, cells = _row(text, line, delimiter_of(text))
     match = _BREAK.match(text, cells[-1][1])
@@ -84,8 +89,6 @@ def _allowed(value: str) -> str:
 
 def _text(name: str, data: bytes) -> tuple[str, str]:
     report = Report()
-    if name.endswith(".xlsx"):
-        raise EditError("rows of a workbook are added and taken out in the spreadsheet")
     source = decode(name, data, report)
     if source is None:
         raise EditError(f"{name}: {report.problems()[0].message}")
@@ -114,21 +117,55 @@ def _quoted(value: str, delimiter: str, *, always: bool = False, first: bool = F
 
 
 def _edit_workbook(data: bytes, line: int, column: int, value: str, sheet: str | None) -> bytes:
-    try:
-        book = Workbook(data)
-        part = book.sheet(sheet)[1]
+    def edited(book: Workbook, part: str, content: bytes) -> bytes:
         cells = Cells(book)
         book.parse(part, cells.start, cells.end, cells.text)
-        content = book.zip.read(part)
         row = cells.rows.get(line)
         if row is None or column < 0:
             raise EditError(f"the sheet has no row {line}")
         old = row[column] if column < len(row) else ""
         if old == value.strip():
-            return data
+            return content
         if old.startswith("="):
             raise EditError(f"{cell_name(line, column)} holds a formula: change it in the spreadsheet")
-        changed = _with_cell(book, content, line, column, _allowed(value))
+        return _with_cell(book, content, line, column, _allowed(value))
+
+    return _repacked(data, sheet, edited)
+
+
+def _with_row(data: bytes, line: int, values: Sequence[str] | None, sheet: str | None) -> bytes:
+    """The workbook with a row of ``values`` put in at ``line``, in the style of the row that is there; None: without that row."""
+
+    def edited(book: Workbook, _: str, content: bytes) -> bytes:
+        _check_encoding(content)
+        try:
+            rows = SheetRows(content, line, -1 if values is None else 1)
+        except RowsError:
+            what = "formulas, comments, pictures, colours by rule or merged cells"
+            raise EditError(f"the sheet has {what}, which would not move along: do this in the spreadsheet") from None
+        if line < 1 or rows.start < 0 or (values is None and rows.end < 0):
+            raise EditError(f"the sheet has no row {line}")
+        if values is None:
+            return rows.changed(b"")
+        prefix = f"{rows.prefix}:" if rows.prefix else ""
+        cells = (
+            _cell(book, prefix, cell_name(line, column), value, *rows.like.get(column, ({}, True)))
+            for column, value in enumerate(values)
+        )
+        return rows.changed(f'<{prefix}row r="{line}">{"".join(cells)}</{prefix}row>'.encode())
+
+    return _repacked(data, sheet, edited)
+
+
+def _repacked(data: bytes, sheet: str | None, edited: Callable[[Workbook, str, bytes], bytes]) -> bytes:
+    """The workbook with its sheet ``edited``; the same bytes where that changes nothing."""
+    try:
+        book = Workbook(data)
+        part = book.sheet(sheet)[1]
+        content = book.zip.read(part)
+        changed = edited(book, part, content)
+        if changed == content:
+            return data
         out = io.BytesIO()
         with zipfile.ZipFile(out, "w") as target:
             target.comment = book.zip.comment
@@ -136,7 +173,9 @@ def _edit_workbook(data: bytes, line: int, column: int, value: str, sheet: str |
                 target.writestr(info, changed if info.filename == part else book.zip.read(info))
     except WorkbookError as error:
         raise EditError(error.message) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError) as error:
+    except (
+        expat.ExpatError, zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, OSError, RuntimeError
+    ) as error:  # fmt: skip
         raise EditError("the workbook is damaged: save it again as .xlsx") from error
     return out.getvalue()
 
@@ -150,22 +189,30 @@ def _with_cell(book: Workbook, content: bytes, line: int, column: int, value: st
     tag = re.match(rb"<([^\s/>]+)", content[spot.begin :] if spot.attributes is not None else content[spot.row :])
     assert tag is not None
     space = tag[1].decode().rpartition(":")[0]
-    prefix = f"{space}:" if space else ""
-    kept = spot.attributes or {}
-    style = f' s="{escape(kept["s"])}"' if "s" in kept else ""
-    start = f'<{prefix}c r="{cell_name(line, column)}"{style}'
-    number = book.written(value, kept.get("s", "0")) if kept.get("t", "n") == "n" and spot.filled else None
-    if not value:
-        text = f"{start}/>"
-    elif number is not None:
-        text = f"{start}><{prefix}v>{number}</{prefix}v></{prefix}c>"
-    elif kept.get("t") == "b" and value.casefold() in ("yes", "no"):
-        text = f'{start} t="b"><{prefix}v>{int(value.casefold() == "yes")}</{prefix}v></{prefix}c>'
-    else:
-        words = escape(_ESCAPED.sub("_x005F_", _BREAK.sub("\n", value)))
-        inner = f'<{prefix}is><{prefix}t xml:space="preserve">{words}</{prefix}t></{prefix}is>'
-        text = f'{start} t="inlineStr">{inner}</{prefix}c>'
+    text = _cell(book, f"{space}:" if space else "", cell_name(line, column), value, spot.attributes or {}, spot.filled)
     return content[: spot.begin] + text.encode("utf-8") + content[spot.end :]
+
+
+def _cell(book: Workbook, prefix: str, name: str, value: str, kept: dict[str, str], filled: bool) -> str:
+    """The XML of a cell in the style of ``kept``: a number or a yes or no where that cell holds one, else a text."""
+    style = f' s="{escape(kept["s"])}"' if "s" in kept else ""
+    start = f'<{prefix}c r="{name}"{style}'
+    number = book.written(value, kept.get("s", "0")) if kept.get("t", "n") == "n" and filled else None
+    if not value:
+        return f"{start}/>"
+    if number is not None:
+        return f"{start}><{prefix}v>{number}</{prefix}v></{prefix}c>"
+    if kept.get("t") == "b" and value.casefold() in ("yes", "no"):
+        return f'{start} t="b"><{prefix}v>{int(value.casefold() == "yes")}</{prefix}v></{prefix}c>'
+    words = escape(_ESCAPED.sub("_x005F_", _BREAK.sub("\n", value)))
+    inner = f'<{prefix}is><{prefix}t xml:space="preserve">{words}</{prefix}t></{prefix}is>'
+    return f'{start} t="inlineStr">{inner}</{prefix}c>'
+
+
+def _check_encoding(content: bytes) -> None:
+    declared = re.match(rb"""(?:\xef\xbb\xbf)?\s*<\?xml[^>]*encoding=["']([^"']+)""", content[:200])
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or (declared and declared[1].lower() not in (b"utf-8", b"us-ascii")):
+        raise EditError("the workbook is not written in UTF-8: save it again as .xlsx")
 
 
 class _Spot:
@@ -185,11 +232,7 @@ class _Spot:
         self.filled = False
 
     def find(self, content: bytes) -> None:
-        declared = re.match(rb"""(?:\xef\xbb\xbf)?\s*<\?xml[^>]*encoding=["']([^"']+)""", content[:200])
-        if content[:2] in (b"\xff\xfe", b"\xfe\xff") or (
-            declared and declared[1].lower() not in (b"utf-8", b"us-ascii")
-        ):
-            raise EditError("the workbook is not written in UTF-8: save it again as .xlsx")
+        _check_encoding(content)
         parser = expat.ParserCreate(namespace_separator=" ")
 
         def start(tag: str, attributes: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from rules.actions import Targets
 from rules.fields import Path, Scope
 from rules.ladders.effects import OWNER, constant
 from rules.model import Action, Problem
-from rules.people import People
+from rules.pools.people import People
 from rules.source import Place, Report
 from rules.tables.cells import Interval, ordinal
 from rules.tables.sheet import Row, Sheet
@@ -125,7 +125,10 @@ class Outcomes:
 
 
 def bare_number(text: str, path: str) -> tuple[str, str]:
-    """The sentence and the hint for a number of a workbook where a text is needed: its leading zeros may be lost."""
+    """The sentence and the hint for what a workbook does not hold as a text where one is needed."""
+    if text in ("yes", "no"):
+        message = f"this cell holds a yes or no of the spreadsheet, but {path} is a text"
+        return message, "give the column the number format Text and type it again"
     message = f"this cell holds the number {text}, but {path} is a text: leading zeros may be lost"
     return (
         message,

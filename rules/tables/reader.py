@@ -12,7 +12,7 @@ from rules.language.closures import getter
 from rules.language.grammar import parse_column
 from rules.language.mistakes import ConditionError
 from rules.language.syntax import Span, operand_paths
-from rules.people import People
+from rules.pools.people import People
 from rules.source import Place, Report, nearest
 from rules.tables.cells import ANY, Cell, CellReader
 from rules.tables.columns import column_of, dates_of

@@ -32,7 +32,7 @@ Locate = Callable[[int, int], Place]
 class Row:
     """One row: the line it starts on, and its cells without surrounding blanks.
 
-    ``numbers`` are the cells that a workbook holds as bare numbers, and so without leading zeros.
+    ``numbers`` are the cells that a workbook holds as bare numbers, and so without leading zeros, or as its yes or no.
     """
 
     line: int

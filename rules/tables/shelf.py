@@ -19,7 +19,7 @@ _SHEET = re.compile(r"(.+\.xlsx)\s*,\s*sheet\s+(.+)", re.IGNORECASE | re.DOTALL)
 class Shelf:
     """Reads each table once, when it is first asked for. ``reserved`` are files of another meaning (``people.csv``)."""
 
-    def __init__(self, files: Mapping[str, bytes], reserved: str, report: Report) -> None:
+    def __init__(self, files: Mapping[str, bytes], reserved: tuple[str, ...], report: Report) -> None:
         self._files = files
         self._reserved = reserved
         self._report = report
@@ -28,7 +28,7 @@ class Shelf:
 
     def names(self) -> list[str]:
         """The files that are tables."""
-        return [name for name in self._files if name.endswith(SUFFIXES) and name != self._reserved]
+        return [name for name in self._files if name.endswith(SUFFIXES) and name not in self._reserved]
 
     def unused(self) -> list[str]:
         """The tables that nobody asked for."""

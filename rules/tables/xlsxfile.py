@@ -196,6 +196,7 @@ class Cells:
         if self._type == "inlineStr":
             return unescaped(parts.get("t", "")).strip()
         if self._type == "b" and value:
+            self.numbers.setdefault(self._line, []).append(self._index)
             return "yes" if value == "1" else "no"
         if self._type == "d":
             return value.removesuffix("T00:00:00").removesuffix("T00:00:00.000")

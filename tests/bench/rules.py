@@ -25,7 +25,7 @@ from rules.language.grammar import parse
 from rules.language.normal import normal_form
 from rules.language.ruleset import RuleSet
 from rules.language.syntax import Expression
-from rules.people import People
+from rules.pools.people import People
 from rules.source import Report, Source
 from rules.yamlfile import read_yaml
 from tests.bench.report import Line
@@ -152,9 +152,9 @@ def compiled(rules: Sequence[Rule]) -> Compiled:
     start = time.process_time()
     trees: list[Expression] = []
     for text in texts:
-        tree = checker.check(parse(text), lambda *_: None)
-        assert tree is not None, text
-        trees.append(tree)
+        found = checker.read(text, lambda *_: None)
+        assert found is not None, text
+        trees.append(found.tree)
     read = time.process_time()
     made = RuleSet([normal_form(tree) for tree in trees], lambda path: scope.resolve(path).get)  # type: ignore[union-attr]
     return Compiled(made, read - start, time.process_time() - read)

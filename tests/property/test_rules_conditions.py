@@ -18,7 +18,7 @@ from rules.language.mistakes import ConditionError
 from rules.language.normal import normal_form
 from rules.language.ruleset import RuleSet
 from rules.language.syntax import paths
-from rules.people import People
+from rules.pools.people import People
 from rules.source import Report, Source
 from rules.yamlfile import read_yaml
 from tests.unit.rules.samples import FIELDS, NOW

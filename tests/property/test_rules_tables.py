@@ -76,10 +76,10 @@ def _names(cell: Cell, word: str) -> bool:
     return word in cell.texts or word.startswith(cell.prefixes) or ranges
 
 
-def _text_holds(cell: Cell, value: Any) -> bool:
+def _text_holds(cell: Cell, value: Any, category: str) -> bool:
     if cell.any:
         return True
-    values = value if isinstance(value, list) else ["true" if value is True else value]
+    values = value if isinstance(value, list) and category == "list" else [value]
     words = [one.strip().casefold() for one in values if isinstance(one, str) and one.strip()]
     if not words or (cell.excluded and any(_names(cell.excluded, word) for word in words)):
         return False
@@ -112,11 +112,18 @@ BUDGETS = st.sampled_from((1, 20, 4 * 1024 * 1024))
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(_text_cell, min_size=1, max_size=40), st.lists(TEXT_VALUES, max_size=6), BUDGETS)
-def test_a_column_of_texts_passes_the_rows_that_hold(cells: Sequence[Cell], values: list[Any], budget: int) -> None:
-    mask = _mask("text", cells, budget)
+@given(
+    st.lists(_text_cell, min_size=1, max_size=40),
+    st.lists(TEXT_VALUES, max_size=6),
+    BUDGETS,
+    st.sampled_from(("text", "list")),
+)
+def test_a_column_of_texts_passes_the_rows_that_hold(
+    cells: Sequence[Cell], values: list[Any], budget: int, category: str
+) -> None:
+    mask = _mask(category, cells, budget)
     for value in values:
-        assert _rows(mask({"x": value}), len(cells)) == [_text_holds(cell, value) for cell in cells]
+        assert _rows(mask({"x": value}), len(cells)) == [_text_holds(cell, value, category) for cell in cells]
 
 
 @settings(max_examples=200, deadline=None)

@@ -18,13 +18,14 @@ RULES = EXAMPLE.parents[1]
 PAGE = RULES / "ERRORS.md"
 ERROR, WARNING = "error", "warning"
 _SAYING = {"error": ERROR, "_error": ERROR, "complain": ERROR, "ConditionError": ERROR, "_RefusedError": ERROR, "WorkbookError": ERROR,
-           "_fail": ERROR, "refuse": ERROR, "_complain": ERROR, "flaw": ERROR, "warn": WARNING}  # fmt: skip
+           "_fail": ERROR, "refuse": ERROR, "_complain": ERROR, "flaw": ERROR, "_wrong": ERROR, "TextError": ERROR, "warn": WARNING}  # fmt: skip
 VARIES = "…"
 SECTIONS = {
     "Conditions": ("language",),
     "The ladder": ("ladders", "actions"),
     "Tables": ("tables",),
-    "People and pools": ("people",),
+    "People and pools": ("pools",),
+    "Clocks": ("sla",),
     "Fields": ("fields",),
     "Corrections and matching": ("extras",),
     "Tests": ("policy_tests",),

@@ -9,8 +9,9 @@ from typing import Any
 from rules.actions import Targets
 from rules.fields import Scope, read_fields
 from rules.model import Problem, Walk
-from rules.people import read_people, read_pools
 from rules.policy import Policy, check, compile_policy
+from rules.pools.people import read_people
+from rules.pools.reader import read_pools
 from rules.source import Report, Source
 from rules.tables.csvfile import read_csv
 from rules.tables.reader import TableReader

@@ -101,8 +101,25 @@ def test_a_text_in_a_yes_or_no_field_fits_neither_condition_nor_row() -> None:
         assert policy.walk(facts({"free_email": value}), can_receive, NOW).rung == rung
 
 
-def test_thousands_of_overlapping_ranges_of_codes_are_looked_at_or_called_undecided() -> None:
-    rows = [f"DE,{1_000 + n:05}..{1_200 + n:05},Ana Diaz" for n in range(6_000)]
+def test_thousands_of_overlapping_ranges_of_codes_are_decided() -> None:
+    rows = [f"DE,{1_000 + 6 * n:05}..{1_200 + 6 * n:05},{'Ana Diaz' if n else 'pool Everyone'}" for n in range(1_000)]
+    rows += ["DE,03000..03900,pool Everyone", 'DE,"03000*..05000*, not 04000",pool Everyone']
     table = "\n".join(["country,postal_code,assign", *rows])
     files = policy_files(engagement=ladder("rung: T\nlookup: table.csv", OTHERWISE), table=table)
-    assert analyse(compile_policy(files), files, NOW, exact=True).undecided == 6_000
+    found = analyse(compile_policy(files), files, NOW, exact=True)
+    assert found.undecided == 0
+    assert [one.line for one in found.problems if "never decides" in one.message] == [1_002]
+
+
+def test_a_pool_whose_people_are_all_gone() -> None:
+    people = "name,email,end_date\nAna Diaz,ana.diaz@example.com,2025-11-21\nBen Okafor,ben.okafor@example.com,\n"
+    off = b"person,from,to\nBen Okafor,2025-11-01,2026-11-01\n"
+    pools = "Everyone: {members: [Ana Diaz, Ben Okafor]}\nAway: {members: [Ben Okafor], overflow: Everyone}\n"
+    files = policy_files(people=people, pools=pools) | {"time_off.csv": off}
+    found = [one for one in analyse(compile_policy(files), files, NOW).problems if one.file == "pools.yaml"]
+    assert [(one.line, one.message) for one in found] == [
+        (1, "everybody in the pool 'Everyone' has left, or is off for 7 days and more: its leads will be on hold"),
+        (2, "everybody in the pool 'Away' has left, or is off for 7 days and more: its leads go to 'Everyone'"),
+    ]
+    files["time_off.csv"] = off.replace(b"2026-11-01", b"2025-11-24")
+    assert not [one for one in analyse(compile_policy(files), files, NOW).problems if one.file == "pools.yaml"]

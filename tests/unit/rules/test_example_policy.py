@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 import pytest
 
+from routing.runtime.policy_tests import compile_tested
 from rules.model import Walk
-from rules.policy import Policy, compile_policy
-from tests.unit.rules.samples import facts, shared_example, walk
+from rules.policy import Policy, check, compile_policy
+from tests.unit.rules.samples import EXAMPLE, facts, shared_example, walk
 
 
 @cache
@@ -82,3 +84,10 @@ def test_only_the_marketing_desk_and_named_people_get_leads_from_hubspot() -> No
 def test_creations_enter_and_updates_do_not() -> None:
     assert policy().enters(facts()).held
     assert not policy().enters(facts(kind="updated", changed=["country"])).held
+
+
+@pytest.mark.parametrize("at", ["2026-11-22T03:00:00+00:00", "2026-12-25T11:00:00+00:00"])
+def test_the_example_with_hours_passes_its_own_tests_whatever_the_time(at: str) -> None:
+    files = {path.name: path.read_bytes() for path in (EXAMPLE.parent / "hours").iterdir()}
+    assert check(files)[1] == []
+    assert len(compile_tested(files, datetime.fromisoformat(at)).tests) == 6

@@ -14,8 +14,8 @@ from rules.ladders.effects import EFFECTS
 from rules.ladders.reader import DOES
 from rules.language.syntax import Operator
 from rules.model import CorrectionRule, PolicyError, Problem
-from rules.people import METHODS
 from rules.policy import KNOWN, check, compile_policy
+from rules.pools.model import METHODS
 from rules.source import render
 from rules.tables.reader import NAMES
 from tests.unit.rules.samples import EXAMPLE, FIELDS, PEOPLE, POOLS, errors, policy_files, shared_example, warnings
@@ -128,7 +128,7 @@ def test_a_name_that_two_people_have_must_be_written_as_e_mail() -> None:
 
 def policy_members(pools: str, people: str = PEOPLE) -> dict[str, float]:
     engagement = 'entry:\n  - event.kind = "created"\nladder:\n  - otherwise: pool Everyone\n'
-    return compile_policy(policy_files(pools=pools, people=people, engagement=engagement)).pools["Everyone"].members
+    return compile_policy(policy_files(pools=pools, people=people, engagement=engagement)).pools["Everyone"].weights
 
 
 def test_weights_are_read() -> None:
@@ -255,7 +255,7 @@ def test_a_policy_that_does_not_compile_raises_all_its_problems() -> None:
 
 
 def test_warnings_do_not_keep_a_policy_from_going_live() -> None:
-    assert compile_policy(policy_files(pools=f"{POOLS}Empty: {{members: []}}\n")).pools["Empty"].members == {}
+    assert compile_policy(policy_files(pools=f"{POOLS}Empty: {{members: []}}\n")).pools["Empty"].members == ()
 
 
 def test_the_digest_names_exactly_these_files() -> None:
@@ -335,3 +335,34 @@ def test_the_ladders_and_named_conditions_of_the_readme_compile() -> None:
 )
 def test_every_word_of_the_language_is_in_the_readme(word: str) -> None:
     assert word == "bare" or word in README
+
+
+def test_bands_tie_breakers_duplicates_and_weights_are_read() -> None:
+    text = "bands: {match: 97.5%, ask: 40 %}\ntie_breakers: [Open  Opportunity, customer]\nduplicates: no\nweights: mine.json\n"
+    fields = FIELDS.replace(
+        "    name: {type: text, salesforce: Name}\n    country",
+        "    type: {type: text, salesforce: Type}\n    name: {type: text, salesforce: Name}\n    country",
+    )
+    files = {**policy_files(matching=text, fields=fields), "mine.json": b'{"base": -9, "kinds": {}}'}
+    found, problems = check(files)
+    assert found is not None, problems
+    assert not [one for one in problems if one.file == "mine.json"]
+    assert (found.matching.bands.match, found.matching.bands.ask) == (0.975, 0.4)
+    assert found.matching.duplicates is None
+    assert (found.matching.weights, found.matching.weights_file) == ("mine.json", files["mine.json"])
+
+
+@pytest.mark.parametrize(
+    ("matching", "words"),
+    [
+        ("bands: {match: 0.9}\n", "'match' of bands is '0.9', and no percentage above 0 | write it as 95%"),
+        ("bands: {match: 50%, ask: 60%}\n", "a person is asked from 0.6 on, and it is a match from 0.5 on already"),
+        ("tie_breakers: [custommer]\n", "there is no tie-breaker 'custommer' | did you mean 'customer'?"),
+        ("tie_breakers: [oldest]\n", "reads account.created_at, which fields.yaml does not have"),
+        ("tie_breakers: [parent, subsidiary]\n", "name one of them"),
+        ("tie_breakers: [customer]\n", "reads account.type, which fields.yaml does not have"),
+        ("weights: wieghts.json\n", "the policy has no file wieghts.json | `fingerpost match tune` writes one"),
+    ],
+)
+def test_a_mistake_in_the_matching_is_told(matching: str, words: str) -> None:
+    assert any(words in one for one in errors(matching=matching)), errors(matching=matching)

@@ -31,13 +31,14 @@ def edited(section: str) -> tuple[dict[str, str], str]:
         kind, whole, text = fence.groups()
         if kind == "diff":
             files[name] = patched(files[name], text)
-        elif kind == "yaml" and whole:
+        elif kind in ("yaml", "csv") and whole:
             files[whole] = text
             if whole == "engagement.yaml":  # another ladder: what the example expects of its own is over
                 files["tests.yaml"] = "tests:\n"
         elif kind == "yaml":
             tests += text
-    files["territories.csv"] = squared(files["territories.csv"])
+    for table in ("territories.csv", "people.csv"):
+        files[table] = squared(files[table])
     return files, tests
 
 

@@ -216,3 +216,59 @@ def test_the_command_tells_and_its_exit_code_says_whether_something_changed(tmp_
     assert shown["moved"][0]["after"] == "Marcus Bell"
     (new / "pools.yaml").write_text("", "utf-8")
     assert CliRunner().invoke(app, ["diff", str(EXAMPLE), str(new)]).exit_code == 2
+
+
+def test_a_changed_effect_is_shown_by_a_record() -> None:
+    found = ladders(
+        ['rung: Swiss\nwhen: lead.country = "CH"\nassign: Ana Diaz\nset: {status: Open}', "otherwise: Ana Diaz"],
+        [
+            'rung: Swiss\nwhen: lead.country = "CH"\nassign: Ana Diaz\nset: {status: Working}\ntask: Call',
+            "otherwise: Ana Diaz",
+        ],
+    )
+    assert ways(found) == [
+        'country "CH": Ana Diaz, set lead.status: Open → Ana Diaz, set lead.status: Working, task owner: Call'
+    ]
+
+
+def test_a_changed_entry_criterion_is_shown_by_a_record() -> None:
+    before = ladder("otherwise: Ana Diaz")
+    after = before.replace("entry:", 'entry:\n  - lead.status changed to "Working"', 1)
+    assert before != after
+    found = compare(
+        compile_policy(policy_files(engagement=before)), compile_policy(policy_files(engagement=after)), NOW
+    )
+    assert told(found) == ['added entry criterion lead: lead.status changed to "Working"']
+    assert [one.partition(": ")[2] for one in ways(found)] == ["not routed → Ana Diaz"]
+
+
+def hours(name: str, *pairs: tuple[str, str]) -> list[str]:
+    """The example with hours against itself with some words replaced."""
+    files = {path.name: path.read_bytes() for path in (EXAMPLE.parent / "hours").iterdir()}
+    text = files[name].decode()
+    for old, new in pairs:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return told(compare(compile_policy(files), compile_policy({**files, name: text.encode()}), NOW))
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "line"),
+    [
+        ("pools.yaml", ("[6 a day, 2 in any hour,", "[9 a day, 2 in any hour,"), "changed pool Enterprise (member_caps: "),
+        ("pools.yaml", (">= 5000", ">= 9000"), "kinds: Very large: lead.employees >= 5000 → Very large: lead.employees >= 9000"),
+        ("pools.yaml", ("relax_after: 30 minutes", "relax_after: 1 hour"), "changed pool Languages (skills: languages for lead"),
+        ("pools.yaml", ("Ben Okafor: {weight: 1, caps: [8 a day]}", "Ben Okafor: 1"), "changed pool Front desk (members: "),
+        ("pools.yaml", ("priority: lead.score", "hours: no"), "changed pool Front desk (hours: nothing → no; priority: lead.score → nothing)"),
+        ("people.csv", ("Mon-Fri 8:00-17:00", "Mon-Fri 8:00-16:00"), "hours: Mon-Fri 8:00-17:00 → Mon-Fri 8:00-16:00"),
+        ("people.csv", ("25 % for 30 days, 50", "10 % for 30 days, 50"), "changed person lena.fuchs@example.com (ramp: 25 % for 30 days"),
+        ("calendars.yaml", ("DE-BE", "DE-BY"), "changed calendar Office (holidays: DE-BE → DE-BY)"),
+        ("time_off.csv", ("2026-12-04", "2026-12-05"), "added time off Miriam Vogel, 2026-12-01 to 2026-12-05 (reason: Holiday)"),
+        ("sla.yaml", ("within: 2 hours", "within: 3 hours"), "changed clock First touch (within: 2 hours → 3 hours)"),
+        ("sla.yaml", ("at: 6 hours", "at: 7 hours"), "changed clock MQL is worked the same day (steps: "),
+        ("sla.yaml", ('to "Rejected"', 'to "Closed"'), "changed answer lead (rejected: "),
+    ],
+)  # fmt: skip
+def test_changes_of_hours_caps_and_clocks_are_told(name: str, pair: tuple[str, str], line: str) -> None:
+    found = hours(name, pair)
+    assert any(line in one for one in found), found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +15,7 @@ from routing.cli.policy import app
 from rules.analysis.outline import tables
 from rules.docs.html import html
 from rules.docs.markdown import markdown
-from rules.docs.page import Anchors
+from rules.docs.page import Anchors, Page
 from rules.docs.playbook import playbook
 from rules.ladders.engagement import all_rungs
 from rules.policy import Policy, compile_policy
@@ -199,3 +200,28 @@ def test_the_command_writes_a_file_a_folder_or_to_the_screen(tmp_path: Path) -> 
     refused = CliRunner().invoke(app, ["docs", str(EXAMPLE), "--out", str(tmp_path / "both" / "playbook.md" / "x")])
     assert refused.exit_code == 2
     assert "cannot be written" in refused.stderr
+
+
+@pytest.mark.parametrize("show", [html, markdown])
+def test_hours_caps_and_clocks_are_on_the_page(show: Callable[[Page], str]) -> None:
+    policy = compile_policy({path.name: path.read_bytes() for path in (EXAMPLE.parent / "hours").iterdir()})
+    text = show(playbook(policy))
+    seen = Reader(text) if show is html else rendered(text)
+    assert {link.removeprefix("#") for link in seen.links if link.startswith("#")} <= set(seen.ids)
+    for words in (
+        "38 % (weight 30)",
+        "6 a day, 2 in any hour, 2 a week of Very large",
+        "languages for lead.language (required for 30 minutes)",
+        "Nobody is given anything: members claim the next record.",
+        "Mon-Thu 9:00-12:30, 13:30-18:00; Fri 9:00-12:30, 13:30-16:00, not on holidays of AT",
+        "at 100 %: notify the owner's manager",
+        "it goes to the queue Intake",
+    ):
+        assert words in seen.text, words
+
+
+def test_a_pool_within_another_says_so() -> None:
+    pools = "Everyone: {members: [pool Inner]}\nInner: {members: [Ana Diaz]}\n"
+    seen = Reader(html(playbook(compile_policy(policy_files(pools=pools)))))
+    assert "Its members share what it gets as a member of Everyone." in seen.text
+    assert "Nothing gives leads to this pool" not in seen.text

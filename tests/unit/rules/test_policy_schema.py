@@ -28,7 +28,7 @@ TYPES: dict[str, Any] = {
 }  # fmt: skip
 KEYWORDS = {
     "$schema", "title", "description", "definitions", "$ref", "type", "enum", "pattern", "properties", "required", "items",
-    "additionalProperties", "propertyNames", "minProperties", "minItems", "maxItems", "anyOf", "oneOf", "if", "then", "else",
+    "additionalProperties", "patternProperties", "propertyNames", "minProperties", "minItems", "maxItems", "uniqueItems", "anyOf", "oneOf", "if", "then", "else",
 }  # fmt: skip
 
 
@@ -71,12 +71,17 @@ def wrong(data: Any, schema: Any, whole: dict[str, Any], at: str = "") -> list[s
         found += [f"{at}.{key} is missing" for key in schema.get("required", ()) if key not in data]
         found += [f"{at} is empty"] * (len(data) < schema.get("minProperties", 0))
         for key, one in data.items():
-            inner = schema.get("properties", {}).get(key, schema.get("additionalProperties", True))
+            fitting = [one for name, one in schema.get("patternProperties", {}).items() if re.search(name, key)]
+            other = fitting[0] if fitting else schema.get("additionalProperties", True)
+            inner = schema.get("properties", {}).get(key, other)
             found += wrong(one, inner, whole, f"{at}.{key}")
             found += wrong(key, schema.get("propertyNames", True), whole, f"{at}.{key}")
     if isinstance(data, list):
         found += [f"{at} has {len(data)} items"] * (
             not schema.get("minItems", 0) <= len(data) <= schema.get("maxItems", len(data))
+        )
+        found += [f"{at} says something twice"] * (
+            schema.get("uniqueItems", False) and len({*map(str, data)}) < len(data)
         )
         for number, one in enumerate(data):
             found += wrong(one, schema.get("items", True), whole, f"{at}[{number}]")
@@ -117,14 +122,16 @@ def test_the_systems_are_those_that_can_be_connected() -> None:
     assert set(SYSTEMS) <= settings
 
 
-@pytest.mark.parametrize("name", [name for name in shared_example() if name.endswith(".yaml")])
-def test_the_example_fits_and_names_its_schema_by_a_path_that_is_there(name: str) -> None:
-    text = shared_example()[name].decode()
-    assert flaws(name, text) == []
-    path = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
-    assert path is not None
-    assert (EXAMPLE / path[1]).resolve() == (FOLDER / name.replace(".yaml", ".json")).resolve()
-    assert (EXAMPLE / path[1]).exists()
+@pytest.mark.parametrize(
+    "path", sorted(EXAMPLE.parent.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_the_examples_fit_and_name_their_schema_by_a_path_that_is_there(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert flaws(path.name, text) == []
+    named = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
+    assert named is not None
+    assert (path.parent / named[1]).resolve() == (FOLDER / path.name.replace(".yaml", ".json")).resolve()
+    assert (path.parent / named[1]).exists()
 
 
 @pytest.mark.parametrize("text", readme_examples())
@@ -170,6 +177,18 @@ TEST = "tests:\n  - test: A\n    "
         ("pools.yaml", "A: {methode: weighted, members: []}"),
         ("pools.yaml", "A: {method: random, members: []}"),
         ("pools.yaml", "A: {overflow: B}"),
+        ("pools.yaml", "A: {members: {Ana: {wieght: 2}}}"),
+        ("pools.yaml", "A: {members: [Ana], caps: 5}"),
+        ("pools.yaml", "A: {members: [Ana], skills: [{skill: a}]}"),
+        ("pools.yaml", "A: {members: [Ana], score: [{when: x}]}"),
+        ("pools.yaml", "A: {members: [Ana], method: sticky, sticky: lead}"),
+        ("calendars.yaml", "A: {holidays: DE}"),
+        ("calendars.yaml", "A: {hours: Mon 9-17, hours form 2027-01-01: Mon 9-17}"),
+        ("sla.yaml", "clock: {}"),
+        ("sla.yaml", "clocks: {A: {start: assigned, within: 1 hour}}"),
+        ("sla.yaml", "clocks: {A: {start: assigned, stop: accepted, within: soon}}"),
+        ("sla.yaml", "clocks: {A: {start: assigned, stop: accepted, within: 1 hour, steps: [{at: 50 %}]}}"),
+        ("sla.yaml", "answers: {invoice: {}}"),
         ("conditions.yaml", "A: {wen: x}"),
         ("conditions.yaml", "A: [x, y]"),
         ("corrections.yaml", "leed: {email: email}"),
@@ -201,6 +220,11 @@ def test_what_the_reader_refuses_is_refused(name: str, text: str) -> None:
         ),
         ("fields.yaml", "lead: {fields: {a: {type: text, read_only: [hubspot], derived: Yes}}}\ninvoice: {fields: {}}"),
         ("pools.yaml", "A: {method: Round Robin, members: {Ana: 0.5}}"),
+        ("calendars.yaml", "A: {hours: {Mon: 9-17}, hours from 2027-01-01: Mon 9-17, closed: 2026-12-24}"),
+        (
+            "sla.yaml",
+            "clocks: {A: {start: x, stop: y, within: 4 Hours, steps: [{at: 5 %, reassign: yes}], then: {notify: a}}}",
+        ),
         ("corrections.yaml", "lead: {company: {fix: text, write: no}}"),
         ("matching.yaml", "free_domains: []\nnot_free_domains: ['@a.example']"),
         (

@@ -7,12 +7,17 @@ from typing import get_args
 
 import pytest
 
-from rules import extras, fields, people
+from rules import extras, fields
 from rules.ladders import effects, file, reader
 from rules.language import grammar, named, syntax
 from rules.model import ActionKind
 from rules.policy import KNOWN
 from rules.policy_tests import reader as tests
+from rules.pools import calendars, members, model, people
+from rules.pools import reader as pools
+from rules.sla import model as clocks
+from rules.sla import reader as sla
+from rules.sla import steps
 from rules.tables import reader as tables
 from rules.tables import remarks
 from tests.unit.rules import messages
@@ -39,16 +44,34 @@ VOCABULARY: dict[str, tuple[str, ...]] = {
     "a setting of engagement.yaml": (*file.KEYS, *file.LADDER_KEYS, *reader.HOLD_KEYS),
     "a setting of a rung": (*reader.RUNG_KEYS, *reader.OTHERWISE_KEYS),
     "a setting of a task or a notice": (*effects.TASK_KEYS, *effects.NOTIFY_KEYS),
-    "a setting of a pool": people.POOL_KEYS,
+    "a column of people.csv": people.COLUMNS,
+    "a setting of a pool": pools.POOL_KEYS,
+    "a setting of a member": members.MEMBER_KEYS,
+    "a setting of a skill": pools.SKILL_KEYS,
+    "a setting of a score": pools.POINT_KEYS,
+    "what a sticky pool keeps together": pools.STICKY,
+    "a setting of a calendar": calendars.CALENDAR_KEYS,
+    "a column of time_off.csv": calendars.TIME_OFF_COLUMNS,
+    "a setting of sla.yaml": sla.SLA_KEYS,
+    "a setting of a clock": sla.CLOCK_KEYS,
+    "what starts a clock": sla.STARTS,
+    "what stops a clock": sla.STOPS,
+    "whose hours count": sla.TIMES,
+    "a setting of an answer": sla.ANSWER_KEYS,
+    "a setting of a step": steps.STEP_KEYS,
+    "an end of a clock": get_args(clocks.End),
+    "whom a step tells": steps.WHO,
     "a setting of a condition with a name": named.CONDITION_KEYS,
     "a setting of tests.yaml": tests.FILE_KEYS,
     "what a rung does": reader.DOES,
     "an action": tuple(HOW_TO_BE_DECIDED.get(kind, kind) for kind in get_args(ActionKind)),
     "an effect": effects.EFFECTS,
-    "a method of sharing": people.METHODS,
+    "a method of sharing": model.METHODS,
     "a correction": extras.FIXERS,
     "a setting of a correction": extras.CORRECTION_KEYS,
-    "a setting of matching.yaml": extras.MATCHING_KEYS,
+    "a setting of matching.yaml": (*extras.MATCHING_KEYS, *extras.BANDS),
+    "a tie-breaker": tuple(extras.TIE_BREAKERS),
+    "what matching found": tuple(f"match.{name}" for name in fields.MATCH.fields),
     "a hit policy": remarks.HITS,
     "a column of a table": (
         *(tables.NOTES[0], tables.REMARKS[0], tables.ASSIGN, tables.KEEP, tables.FROM, tables.TO, tables.PRIORITY),

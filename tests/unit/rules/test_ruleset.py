@@ -10,7 +10,7 @@ from rules.language.checking import Checker
 from rules.language.grammar import parse
 from rules.language.normal import normal_form
 from rules.language.ruleset import Failed, RuleSet
-from rules.people import People
+from rules.pools.people import People
 from rules.source import Report, Source
 from rules.yamlfile import read_yaml
 from tests.unit.rules.samples import FIELDS, NOW, can_receive

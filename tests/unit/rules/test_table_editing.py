@@ -137,6 +137,35 @@ def test_an_edit_of_a_workbook_that_cannot_be_made_says_why(data: bytes, line: i
         edit_cell("t.xlsx", data, line, column, "x")
 
 
-def test_rows_of_a_workbook_are_left_to_the_spreadsheet() -> None:
-    with pytest.raises(EditError, match="in the spreadsheet"):
-        insert_row("t.xlsx", WORKBOOK, 2, ["x"])
+def plain(sheet: Worksheet) -> None:
+    sheet["A1"].font = Font(bold=True)
+    sheet["C3"].number_format = sheet["C2"].number_format = "00000"
+    sheet.auto_filter.ref = "A1:F3"
+
+
+PLAIN = book(HEADER, DACH, ("B", "FR", 1067, 200, None, None, "Ana Diaz"), change=plain)
+
+
+@pytest.mark.parametrize("line", [2, 3, 4])
+def test_a_row_is_put_into_a_workbook_and_taken_out_again(line: int) -> None:
+    values = ["new & <N>", "CH", "00042", "", "", "", "pool DACH"]
+    edited = insert_row("t.xlsx", PLAIN, line, values)
+    before, after = read(PLAIN), read(edited)
+    rows = [list(row.cells) for row in before.rows]
+    rows.insert(line - 2, values)
+    assert [list(row.cells) for row in after.rows] == rows
+    assert [row.line for row in after.rows] == [2, 3, 4]
+    sheet = load_workbook(io.BytesIO(edited))["EMEA"]
+    assert sheet["A1"].font.bold
+    assert sheet.auto_filter.ref == ("A1:F3" if line == 4 else "A1:F4")
+    gone = delete_row("t.xlsx", edited, line)
+    with zipfile.ZipFile(io.BytesIO(PLAIN)) as old, zipfile.ZipFile(io.BytesIO(gone)) as new:
+        assert [old.read(name) for name in old.namelist()] == [new.read(name) for name in new.namelist()]
+
+
+def test_rows_of_a_workbook_whose_comments_or_formulas_would_not_move_are_left_to_the_spreadsheet() -> None:
+    for edit in (lambda: insert_row("t.xlsx", WORKBOOK, 2, ["x"]), lambda: delete_row("t.xlsx", WORKBOOK, 2)):
+        with pytest.raises(EditError, match="in the spreadsheet"):
+            edit()
+    with pytest.raises(EditError, match="no row 9"):
+        delete_row("t.xlsx", PLAIN, 9)

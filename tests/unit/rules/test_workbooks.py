@@ -103,7 +103,7 @@ def test_values_are_read_as_the_sheet_shows_them() -> None:
     )
     sheet = read(data)
     assert sheet.rows[0].cells == ["x", "01067", "94105-1234", "2025-12-09", "1000.5", "0.25", "0.3", "1000", "no"]
-    assert sheet.rows[0].numbers == {4, 5, 6, 7}
+    assert sheet.rows[0].numbers == {4, 5, 6, 7, 8}  # also the yes or no: none of these is a text
 
 
 def test_days_count_from_1904_where_the_workbook_says_so() -> None:
@@ -175,6 +175,7 @@ def _merged(sheet: Worksheet) -> None:
     ("data", "words"),
     [
         (book(HEADER, ("A", "=VLOOKUP(1,X,2)", *DACH[2:])), "error 2 B2: this cell is a spreadsheet formula"),
+        (book(HEADER, ("A", True, *DACH[2:])), "error 2 B2: this cell holds a yes or no of the spreadsheet, but lead.country is a text"),
         (book(HEADER, ("A", "DE", 1067, *DACH[3:])), "error 2 C2: this cell holds the number 1067, but lead.postal_code is a text"),
         (book(HEADER, ("A", "DE", None, "many", *DACH[4:])), "error 2 D2: 'many' is no number"),
         (book(HEADER, ("A", "DE", None, None, datetime.fromisoformat("2026-01-01T12:00"), None, "hold")), "error 2 E2: '2026-01-01T12:00:00' is no day"),
