@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 
 LOCKED := --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-header
 
-.PHONY: setup run test lint bench faults lock clean
+.PHONY: setup run test lint bench faults weights lock clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,12 @@ faults: setup
 
 bench: setup
 	$(BIN)/python -m tests.bench
+
+# Fits the weights that ship with the matcher, from data that anybody can fetch. The same data and code give the same file.
+WEIGHTS := routing/core/matching/weights.json
+weights: setup
+	FINGERPOST_COMPANIES=none $(BIN)/python -m tests.bench.matching --accounts 300000 --leads 10000 --labels $(VENV)/labels.jsonl
+	$(BIN)/fingerpost match tune --labels $(VENV)/labels.jsonl --from tests/bench/matching_prior.json --out $(WEIGHTS)
 
 # Renews the locks from pyproject.toml: the newest versions that fit, with hashes, no host names. The image's is a part of the other.
 lock: setup

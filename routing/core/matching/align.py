@@ -1,0 +1,150 @@
+"""Two company names side by side: which words they share, nearly share, and have alone. Quantities in natural logarithms of rarity."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from rapidfuzz.distance import OSA
+
+from routing.core.matching.forms import BESIDE
+from routing.core.matching.model import Name
+from routing.core.matching.names import corrected, skeleton, weight
+
+# Words beyond these many that are not shared are not compared letter by letter.
+_LETTERWISE = 6
+_ACRONYM = range(2, 8)
+
+
+class Alignment(NamedTuple):
+    """``shared``: words in both. ``slips``: what is lost of them to spelling. ``only_lead``, ``only_account``: words the other lacks."""
+
+    same: bool  # the same words in the same order
+    shared: float
+    slips: float = 0.0
+    only_lead: float = 0.0
+    only_account: float = 0.0
+    reordered: bool = False
+    numbers_differ: bool = False
+    number_missing: bool = False
+    first_differs: bool = False
+    acronym: bool = False
+    near: tuple[tuple[str, str], ...] = ()  # words taken for each other
+    lead_words: tuple[str, ...] = ()
+    account_words: tuple[str, ...] = ()
+
+
+def align(lead: Name, account: Name) -> Alignment:
+    """Pure and bounded: names hold at most ``names.WORD_LIMIT`` words."""
+    ours, theirs = lead.words, account.words
+    if ours == theirs:
+        return Alignment(True, sum(map(weight, ours)))
+    common = set(ours) & set(theirs)
+    mine = [word for word in dict.fromkeys(ours) if word not in common]
+    its = [word for word in dict.fromkeys(theirs) if word not in common]
+    shared = sum(map(weight, common))
+    if not mine and not its:
+        return Alignment(False, shared, reordered=True)
+    numbers, its_numbers = _numbers(mine), _numbers(its)
+    if numbers or its_numbers:
+        mine = [word for word in mine if word not in numbers]
+        its = [word for word in its if word not in its_numbers]
+    if mine and account.legal and _is_legal_form(mine, ours, account.legal):
+        mine = []
+    slips, near = 0.0, []
+    if mine and its:
+        if "".join(mine) == "".join(its) or (lead.sound == account.sound != ""):
+            gained = sum(map(weight, its))
+            shared, slips, near = shared + 0.95 * gained, 0.05 * gained, [(" ".join(mine), " ".join(its))]
+            mine, its = [], []
+        else:
+            gained, slips = _pair_off(mine, its, near)
+            shared += gained
+    acronym = bool(mine or its) and _is_acronym(mine, theirs, ours)
+    return Alignment(
+        same=False,
+        shared=shared,
+        slips=slips,
+        only_lead=sum(weight(word) for word in mine if word not in BESIDE),
+        only_account=sum(map(weight, its)),
+        reordered=len(common) > 1 and [w for w in ours if w in common] != [w for w in theirs if w in common],
+        numbers_differ=bool(numbers and its_numbers),
+        number_missing=bool(numbers) != bool(its_numbers),
+        first_differs=bool(mine and its and (ours[0] == mine[0] or theirs[0] == its[0])),
+        acronym=acronym,
+        near=tuple(near),
+        lead_words=tuple(mine),
+        account_words=tuple(its),
+    )
+
+
+def _numbers(words: list[str]) -> list[str]:
+    """What tells one of a series from the next: numbers, and single letters."""
+    return [word for word in words if len(word) == 1 or word[0].isdigit() or word[-1].isdigit()]
+
+
+def _is_legal_form(mine: list[str], ours: tuple[str, ...], legal: tuple[str, ...]) -> bool:
+    """Whether the lead's last words are nothing but a misspelt legal form of the account ("S..L", "s.rr.o.")."""
+    tail = "".join(mine)
+    if len(tail) > 5 or list(ours[-len(mine) :]) != mine:
+        return False
+    return any(OSA.distance(tail, form, score_cutoff=1) < 2 for form in legal)
+
+
+def _pair_off(mine: list[str], its: list[str], near: list[tuple[str, str]]) -> tuple[float, float]:
+    """Takes the words that are spellings of each other out of both lists; what they share and what is lost."""
+    gained = lost = 0.0
+    for word in mine[:_LETTERWISE]:
+        meant = corrected(word)
+        if meant != word and meant in its:
+            tells = weight(meant)
+            gained, lost = gained + 0.9 * tells, lost + 0.1 * tells
+            mine.remove(word)
+            its.remove(meant)
+            near.append((word, meant))
+    for word in mine[:_LETTERWISE]:
+        best, found = 0.0, ""
+        for other in its[:_LETTERWISE]:
+            likeness = alike(word, other)
+            if likeness > best:
+                best, found = likeness, other
+        if best:
+            tells = min(weight(word), weight(found))
+            gained += best * tells
+            lost += (1 - best) * tells
+            mine.remove(word)
+            its.remove(found)
+            near.append((word, found))
+    return gained, lost
+
+
+@lru_cache(maxsize=65_536)
+def alike(word: str, other: str) -> float:
+    """0 to 1: how much of one word is the other with a slip, shortened, or written as it sounds."""
+    longest, shortest = max(len(word), len(other)), min(len(word), len(other))
+    if shortest < 2:
+        return 0.55 if word[0] == other[0] and shortest == 1 else 0.0
+    allowed = 2 if longest >= 7 else 1 if longest >= 4 else 0
+    if allowed and longest - shortest <= allowed:
+        distance = OSA.distance(word, other, score_cutoff=allowed)
+        if distance <= allowed:
+            return 1 - distance / longest * (1 if word[0] == other[0] else 1.5)
+    if longest - shortest <= 3 and skeleton((word,)) == skeleton((other,)):
+        return 0.9
+    short, long = (word, other) if len(word) < len(other) else (other, word)
+    if shortest >= 3 and long.startswith(short):
+        return 0.75
+    if long[0] == short[0] and long[-1] == short[-1] and longest >= 2 * shortest and _within(short, long):
+        return 0.55
+    return 0.0
+
+
+def _within(short: str, long: str) -> bool:
+    letters = iter(long)
+    return all(letter in letters for letter in short)
+
+
+def _is_acronym(mine: list[str], theirs: tuple[str, ...], ours: tuple[str, ...]) -> bool:
+    if len(ours) == 1 and mine and len(ours[0]) in _ACRONYM:
+        return "".join(word[0] for word in theirs) == ours[0]
+    return len(theirs) == 1 and len(theirs[0]) in _ACRONYM and "".join(word[0] for word in ours) == theirs[0]

@@ -1,0 +1,429 @@
+"""Words of company names that mean little or mean the same: legal forms, abbreviations, ways to say that there is no company.
+
+Lists of ours; a change here changes matches, so ``words.OWN_LISTS`` carries a number for them.
+"""
+
+from __future__ import annotations
+
+
+def _table(text: str) -> dict[str, str]:
+    """``canonical: one two three`` a line."""
+    table: dict[str, str] = {}
+    for line in text.strip().splitlines():
+        canonical, _, variants = line.partition(":")
+        for variant in variants.split():
+            table[variant.replace("_", " ")] = canonical.strip()
+    return table
+
+
+# A legal form, folded and without full stops, to the one spelling it is compared in. Sources: ISO 20275 (entity legal forms) and the
+# endings of real legal-entity names. "_" stands for a space. Words that are as often a name of their own stay out.
+LEGAL_FORMS: dict[str, str] = _table("""
+ltd: ltd limited ltda limitada
+pvt ltd: pvt_ltd private_limited private_ltd pvt_limited p_ltd pte_ltd pte_limited pte pty_ltd pty_limited pty proprietary_limited
+pvt ltd: sdn_bhd sdn_berhad (private)_limited private
+plc: plc public_limited_company public_company_limited pcl bhd berhad tbk
+inc: inc incorporated incorporation
+corp: corp corporation corporacion
+co: co company companies compagnie cie co_ltd company_limited co_limited coltd
+llc: llc limited_liability_company lc ooo too tov obshchestvo_s_ogranichennoi_otvetstvennostyu l_l_c
+lp: lp limited_partnership l_p slp sclp scs scsp secs ltd_partnership
+llp: llp limited_liability_partnership lllp pllc
+gmbh: gmbh mbh gesellschaft_mbh ggmbh gesmbh ges_mbh m_b_h gesellschaft_mit_beschrankter_haftung ug ug_haftungsbeschrankt
+gmbh kg: gmbh_co_kg gmbh_and_co_kg gmbh_cie_kg ug_haftungsbeschrankt_co_kg ug_co_kg ag_co_kg se_co_kg gmbh_co_ohg gmbh_co_kgaa
+kg: kg kgaa ag_co_kgaa se_co_kgaa kommanditgesellschaft ks k_s cv commanditaire_vennootschap kommanditbolag
+ag: ag aktiengesellschaft
+ohg: ohg vof gbr snc ogh offene_handelsgesellschaft vennootschap_onder_firma
+se: se societas_europaea
+eg: eg eingetragene_genossenschaft ev
+sa: sa societe_anonyme sociedad_anonima sociedade_anonima spolka_akcyjna s_a sca sicav sa_sicav sicav_sa
+sas: sas sasu societe_par_actions_simplifiee s_a_s sapi_de_cv sapi
+sa cv: sa_de_cv s_a_de_c_v sab_de_cv sociedad_anonima_de_capital_variable s_de_rl_de_cv s_de_rl sdrl
+sarl: sarl sa_rl s_arl eurl societe_a_responsabilite_limitee s_a_r_l sarl_s sci
+srl: srl srls societa_a_responsabilita_limitata s_r_l rl bvba sprl
+spa: spa societa_per_azioni s_p_a
+sl: sl slu sociedad_limitada s_l sociedad_limitada_unipersonal slp_e sll
+bv: bv besloten_vennootschap b_v besloten_vennootschap_met_beperkte_aansprakelijkheid
+nv: nv naamloze_vennootschap n_v
+ab: ab aktiebolag ab_publ aktiebolag_publ
+as: as a_s asa aksjeselskab aktieselskab aksjeselskap anonim_sirketi
+aps: aps anpartsselskab ivs
+oy: oy oyj osakeyhtio oy_ab
+ou: ou osauhing
+kk: kk kabushiki_kaisha kabushikigaisha kabushiki_gaisha godo_kaisha gk yk yugen_kaisha
+sro: sro spol_s_ro spolecnost_s_rucenim_omezenym s_r_o
+zoo: sp_z_oo sp_zoo spolka_z_ograniczona_odpowiedzialnoscia spzoo sp_z_o_o z_oo spolka_z_oo sp_z_oo_sp_k sp_k spolka_komandytowa
+doo: doo d_o_o drustvo_s_ogranicenom_odgovornoscu
+dd: dd delnicka_druzba dionicko_drustvo d_d
+ad: ad ead
+eood: eood ood
+kft: kft korlatolt_felelossegu_tarsasag
+zrt: zrt nyrt rt
+jsc: jsc pjsc ojsc cjsc oao pao zao ao pat prat joint_stock_company public_joint_stock_company open_joint_stock_company
+jsc: closed_joint_stock_company otkrytoe_aktsionernoe_obshchestvo aktsionernoe_obshchestvo publichnoe_aktsionernoe_obshchestvo
+as tr: anonim_sirketi limited_sirketi ltd_sti as_tr
+pt: pt perseroan_terbatas
+uab: uab
+sia: sia
+eireli: eireli epp
+lda: lda
+aktb: hb handelsbolag
+sarl ma: sarl_au
+fzco: fze fzco fz_llc dmcc fzc
+wll: wll w_l_l
+saoc: saoc saog sae psc pjsc_uae
+""")
+
+# Forms that stand before the name in some countries.
+LEADING_FORMS = frozenset(
+    ("ooo", "oao", "pao", "zao", "ao", "too", "tov", "pt", "uab", "sia", "pat", "prat", "jsc", "pjsc", "kk")
+)
+
+# The longest form, in words.
+LONGEST_FORM = max(form.count(" ") + 1 for form in LEGAL_FORMS)
+
+# Short for, other spelling of, or another language's word for: both sides are compared in the spelling before the colon.
+SAME_WORDS: dict[str, str] = _table("""
+international: intl internationale internacional internazionale int'l intnl
+manufacturing: mfg manuf manufg
+management: mgmt mgt mngmt
+technology: tech technologies technologie tecnologia teknologi tecnologias tecnologie
+service: services svcs svc serv servicios servizi servicos dienste
+industry: industries ind industria industrias industrie inds
+engineering: eng engr engg ingenieria ingegneria
+solution: solutions sol soln solns soluciones
+system: systems sys systeme sistemas sistemi
+associate: associates assoc assocs associated
+association: assn asn
+brothers: bros gebruder fratelli hermanos freres
+corporation: corp
+company: co companies
+development: dev developments devel
+university: univ universitat universite universidad universita
+department: dept
+government: govt gov
+national: natl nat'l nationale nacional nazionale
+american: amer americas
+investment: investments inv invest investissements inversiones
+holding: holdings hldgs hldg hold
+construction: const constr constructions constructora
+insurance: ins assurance assurances versicherung
+financial: fin fncl
+finance: finances finanz
+communication: communications comm comms
+telecommunication: telecommunications telecom telekom telecoms
+laboratory: laboratories lab labs laboratorium laboratoire laboratoires laboratorios
+pharmaceutical: pharmaceuticals pharma pharm farma pharmaceutica
+capital: cap
+partner: partners ptnrs prtnrs
+enterprise: enterprises ent entps
+electric: elec elect electrical
+electronic: electronics
+transport: trans transportation transports transporte
+saint: st ste
+mount: mt
+center: ctr centre centro zentrum centrum
+group: grp groupe gruppe grupo gruppo groep
+product: products prods prod produkte produits productos
+global: glbl
+bank: banque banco banca
+germany: deutschland
+hospital: hosp
+resource: resources
+property: properties
+consultant: consultants
+consulting: consultancy
+trading: trdg
+trade: trades
+export: exports exp
+import: imports imp
+logistics: logistic logistik logistica logistique
+market: markets mkt mkts
+marketing: mktg
+distribution: distr
+design: designs
+network: networks netw
+venture: ventures
+fund: funds
+security: securities
+equity: equities
+hotel: hotels
+restaurant: restaurants
+farm: farms
+motor: motors
+chemical: chemicals chem
+metal: metals
+mill: mills
+textile: textiles
+food: foods
+brand: brands
+material: materials
+component: components
+operation: operations ops
+opportunity: opportunities opps
+project: projects
+supply: supplies
+producer: producers
+builder: builders
+developer: developers
+packaging: packagings
+realty: realties
+street: str
+""")
+
+# Of no weight within a name, wherever they stand.
+FILLERS = frozenset(
+    [
+        "and",
+        "und",
+        "et",
+        "y",
+        "e",
+        "i",
+        "&",
+        "the",
+        "of",
+        "for",
+        "de",
+        "der",
+        "die",
+        "das",
+        "del",
+        "della",
+        "di",
+        "do",
+        "da",
+        "dos",
+        "du",
+        "des",
+        "la",
+        "le",
+        "les",
+        "el",
+        "los",
+        "las",
+        "von",
+        "van",
+        "den",
+        "the",
+    ]
+)
+
+# What people write beside the name of their company: where in it they are. It is no part of the name.
+BESIDE = frozenset(
+    (
+        "headquarters",
+        "headquarter",
+        "hq",
+        "head",
+        "office",
+        "department",
+        "procurement",
+        "purchasing",
+        "branch",
+        "worldwide",
+        "team",
+    )
+) | {"sales", "it"}
+
+# Where a name goes on with another one, and which of both it is.
+OTHER_NAME = (
+    *("formerly known as", "previously known as", "also known as", "doing business as", "trading as", "now known as"),
+    *(
+        "formerly",
+        "previously",
+        "vormals",
+        "ehemals",
+        "anciennement",
+        "antes",
+        "gia",
+        "f/k/a",
+        "fka",
+        "a/k/a",
+        "aka",
+        "d/b/a",
+        "dba",
+    ),
+    *("t/a", "n/k/a", "nka", "ex.", "now"),
+)
+
+# What people write where a form insists on a company. Folded, spaces single.
+NO_COMPANY = frozenset(
+    line.strip()
+    for line in [
+        "n/a",
+        "na",
+        "n a",
+        "n.a.",
+        "none",
+        "no",
+        "nil",
+        "null",
+        "nothing",
+        "unknown",
+        "not applicable",
+        "not available",
+        "not provided",
+        "-",
+        "--",
+        ".",
+        "..",
+        "...",
+        "?",
+        "??",
+        "x",
+        "xx",
+        "xxx",
+        "xxxx\n    ",
+        "test",
+        "tests",
+        "testing",
+        "test test",
+        "test company",
+        "test account",
+        "tester",
+        "demo",
+        "example",
+        "sample",
+        "dummy",
+        "asdf",
+        "asdfasdf",
+        "asdfgh",
+        "asdfghjkl",
+        "qwerty",
+        "qwertz",
+        "qwe",
+        "asd",
+        "aaa",
+        "aaaa",
+        "abcd",
+        "1",
+        "12",
+        "123",
+        "1234",
+        "12345\n    ",
+        "self",
+        "self employed",
+        "self-employed",
+        "selfemployed",
+        "self employment",
+        "freelance",
+        "freelancer",
+        "freelancing",
+        "independent",
+        "independent contractor",
+        "contractor",
+        "sole trader",
+        "sole proprietor\n    ",
+        "private",
+        "privat",
+        "private person",
+        "privatperson",
+        "personal",
+        "individual",
+        "particulier",
+        "particular",
+        "student",
+        "etudiant",
+        "estudiante",
+        "retired",
+        "unemployed",
+        "home",
+        "homemaker",
+        "housewife",
+        "me",
+        "myself",
+        "mine\n    ",
+        "company",
+        "my company",
+        "firma",
+        "empresa",
+        "entreprise",
+        "business",
+        "my business",
+        "startup",
+        "start up",
+        "start-up",
+        "stealth",
+        "stealth startup",
+        "tbd",
+        "tba",
+        "to be determined",
+        "keine",
+        "kein",
+        "aucun",
+        "ninguna",
+        "ninguno",
+        "nessuna",
+        "consultant",
+        "consultants\n    ",
+        "selbststandig",
+        "freiberufler",
+        "freiberuflich",
+        "autonomo",
+        "independant",
+        "libero professionista",
+        "zzp",
+        "foo",
+        "bar",
+        "foobar",
+        "foo bar",
+        "blah",
+        "blabla",
+        "hello",
+        "hi",
+        "company name",
+        "your company",
+        "name",
+        "anonymous",
+        "confidential",
+        "undisclosed",
+        "other",
+        "others",
+        "various",
+        "misc",
+        "temp",
+        "temporary",
+    ]
+)
+
+# Suffixes of years and generations that tell two funds of a series apart.
+ROMAN: dict[str, str] = {
+    letters: str(n)
+    for n, letters in enumerate(
+        [
+            "i",
+            "ii",
+            "iii",
+            "iv",
+            "v",
+            "vi",
+            "vii",
+            "viii",
+            "ix",
+            "x",
+            "xi",
+            "xii",
+            "xiii",
+            "xiv",
+            "xv",
+            "xvi",
+            "xvii",
+            "xviii",
+            "xix",
+            "xx",
+            "xxi",
+            "xxii",
+            "xxiii",
+            "xxiv",
+            "xxv",
+        ],
+        1,
+    )
+}
+
+# Letters of Cyrillic and Greek that look like Latin ones, by which a name can be made to look like another.
+LOOK_ALIKES = str.maketrans(
+    "аеорсухкмтвнАЕОРСУХКМТВНіІїјЈѕЅԁԛԝһαοενρτυκικΑΒΕΖΗΙΚΜΝΟΡΤΥΧɑɡⅼ",
+    "aeopcyxkmtbhAEOPCYXKMTBHiIijJsSdqwhaoevptukikABEZHIKMNOPTYXagl",
+)

@@ -1,0 +1,305 @@
+"""How much speaks for a pair: pieces of evidence, each with a weight, summed to log-odds; among candidates, to probabilities.
+
+``measure`` says what there is (in quantities that no weight changes), ``Weights`` what it is worth. The probability of a candidate is
+its share among all candidates and "none of them", whose log-odds are 0: a second account that fits as well halves the first's.
+"""
+
+from __future__ import annotations
+
+import math
+import pkgutil
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+import msgspec
+from msgspec import Struct
+
+from routing.core.matching.align import Alignment, align
+from routing.core.matching.domains import brand
+from routing.core.matching.model import AccountFeatures, Evidence, LeadFeatures, Name, Scored
+from routing.core.matching.names import COMMON, skeleton, weight
+from routing.core.matching.words_for import sentence
+
+# Evidence for and against. What speaks for a pair never weighs below 0, and the other way round: ``Weights.of`` sees to it.
+FOR = frozenset(
+    (
+        *("name_said", "name_same", "name_shared", "name_share", "name_acronym", "legal_same"),
+        *(
+            "mail_domain",
+            "site_domain",
+            "brand_domain",
+            "contact_domain",
+            "domain_like_name",
+            "known_contact",
+            "domain_and_name",
+        ),
+        *("country_same", "state_same", "city_same", "postal_code_same", "phone_same", "phone_near"),
+    )
+)
+AGAINST = frozenset(
+    (
+        *(
+            "name_slips",
+            "name_only_lead",
+            "name_only_account",
+            "name_reordered",
+            "name_numbers",
+            "name_number_missing",
+            "name_first",
+        ),
+        *("name_none", "legal_other", "legal_missing", "mail_domain_other", "site_domain_other"),
+        *("country_other", "state_other", "city_other", "postal_code_other", "phone_other"),
+    )
+)
+KINDS = tuple(sorted(FOR | AGAINST))
+_OTHERWISE = frozenset(("name_only_lead", "name_numbers", "name_number_missing", "name_first"))
+# Shared rarity beyond this says no more: two rare words are proof enough.
+_ENOUGH = 24.0
+_OUT_OF_THE_QUESTION = 1e-3
+# On the account's own domain another country is a branch, and another name a division, a brand or a nickname more often than
+# another company: they tell less there, and a person is asked rather than nobody.
+_EXPLAINED_BY_DOMAIN = frozenset(("country_other", "state_other", "name_only_lead", "name_only_account", "name_first"))
+_LEFT_BY_DOMAIN = 0.35
+
+
+class Weights(Struct, frozen=True):
+    """What each kind of evidence adds to the log-odds, per unit of what ``measure`` finds. ``base``: of a candidate without any."""
+
+    base: float
+    kinds: dict[str, float]
+    made_from: str = ""
+
+    @staticmethod
+    def of(data: bytes) -> Weights:
+        """From a weights file (JSON). Raises ValueError, in the reader's words, when it cannot be used."""
+        try:
+            weights = msgspec.json.decode(data, type=Weights)
+        except msgspec.DecodeError as error:
+            raise ValueError(f"this is no weights file as 'fingerpost match tune' writes it: {error}") from error
+        for kind, worth in weights.kinds.items():
+            if kind not in FOR and kind not in AGAINST:
+                raise ValueError(f"there is no evidence '{kind}'; write the file anew with 'fingerpost match tune'")
+            if (worth < 0 and kind in FOR) or (worth > 0 and kind in AGAINST) or not math.isfinite(worth):
+                side = "for" if kind in FOR else "against"
+                raise ValueError(f"'{kind}' speaks {side} a match, so its weight cannot be {worth}")
+        return weights
+
+
+@cache
+def shipped() -> Weights:
+    """The weights that come with the code."""
+    return Weights.of(pkgutil.get_data(__package__ or "", "weights.json") or b"")
+
+
+class _Measured(Struct, frozen=True, gc=False):
+    found: dict[str, float]
+    alignment: Alignment | None
+    name: Name | None
+
+
+def measure(lead: LeadFeatures, account: AccountFeatures) -> dict[str, float]:
+    """Which evidence there is of a pair, and how much of it, by kind (``KINDS``). What ``match tune`` fits the weights to."""
+    return _measure(lead, account, None).found
+
+
+def _measure(lead: LeadFeatures, account: AccountFeatures, weights: Weights | None) -> _Measured:
+    found: dict[str, float] = {}
+    alignment, theirs = _name(lead, account, weights, found)
+    _domain(lead, account, found)
+    # A company's own people shorten its name: with its domain, and nothing in the name that it has not, that is no other company.
+    domain = "mail_domain" in found or "site_domain" in found
+    if domain and found.get("name_shared") and not (_OTHERWISE & found.keys()):
+        found["domain_and_name"] = 1.0
+    _where(lead, account, found)
+    if lead.phones and account.phones:
+        _phone(lead, account, found)
+    if lead.address and lead.address in account.contacts:
+        found["known_contact"] = 1.0
+    if "mail_domain" in found or "site_domain" in found:
+        for kind in _EXPLAINED_BY_DOMAIN & found.keys():
+            found[kind] *= _LEFT_BY_DOMAIN
+    return _Measured(found, alignment, theirs)
+
+
+def _name(
+    lead: LeadFeatures, account: AccountFeatures, weights: Weights | None, found: dict[str, float]
+) -> tuple[Alignment | None, Name | None]:
+    """The best pair of names. Which is best, the weights say; without them (in fitting), what the names share."""
+    if not lead.names or not account.names:
+        found["name_none"] = 1.0
+        return None, None
+    best, chosen = -math.inf, None
+    for ours in lead.names:
+        for theirs in account.names:
+            alignment = align(ours, theirs)
+            pieces = name_pieces(ours, theirs, alignment)
+            if len(lead.names) == 1 == len(account.names):
+                worth = 0.0
+            elif weights is not None:
+                worth = sum(weights.kinds.get(kind, 0.0) * much for kind, much in pieces.items())
+            else:
+                worth = pieces.get("name_share", 1.0) + pieces.get("name_shared", 0.0) / 100
+            if worth > best:
+                best, chosen = worth, (pieces, alignment, theirs)
+    assert chosen is not None
+    found.update(chosen[0])
+    return chosen[1], chosen[2]
+
+
+def name_pieces(lead: Name, account: Name, alignment: Alignment) -> dict[str, float]:
+    """The evidence of two names."""
+    shared = alignment.shared
+    pieces: dict[str, float] = {}
+    if shared:
+        pieces["name_shared"] = min(shared, _ENOUGH) / 10
+    if alignment.same:
+        pieces["name_same"] = 1.0
+        pieces["name_share"] = 1.0
+        if lead.said == account.said:
+            pieces["name_said"] = 1.0
+    else:
+        _differing(alignment, pieces)
+    if lead.legal and account.legal:
+        if lead.legal == account.legal:
+            pieces["legal_same"] = 1.0
+        else:
+            both = len(set(lead.legal) & set(account.legal))
+            pieces["legal_other"] = 0.5 if both else 1.0
+    elif lead.legal or account.legal:
+        pieces["legal_missing"] = 1.0
+    return pieces
+
+
+def _differing(alignment: Alignment, pieces: dict[str, float]) -> None:
+    if alignment.acronym:
+        pieces["name_acronym"] = 1.0
+        return
+    shared, slips = alignment.shared, alignment.slips
+    alone = alignment.only_lead + alignment.only_account
+    if shared:
+        pieces["name_share"] = shared / (shared + slips + alone)
+    if slips:
+        pieces["name_slips"] = slips / 10
+    if alignment.only_lead:
+        pieces["name_only_lead"] = math.sqrt(min(alignment.only_lead, _ENOUGH)) / 3
+    if alignment.only_account:
+        pieces["name_only_account"] = math.sqrt(min(alignment.only_account, _ENOUGH)) / 3
+    for kind, there in (
+        ("name_reordered", alignment.reordered),
+        ("name_numbers", alignment.numbers_differ),
+        ("name_number_missing", alignment.number_missing),
+        ("name_first", alignment.first_differs),
+    ):
+        if there:
+            pieces[kind] = 1.0
+
+
+def _domain(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]) -> None:
+    mail, site, theirs = lead.mail_domain, lead.site, account.domains
+    if not mail and not site:
+        return
+    if mail and mail in theirs:
+        found["mail_domain"] = 1.0
+    if site and site in theirs:
+        found["site_domain"] = 1.0
+    if mail and mail in account.contact_domains:
+        found["contact_domain"] = 1.0
+    ours = {brand(one) for one in (mail, site) if one} - {""}
+    if "mail_domain" not in found and "site_domain" not in found:
+        if ours & {brand(one) for one in theirs}:
+            found["brand_domain"] = 1.0
+        elif ours and account.names and (like := _like_name(ours, account.names[0])):
+            found["domain_like_name"] = like
+    if theirs and "brand_domain" not in found:
+        if mail and "mail_domain" not in found and "contact_domain" not in found:
+            found["mail_domain_other"] = 1.0
+        if site and "site_domain" not in found:
+            found["site_domain_other"] = 1.0
+
+
+def _like_name(brands: Iterable[str], name: Name) -> float:
+    """1 where a domain reads like the name or its beginning, a half where it begins with the name's first word and goes on otherwise."""
+    whole, first = name.sound, name.words[0]
+    half = 0.0
+    for one in brands:
+        spoken = skeleton((one,))
+        if spoken and (spoken == whole or (len(spoken) >= 6 and whole.startswith(spoken))):
+            return 1.0
+        if len(first) >= 5 and weight(first) >= COMMON and spoken.startswith(skeleton((first,))):
+            half = 0.5
+    return half
+
+
+def _where(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]) -> None:
+    ours, theirs = lead.place, account.place
+    if ours.country and theirs.country:
+        if ours.country != theirs.country:
+            found["country_other"] = 1.0
+            return
+        found["country_same"] = 1.0
+    for kind, one, other in (
+        ("state", ours.state, theirs.state),
+        ("city", ours.city, theirs.city),
+        ("postal_code", ours.postal_code, theirs.postal_code),
+    ):
+        if one and other:
+            found[f"{kind}_same" if one == other else f"{kind}_other"] = 1.0
+
+
+def _phone(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]) -> None:
+    if not set(lead.phones).isdisjoint(account.phones):
+        found["phone_same"] = 1.0
+    elif not {one[:-3] for one in lead.phones}.isdisjoint(one[:-3] for one in account.phones):
+        found["phone_near"] = 1.0
+    else:
+        found["phone_other"] = 1.0
+
+
+def log_odds(found: Mapping[str, float], weights: Weights) -> float:
+    """The weighted sum."""
+    kinds = weights.kinds
+    total = weights.base
+    for kind, much in found.items():
+        total += kinds.get(kind, 0.0) * much
+    return total
+
+
+def score(lead: LeadFeatures, account: AccountFeatures, weights: Weights) -> Scored:
+    """One pair by itself, its evidence in words, the weightiest first."""
+    return _explained(lead, account, weights, _measure(lead, account, weights), None)
+
+
+def scored(lead: LeadFeatures, candidates: Iterable[AccountFeatures], weights: Weights, shown: int = 5) -> list[Scored]:
+    """All candidates, best first. The order of ``candidates`` is no matter.
+
+    The ``shown`` first ones come with their evidence in words, as far as they are not out of the question.
+    """
+    measured = [(one, _measure(lead, one, weights)) for one in candidates]
+    ordered = sorted(
+        ((-log_odds(found.found, weights), one.account_id, one, found) for one, found in measured),
+        key=lambda item: item[:2],
+    )
+    top = max(0.0, -ordered[0][0]) if ordered else 0.0
+    parts = [math.exp(-less - top) for less, *_ in ordered]
+    whole = math.exp(-top) + sum(parts)
+    result = []
+    for n, (less, account_id, one, found) in enumerate(ordered):
+        if n < shown and (not n or parts[n] > _OUT_OF_THE_QUESTION * whole):
+            result.append(_explained(lead, one, weights, found, parts[n] / whole))
+        else:
+            result.append(Scored(account_id, one.label, -less, parts[n] / whole))
+    return result
+
+
+def _explained(
+    lead: LeadFeatures, account: AccountFeatures, weights: Weights, measured: _Measured, probability: float | None
+) -> Scored:
+    total = log_odds(measured.found, weights)
+    pieces = []
+    for kind, much in measured.found.items():
+        worth = round(weights.kinds.get(kind, 0.0) * much, 3)
+        if worth:
+            pieces.append(Evidence(kind, worth, sentence(kind, lead, account, measured.alignment)))
+    pieces.sort(key=lambda piece: (-abs(piece.weight), piece.kind))
+    chance = 1 / (1 + math.exp(-total)) if probability is None else probability
+    return Scored(account.account_id, account.label, total, chance, tuple(pieces))

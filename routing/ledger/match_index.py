@@ -1,0 +1,139 @@
+"""The index of what is like a record, kept in the ledger: it needs no start, and every worker sees what is committed.
+
+Where a record is filed is worked out by ``routing.core.filing``; here are the rows. routing/README.md says why
+they are rows of two numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
+from sqlalchemy import ARRAY, BigInteger, Connection, any_, bindparam, delete, select
+
+from routing.core.filing import FILING_VERSION, NOWHERE, Filed, filed
+from routing.core.matching.index import number_of
+from routing.core.model import Record
+from routing.ledger import shares
+from routing.ledger.engine import Ledger
+from routing.ledger.schema import match_key, match_record, mirror, position, ref_of
+from routing.ledger.sql import add_new, chunks, delete_rows, upsert
+
+_STAMP = {"system": "fingerpost", "stream": "match index"}
+_MADE = select(position.c.cursor).where(position.c.system == "fingerpost", position.c.stream == "match index")
+_FILED = ("account", "contact", "lead")
+_PAGE = 1000
+
+_decode = msgspec.json.Decoder(Record).decode
+
+# Of each key the accounts with the lowest numbers, at most so many. A plain "key IN (…)" would read a hundred thousand rows of a key
+# that a hundred thousand accounts share.
+_POSTINGS = {
+    "sqlite": (
+        "WITH asked(key) AS (SELECT value FROM json_each(?)) SELECT m.key, m.number FROM asked CROSS JOIN match_key m "
+        "WHERE m.key = asked.key AND m.number IN (SELECT number FROM match_key WHERE key = asked.key ORDER BY number LIMIT ?)"
+    ),
+    "postgresql": (
+        "SELECT asked.key, m.number FROM unnest(%b::bigint[]) AS asked(key) CROSS JOIN LATERAL "
+        "(SELECT number FROM match_key WHERE match_key.key = asked.key ORDER BY number LIMIT %b) AS m"
+    ),
+}
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A record to be filed anew: where it was (as the ledger has it) and where it belongs."""
+
+    ref: str
+    before: Filed
+    after: Filed
+
+
+def postings(conn: Connection, keys: Collection[int], limit: int) -> dict[int, list[int]]:
+    """For each key the numbers filed under it, the lowest ``limit`` in their order."""
+    found: dict[int, list[int]] = {}
+    sqlite = conn.dialect.name == "sqlite"
+    for some in chunks(sorted(keys), 2000):
+        asked = json.dumps(some) if sqlite else some
+        for key, number in conn.exec_driver_sql(_POSTINGS[conn.dialect.name], (asked, limit)).all():
+            found.setdefault(key, []).append(number)
+    for numbers in found.values():
+        numbers.sort()
+    return found
+
+
+_RECORDS = select(match_record.c.number, match_record.c.ref, match_record.c.body)
+_SOME = _RECORDS.where(match_record.c.number.in_(bindparam("numbers", expanding=True)))
+_SOME_POSTGRESQL = _RECORDS.where(match_record.c.number == any_(bindparam("numbers", type_=ARRAY(BigInteger))))
+
+
+def records(conn: Connection, numbers: Collection[int]) -> dict[int, tuple[str, bytes]]:
+    """The ref and the body that stand behind numbers."""
+    query = _SOME if conn.dialect.name == "sqlite" else _SOME_POSTGRESQL
+    found: dict[int, tuple[str, bytes]] = {}
+    for some in chunks(sorted(numbers)):
+        for number, ref, body in conn.execute(query, {"numbers": some}).all():
+            found[number] = (ref, body)
+    return found
+
+
+def save(conn: Connection, changes: Iterable[Change]) -> None:
+    """Files records anew: only the keys that differ are touched."""
+    gone: list[dict[str, int]] = []
+    fresh: list[dict[str, int]] = []
+    bodies: list[dict[str, object]] = []
+    dropped: list[dict[str, int]] = []
+    for change in changes:
+        if change.before == change.after:
+            continue
+        number = number_of(change.ref)
+        gone += [{"key": key, "number": number} for key in change.before.keys - change.after.keys]
+        fresh += [{"key": key, "number": number} for key in change.after.keys - change.before.keys]
+        if change.after == NOWHERE:
+            dropped.append({"number": number})
+        elif change.before.body != change.after.body or not change.before.keys:
+            bodies.append({"number": number, "ref": change.ref, "body": change.after.body})
+    delete_rows(conn, match_key, sorted(gone, key=_in_order))
+    add_new(conn, match_key, sorted(fresh, key=_in_order), "key", "number")
+    delete_rows(conn, match_record, dropped)
+    upsert(conn, match_record, bodies)
+
+
+def _in_order(row: dict[str, int]) -> tuple[int, int]:
+    """Rows next to each other are written together, and two who write the same wait for each other in one order."""
+    return row["key"], row["number"]
+
+
+def ensure(ledger: Ledger) -> int:
+    """Makes the index anew from the mirror when this version files records otherwise, in one transaction. Returns how many records.
+
+    Blocks for as long as reading and filing every record takes, after an upgrade; nothing otherwise. Raises SQLAlchemyError.
+    """
+    with ledger.read() as conn:
+        if conn.scalar(_MADE) == FILING_VERSION.encode():
+            return 0
+    with ledger.write() as conn:
+        shares.hold_all(conn)
+        if conn.scalar(_MADE) == FILING_VERSION.encode():
+            return 0  # another process was quicker
+        conn.execute(delete(match_key))
+        conn.execute(delete(match_record))
+        made = sum(_file(conn, page) for page in _pages(conn))
+        upsert(conn, position, [{**_STAMP, "cursor": FILING_VERSION.encode(), "updated_ms": 0}])
+        return made
+
+
+def _pages(conn: Connection) -> Iterable[Sequence[Record]]:
+    last = ""
+    while True:
+        query = select(mirror.c.ref, mirror.c.body).where(mirror.c.entity.in_(_FILED), mirror.c.ref > last)
+        rows = conn.execute(query.order_by(mirror.c.ref).limit(_PAGE)).all()
+        if not rows:
+            return
+        yield [_decode(body) for _, body in rows]
+        last = rows[-1][0]
+
+
+def _file(conn: Connection, page: Sequence[Record]) -> int:
+    save(conn, [Change(ref_of(r.system, r.entity, r.record_id), NOWHERE, filed(r)) for r in page])
+    return len(page)
