@@ -32,18 +32,26 @@ class BodyTooLarge(Exception):
     """The body is over MOST_BYTES."""
 
 
-async def _body(request: Request) -> bytes:
-    """The raw body, read no further than the limit whatever the headers claim."""
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MOST_BYTES:
-            raise BodyTooLarge
-        parts.append(part)
-    return b"".join(parts)
+async def read_body(request: Request) -> bytes:
+    """The raw body, read no further than the limit whatever the headers claim.
+
+    Raises BodyTooLarge; TimeoutError or ClientDisconnect when it does not arrive in time.
+    """
+
+    async def read() -> bytes:
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > MOST_BYTES:
+                raise BodyTooLarge
+            parts.append(part)
+        return b"".join(parts)
+
+    return await asyncio.wait_for(read(), BODY_SECONDS)
 
 
-def _refuse(status: int, why: str, **headers: str) -> Response:
+def refuse(status: int, why: str, **headers: str) -> Response:
+    """An answer that says why; ``headers`` with ``_`` for ``-``."""
     return JSONResponse({"error": why}, status, headers={name.replace("_", "-"): v for name, v in headers.items()})
 
 
@@ -52,23 +60,23 @@ def webhook_route(webhook: Webhook, intake: Intake, clock: Clock) -> Route:
 
     async def receive(request: Request) -> Response:
         try:
-            body = await asyncio.wait_for(_body(request), BODY_SECONDS)
+            body = await read_body(request)
         except BodyTooLarge:
             log.warning("a webhook was refused", system=webhook.system, why="body over 5 MB")
             # Closing spares us the rest of the body.
-            return _refuse(413, "The body is over 5 MB.", connection="close")
+            return refuse(413, "The body is over 5 MB.", connection="close")
         except (TimeoutError, ClientDisconnect):
-            return _refuse(408, "The body did not arrive in time.", connection="close")
+            return refuse(408, "The body did not arrive in time.", connection="close")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.headers.raw}
         try:
             events = webhook.receive(request.method, request.url.path, request.url.query, headers, body, clock())
         except SignatureRefused as refused:
             log.warning("a webhook was refused", system=webhook.system, why=str(refused))
-            return _refuse(401, f"The signature was refused: {refused}.")
+            return refuse(401, f"The signature was refused: {refused}.")
         try:
             new = await asyncio.wrap_future(intake.submit(events))
         except IntakeClosed as closed:
-            return _refuse(503, f"Nothing was accepted: {closed}.", retry_after=RETRY_AFTER_SECONDS)
+            return refuse(503, f"Nothing was accepted: {closed}.", retry_after=RETRY_AFTER_SECONDS)
         return JSONResponse({"accepted": len(events), "new": new})
 
     return Route(webhook.path, receive, methods=["POST"])
@@ -80,10 +88,11 @@ def build_app(
     clock: Clock,
     health: Callable[[], Mapping[str, object]],
     registry: CollectorRegistry,
+    api: Sequence[Route] = (),
 ) -> Starlette:
     """``health`` answers what ``/healthz`` shows, and brings the metrics up to date; ``ok`` in it decides between 200 and 503.
 
-    ``intake`` may be None where there are no webhooks.
+    ``intake`` may be None where there are no webhooks. ``api`` are further routes.
     """
 
     async def healthz(_request: Request) -> Response:
@@ -96,7 +105,7 @@ def build_app(
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     routes = [webhook_route(webhook, intake, clock) for webhook in webhooks] if intake is not None else []
-    return Starlette(routes=[*routes, Route("/healthz", healthz), Route("/metrics", metrics)])
+    return Starlette(routes=[*routes, *api, Route("/healthz", healthz), Route("/metrics", metrics)])
 
 
 def listen(host: str, port: int) -> socket.socket:

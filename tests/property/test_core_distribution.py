@@ -1,15 +1,23 @@
-"""Fairness as a promise: for a fixed roster and any weights, nobody is a whole lead away from their share, ever."""
+"""Fairness as a promise: for a fixed roster and any weights, nobody is a whole lead away from their share, ever.
+
+With people coming and going no method keeps such a bound against an adversary (routing/core/distribution/rotation.py says why);
+what is kept at random is measured here. `make faults` goes through 10,000 histories more.
+"""
 
 from __future__ import annotations
 
+import random
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing.core.distribution import pick
-from routing.core.model import PoolState
-from rules.model import Pool
+from tests.property.rotations import Ideal, capped, coming_and_going, enter, fixed, give, restarted, weight_of
 
-WEIGHTS = st.one_of(
+SEEDS = 60
+HISTORIES = 10_000
+
+NUMBERS = st.one_of(
     st.integers(1, 10).map(float),
     st.floats(1e-3, 1e3, allow_nan=False),
     st.sampled_from([1 / 3, 0.1, 1e-6, 1e6]),
@@ -17,36 +25,94 @@ WEIGHTS = st.one_of(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(WEIGHTS, min_size=1, max_size=15), st.integers(50, 300))
+@given(st.lists(NUMBERS, min_size=1, max_size=15), st.integers(50, 300))
 def test_a_fixed_roster_stays_within_one_lead_at_every_prefix(weights: list[float], turns: int) -> None:
-    pool = Pool("P", "weighted", {f"p{n}": weight for n, weight in enumerate(weights)})
-    total = sum(weights)
-    state = PoolState("P")
+    rotation, total = fixed(weights), sum(weights)
     for turn in range(1, turns + 1):
-        chosen, state, _ = pick(pool, state, {})
-        assert chosen is not None
-        for person, weight in pool.members.items():
-            assert abs(state.assigned.get(person, 0) - turn * weight / total) < 1
+        give(rotation)
+        for n, weight in enumerate(weights):
+            assert abs(rotation.assigned[n] - turn * weight / total) < 1
 
 
-@settings(deadline=None, max_examples=60)
-@given(
-    st.lists(WEIGHTS, min_size=2, max_size=8),
-    st.lists(st.sets(st.integers(0, 7)), min_size=1, max_size=120),
-)
-def test_nobody_away_is_chosen_and_no_lead_is_lost_or_given_twice(
-    weights: list[float], absences: list[set[int]]
-) -> None:
-    pool = Pool("P", "weighted", {f"p{n}": weight for n, weight in enumerate(weights)})
-    state, given_out = PoolState("P"), 0
-    for absent in absences:
-        away = {f"p{n}": "away" for n in absent}
-        chosen, state, views = pick(pool, state, away)
-        assert [view.person for view in views] == list(pool.members)
-        if chosen is None:
-            assert set(pool.members) <= set(away)
-        else:
-            given_out += 1
-            assert chosen not in away
-    assert sum(state.assigned.values()) == given_out
-    assert abs(sum(state.ideal.values()) - given_out) < 1e-6
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32))
+def test_virtual_time_gives_the_ideals_that_adding_up_shares_gives(seed: int) -> None:
+    """With absences, caps, weights that are edited, leads that only some may have, and restarts."""
+    source = random.Random(seed)
+    weights = [weight_of(source, "anything") for _ in range(source.randint(2, 9))]
+    rotation, plain = fixed(weights), Ideal({f"p{n}": weight for n, weight in enumerate(weights)})
+    for _ in range(150):
+        person = source.choice(rotation.people)
+        weight = plain.weight[person]
+        at_random = source.random()
+        if at_random < 0.15 and person in plain.away:
+            plain.away.discard(person)
+            plain.capped.discard(person)
+            enter(rotation, person, "joined", weight=weight)
+        elif at_random < 0.15 and len(plain.away) < len(weights) - 1:
+            plain.away.add(person)
+            full = source.random() < 0.5
+            if full:
+                plain.capped.add(person)
+            enter(rotation, person, "full" if full else "left", weight=weight, why="a reason")
+        elif at_random < 0.2 and person not in plain.away:
+            plain.weight[person] = source.uniform(0.1, 10)
+            enter(rotation, person, "weight", weight=plain.weight[person])
+        elif at_random < 0.25:
+            rotation = restarted(rotation)
+        able = rotation.present()
+        among = sorted(source.sample(able, source.randint(1, len(able)))) if at_random > 0.7 else None
+        to = rotation.people[give(rotation, among)]
+        assert to not in plain.away
+        plain.lead(to, None if among is None else {rotation.people[n] for n in among})
+        for n, one in enumerate(rotation.people):
+            assert rotation.claim(n) + rotation.assigned[n] == pytest.approx(plain.ideal.get(one, 0.0), abs=1e-6)
+            assert rotation.assigned[n] == plain.assigned.get(one, 0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32))
+def test_a_restart_at_any_moment_changes_no_choice(seed: int) -> None:
+    source = random.Random(seed)
+    one = fixed([weight_of(source, "anything") for _ in range(source.randint(1, 9))])
+    other = restarted(one)
+    for _ in range(100):
+        if source.random() < 0.2:
+            other = restarted(other)
+        assert give(one) == give(other)
+    assert one.snapshot() == other.snapshot()
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(NUMBERS, min_size=2, max_size=8), st.integers(0, 60), st.data())
+def test_an_edit_of_weights_keeps_how_everybody_stands(weights: list[float], turns: int, data: st.DataObject) -> None:
+    rotation = fixed(weights)
+    for _ in range(turns):
+        give(rotation)
+    before = [rotation.claim(n) for n in range(len(weights))]
+    for person in rotation.people:
+        enter(rotation, person, "weight", weight=data.draw(NUMBERS))
+    assert [rotation.claim(n) for n in range(len(weights))] == pytest.approx(before, abs=1e-6)
+
+
+def test_with_people_coming_and_going_shares_stay_close_to_fair() -> None:
+    worst = sorted(coming_and_going(seed) for seed in range(SEEDS))
+    assert worst[int(SEEDS * 0.9)] <= 1.1
+    assert worst[-1] <= 1.2
+
+
+def test_with_caps_alone_nobody_is_a_whole_lead_away() -> None:
+    assert max(capped(seed) for seed in range(SEEDS)) < 1
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(3600)
+def test_ten_thousand_histories() -> None:
+    going = sorted(coming_and_going(seed) for seed in range(SEEDS, SEEDS + HISTORIES // 2))
+    most = max(capped(seed) for seed in range(SEEDS, SEEDS + HISTORIES // 2))
+    within = sum(one <= 1.1 for one in going) / len(going)
+    print(f"\n{len(going)} teams with comings and goings: {within:.2%} stay within 1.1, the worst is {going[-1]:.3f}")
+    print(f"{HISTORIES // 2} teams with caps: the worst is {most:.4f}")
+    assert within >= 0.97
+    assert going[-1] <= 1.35
+    assert most < 1

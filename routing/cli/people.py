@@ -1,0 +1,293 @@
+"""``fingerpost people``: who is off or paused, day by day. What holds for long (hours, holidays, planned time off) is in the policy."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Connection
+
+from routing.cli.decisions import Config, Json, LedgerAt
+from routing.cli.output import err, one_line, open_ledger, out, print_json, problem
+from routing.core.availability.calendars import pools_served_by
+from routing.ledger import holding, mirror, people, policies
+from routing.runtime.clock import utcnow
+from rules.pools.checks import people_of
+
+if TYPE_CHECKING:
+    from routing.core.availability.known import Known
+    from routing.core.availability.people import Availability, State
+    from rules.policy import Policy
+    from rules.pools.model import Person
+
+app = typer.Typer(no_args_is_help=True)
+
+MOST = 500  # characters of a reason or a name
+
+Name = Annotated[str, typer.Argument(help="The person's name or e-mail address, as in people.csv.")]
+By = Annotated[str, typer.Option("--by", help="Who says so; your user name when left out.")]
+Because = Annotated[str, typer.Option("--because", help="Why. Kept with the entry, not shown in explanations.")]
+
+
+@app.command()
+def off(
+    name: Name,
+    to: Annotated[str, typer.Option("--to", help="The last day (2026-12-31, with am for its morning) or moment.")],
+    from_: Annotated[
+        str, typer.Option("--from", help="The first day (with pm for its afternoon) or moment; else now.")
+    ] = "",
+    because: Because = "",
+    by: By = "",
+    config: Config = None,
+    ledger: LedgerAt = None,
+) -> None:
+    """Says that somebody is off: they get no leads from pools meanwhile. Days and times are those of their own time zone.
+
+    2026-12-24 is the whole day, '2026-12-24 pm' its afternoon, '2026-12-24 15:30' a moment.
+    """
+    _enter("off", name, from_, to, because, by, open_ledger(config, ledger))
+
+
+@app.command()
+def pause(
+    name: Name,
+    until: Annotated[
+        str, typer.Option("--until", help="A day or moment, as for `off`; else until `people resume`.")
+    ] = "",
+    because: Because = "",
+    by: By = "",
+    config: Config = None,
+    ledger: LedgerAt = None,
+) -> None:
+    """Takes somebody out of their pools from now on."""
+    _enter("pause", name, "", until, because, by, open_ledger(config, ledger))
+
+
+@app.command()
+def resume(
+    name: Name,
+    entry: Annotated[
+        int, typer.Option("--entry", help="Only this entry of `people list NAME`, also one that is to come.")
+    ] = 0,
+    because: Because = "",
+    by: By = "",
+    config: Config = None,
+    ledger: LedgerAt = None,
+) -> None:
+    """Ends what keeps somebody out now, entered with `pause` or `off`. Whoever waits for them is routed at once."""
+    author, reason = _said(by, because)
+    now = utcnow()
+
+    def work(conn: Connection) -> tuple[Person, int, State]:
+        policy = _live(conn)
+        person = _person(policy, name)
+        known = people.known(conn, now)
+        begins = _availability(policy, known).begins
+        mine = [one for one in known.absences if one.person == person.key]
+        chosen = [one for one in mine if one.number == entry or (not entry and begins(one.person, one.begins) <= now)]
+        ended = people.end(conn, chosen, author=author, reason=reason, now=now)
+        holding.hurry(conn, pools_served_by(policy, {person.key}), now)
+        return person, ended, _availability(policy, people.known(conn, now)).of(person.key, now)
+
+    person, ended, state = open_ledger(config, ledger).repeated(work)
+    if ended:
+        err.print(f"{ended} {'entry' if ended == 1 else 'entries'} of {person.name} ended.", markup=False)
+    elif entry:
+        problem(f"{person.name} has no entry {entry} that is not over; nothing was changed.")
+    else:
+        problem(f"Nothing entered here keeps {person.name} out now; nothing was changed.")
+    err.print(f"{state.why}." if state.why else f"{person.name} can be given leads.", markup=False)
+    raise typer.Exit(0 if ended else 1)
+
+
+@app.command("list")
+def list_(
+    name: Annotated[str, typer.Argument(help="One person, with all that was ever entered about them.")] = "",
+    away: Annotated[bool, typer.Option("--away", help="Only who cannot receive leads now.")] = False,
+    config: Config = None,
+    ledger: LedgerAt = None,
+    as_json: Json = False,
+) -> None:
+    """Lists people: whether they can receive leads now, why not, until when, and what is entered."""
+    now = utcnow()
+    with open_ledger(config, ledger).read() as conn:
+        policy = _live(conn)
+        known = people.known(conn, now)
+        barred = _barred(conn, policy)
+        person = _person(policy, name) if name else None
+        entered = people.history(conn, person.key) if person is not None else []
+    availability = _availability(policy, known)
+    rows = []
+    for one in [person] if person is not None else policy.people.values():
+        state, standing = availability.of(one.key, now), barred(one.key)
+        if away and not (standing or state.why):
+            continue
+        until = None if standing else state.until
+        rows.append(_row(one, standing or state.why, until, _upcoming(policy, known, availability, one.key, now)))
+    if as_json:
+        for row in rows:
+            print_json(row if person is None else {**row, "entries": entered})
+        return
+    _print_people(rows)
+    if person is not None:
+        _print_entries(entered)
+
+
+def _row(person: Person, why: str | None, until: datetime | None, absences: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "person": person.key,
+        "name": person.name,
+        "time_zone": person.time_zone or "UTC",
+        "available": why is None,
+        "why": why or "",
+        "until": until,
+        "absences": absences,
+    }
+
+
+def _print_people(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "e-mail", "now", "until (UTC)", "entered or planned"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        until = f"{row['until']:%Y-%m-%d %H:%M}" if row["until"] else ""
+        planned = "; ".join(_in_words(one) for one in row["absences"])
+        cells = (row["name"], row["person"], row["why"] or "available", until, planned)
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
+    out.print(table)
+
+
+def _print_entries(entries: list[people.Entry]) -> None:
+    if not entries:
+        err.print("Nothing was entered about them with `people off` or `people pause`.")
+        return
+    table = Table(box=None, pad_edge=False, title="entered", title_justify="left")
+    for heading in ("entry", "what", "from", "to", "by", "at (UTC)", "because", "ended"):
+        table.add_column(heading, overflow="fold")
+    for one in entries:
+        what = one.absence
+        ended = "" if one.ended_at is None else f"{one.ended_at:%Y-%m-%d %H:%M} by {one.ended_by} {one.ended_because}"
+        cells = (
+            str(what.number),
+            what.kind,
+            what.begins,
+            what.ends,
+            what.author,
+            f"{what.at:%Y-%m-%d %H:%M}",
+            what.reason,
+            ended,
+        )
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
+    out.print(table)
+
+
+def _in_words(one: dict[str, Any]) -> str:
+    return f"{one['kind']} {one['from']} to {one['to'] or '…'}"
+
+
+def _upcoming(
+    policy: Policy, known: Known, availability: Availability, key: str, now: datetime
+) -> list[dict[str, Any]]:
+    """What is entered or planned and not over."""
+    entered = [
+        {"kind": one.kind, "from": one.begins, "to": one.ends, "source": "entered", "entry": one.number}
+        for one in known.absences
+        if one.person == key and (not one.ends or availability.ends(key, one.ends) > now)
+    ]
+    planned = [
+        {"kind": "off", "from": one.from_, "to": one.to, "source": "policy", "entry": 0}
+        for one in policy.time_off
+        if one.person == key and availability.ends(key, one.to) > now
+    ]
+    return entered + planned
+
+
+def _enter(kind: Literal["off", "pause"], name: str, begins: str, ends: str, because: str, by: str, store: Any) -> None:
+    author, reason = _said(by, because)
+    now = utcnow()
+    begins = begins or now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+    def work(conn: Connection) -> tuple[Policy, Person, datetime, datetime | None, int, Availability]:
+        policy = _live(conn)
+        person = _person(policy, name)
+        before = _availability(policy, people.known(conn, now))
+        try:
+            start, over = before.begins(person.key, begins), before.ends(person.key, ends) if ends else None
+        except ValueError as error:
+            _refuse(f"{error}.")
+        if over is not None and over <= max(start, now):
+            then = before.in_words(person.key, over)
+            _refuse(f"That would be over at {then}, before it begins or before now; nothing was entered.")
+        entry = people.enter(conn, person.key, kind, begins, ends, author=author, reason=reason, now=now)
+        return policy, person, start, over, entry.number, _availability(policy, people.known(conn, now))
+
+    policy, person, start, over, number, availability = store.repeated(work)
+    first = availability.in_words(person.key, start)
+    until = f"to {availability.in_words(person.key, over)}" if over is not None else "until `fingerpost people resume`"
+    what = "off" if kind == "off" else "paused"
+    err.print(f"{person.name} is {what} from {first} {until}: entry {number}.", markup=False)
+    for pool in _left_empty(policy, availability, person.key, max(start, now)):
+        err.print(f"Then nobody is left in the pool {pool}.", style="yellow", markup=False)
+
+
+def _left_empty(policy: Policy, availability: Availability, key: str, at: datetime) -> list[str]:
+    """The pools of that person in which nobody can be given leads then, hours aside."""
+    found = []
+    for name, pool in policy.pools.items():
+        members = {who for who, weight in people_of(pool, policy.pools) if weight > 0}
+        if key in members and not any(
+            policy.people[who].active and availability.of(who, at, hours=False).why is None for who in members
+        ):
+            found.append(name)
+    return found
+
+
+def _said(by: str, because: str) -> tuple[str, str]:
+    return one_line(by, MOST) or getpass.getuser(), one_line(because, MOST)
+
+
+def _live(conn: Connection) -> Policy:
+    from rules.policy import compile_policy
+
+    digest = policies.live(conn)
+    files = None if digest is None else policies.load(conn, digest)
+    if files is None:
+        _refuse("No policy is live in this ledger yet, so nobody is known: start the daemon first.")
+    return compile_policy(files)
+
+
+def _person(policy: Policy, name: str) -> Person:
+    found = policy.person(name)
+    if found is None or found.key not in policy.people:
+        from rules.source import nearest
+
+        words = [word for person in policy.people.values() for word in (person.name, person.key)]
+        hint = nearest(name, words)
+        _refuse(f"The live policy's people.csv has nobody, or several, called {name!r}{f': {hint}' if hint else ''}.")
+    return found
+
+
+def _availability(policy: Policy, known: Known) -> Availability:
+    from routing.core.availability.people import Availability
+
+    return Availability(policy, known)
+
+
+def _barred(conn: Connection, policy: Policy) -> Callable[[str], str]:
+    """What the CRMs say against a person, "" for nothing. A CRM whose users are not known says nothing."""
+    from routing.core.directory import Directory
+
+    records = mirror.people(conn)
+    directory = Directory.build(policy, records)
+    systems = sorted({record.system for record in records})
+    return lambda key: next((why for system in systems if (why := directory.standing(key, system))), "")
+
+
+def _refuse(why: str) -> NoReturn:
+    problem(why)
+    raise typer.Exit(2)

@@ -1,0 +1,285 @@
+"""``fingerpost pools``: who shares leads, how everybody stands and who is next; trying pools out, and correcting them by entries."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Connection
+
+from routing.cli.decisions import Config, Json, LedgerAt
+from routing.cli.output import err, one_line, open_ledger, out, print_json, problem
+from routing.ledger import policies
+from routing.runtime.clock import utcnow
+
+if TYPE_CHECKING:
+    from routing.runtime.pooling import Desk, RotationView, Simulated
+    from rules.policy import Policy
+
+app = typer.Typer(no_args_is_help=True)
+
+MOST = 500  # characters of a reason
+MOST_LEADS = 1_000_000
+
+Pool = Annotated[str, typer.Argument(help="The pool's name, as in pools.yaml.")]
+Kind = Annotated[str, typer.Option("--kind", help="The rotation of this kind of lead.")]
+
+
+@app.command()
+def show(
+    pool: Annotated[str, typer.Argument(help="One pool; all of them in short when left out.")] = "",
+    entries: Annotated[int, typer.Option(min=0, max=10_000, help="Also the newest entries of the pool ledger.")] = 0,
+    config: Config = None,
+    ledger: LedgerAt = None,
+    as_json: Json = False,
+) -> None:
+    """Shows a pool as it stands: weight, ideal, given, shortfall, credits, caps, who can receive leads, who is next and why."""
+
+    def look(desk: Desk) -> list[RotationView]:
+        names = [_named(desk.policy, pool)] if pool else list(desk.policy.pools)
+        return [desk.view(name, kind, entries) for name in names for kind in desk.kinds(name)]
+
+    with open_ledger(config, ledger).read() as conn:
+        views = look(_desk(conn, pool))
+    if as_json:
+        for view in views:
+            print_json(view)
+    elif pool:
+        for view in views:
+            _print(view)
+    else:
+        _print_all(views)
+
+
+@app.command()
+def simulate(
+    pool: Pool,
+    leads: Annotated[int, typer.Option("--leads", min=1, max=MOST_LEADS, help="How many leads.")] = 100,
+    from_: Annotated[
+        str, typer.Option("--from", help="When the first comes (2026-12-01, 2026-12-01T09:00Z); else now.")
+    ] = "",
+    to: Annotated[str, typer.Option("--to", help="Until when they come, evenly; else a week later.")] = "",
+    value: Annotated[
+        list[str] | None, typer.Option("--value", help="A field of each lead: lead.country=DE. Can be given again.")
+    ] = None,
+    config: Config = None,
+    ledger: LedgerAt = None,
+    as_json: Json = False,
+) -> None:
+    """Gives made-up leads to a pool, from how it stands now: hours, holidays, absences and caps count. Nothing is stored."""
+    start = _moment(from_) if from_ else utcnow()
+    end = _moment(to) if to else start + timedelta(days=7)
+    if end <= start:
+        problem("--to must be after --from.")
+        raise typer.Exit(2)
+    facts = _facts(value or [])
+    with open_ledger(config, ledger).read() as conn:
+        desk = _desk(conn, pool, start)
+        found = desk.simulate(_named(desk.policy, pool), leads, start, end, facts)
+        names = {key: desk.directory.name(key) for key in found.given}
+    if as_json:
+        print_json(found)
+    else:
+        _print_simulated(found, names)
+
+
+@app.command()
+def credit(
+    pool: Pool,
+    name: Annotated[str, typer.Argument(help="The member: name or e-mail address.")],
+    because: Annotated[str, typer.Option("--because", help="Why; it is shown with the entry.")],
+    leads: Annotated[
+        float,
+        typer.Option("--leads", min=-1000, max=1000, help="How many leads they are owed; below 0: how many fewer."),
+    ] = 1,
+    kind: Kind = "",
+    by: Annotated[str, typer.Option("--by", help="Who says so; your user name when left out.")] = "",
+    config: Config = None,
+    ledger: LedgerAt = None,
+) -> None:
+    """Gives a member a claim to leads, as an entry with author and reason: for a skipped turn, or a lead that was none."""
+    author, reason = one_line(by, MOST) or getpass.getuser(), one_line(because, MOST)
+    if not leads or not reason:
+        problem("Say how many leads, and why." if not leads else "Say why, with --because.")
+        raise typer.Exit(2)
+
+    def work(desk: Desk) -> str:
+        which = _named(desk.policy, pool)
+        if kind not in desk.kinds(which):
+            problem(f"The pool {which} has no kind {kind!r}.")
+            raise typer.Exit(2)
+        member = _member(desk.policy, which, name)
+        rotation = desk.adjust(which, kind, member, leads, author=author, reason=reason)
+        claim = rotation.claim(rotation.number[member])
+        return (
+            f"{desk.directory.name(member)} is now owed {claim:+.2f} leads in the pool {which} (entry {rotation.seq})."
+        )
+
+    err.print(_changed(config, ledger, pool, work), markup=False)
+
+
+@app.command()
+def claim(
+    pool: Pool,
+    as_: Annotated[str, typer.Option("--as", help="Who takes it: name or e-mail address of a member.")],
+    lead: Annotated[str, typer.Option("--lead", help="This record of the queue (its id) instead of the next.")] = "",
+    config: Config = None,
+    ledger: LedgerAt = None,
+) -> None:
+    """Takes the next record out of a pool's queue (method: pull). The daemon gives it to the member at once, if their caps allow."""
+
+    def work(desk: Desk) -> str:
+        which = _named(desk.policy, pool)
+        try:
+            return desk.claim(which, _member(desk.policy, which, as_), lead)
+        except ValueError as error:
+            problem(f"{error}.")
+            raise typer.Exit(1) from None
+
+    ref = _changed(config, ledger, pool, work)
+    if not ref:
+        problem("That record does not wait there." if lead else f"Nothing waits in the pool {pool}.")
+        raise typer.Exit(1)
+    err.print(f"{ref} is claimed.", markup=False)
+
+
+def _desk(conn: Connection, pool: str, now: datetime | None = None, *, locked: bool = False) -> Desk:
+    from routing.runtime.pooling import Desk
+    from rules.policy import compile_policy
+
+    digest = policies.live(conn)
+    files = None if digest is None else policies.load(conn, digest)
+    if files is None:
+        problem("No policy is live in this ledger yet: start the daemon first.")
+        raise typer.Exit(2)
+    policy = compile_policy(files)
+    names = [_named(policy, pool)] if pool else list(policy.pools)
+    return Desk(conn, policy, names, now or utcnow(), locked=locked)
+
+
+def _changed(config: Any, ledger: Any, pool: str, work: Callable[[Desk], str]) -> str:
+    """What ``work`` says once its change of the pool is committed."""
+    said: str = open_ledger(config, ledger).repeated(lambda conn: work(_desk(conn, pool, locked=True)))
+    return said
+
+
+def _named(policy: Policy, pool: str) -> str:
+    from rules.source import nearest
+    from rules.values import fold
+
+    found = next((name for name in policy.pools if fold(name) == fold(pool)), None)
+    if found is None:
+        problem(f"The live policy has no pool {pool!r}. {nearest(pool, policy.pools)}")
+        raise typer.Exit(2)
+    return found
+
+
+def _member(policy: Policy, pool: str, name: str) -> str:
+    person = policy.person(name)
+    keys = policy.pools[pool].weights
+    key = person.key if person is not None else name
+    if key not in keys:
+        from rules.source import nearest
+
+        problem(f"{name!r} is no member of the pool {pool}. {nearest(name, keys)}")
+        raise typer.Exit(2)
+    return key
+
+
+def _moment(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        problem(f"{text!r} is no date or time: write it as 2026-12-01 or 2026-12-01T09:00Z (UTC).")
+        raise typer.Exit(2) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _facts(values: list[str]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"lead": {}, "account": None}
+    for one in values:
+        path, sign, text = one.partition("=")
+        entity, _, field = path.strip().partition(".")
+        if not sign or not field:
+            problem(f"{one!r} gives no field a value: write it as lead.country=DE.")
+            raise typer.Exit(2)
+        try:
+            value: Any = float(text)
+        except ValueError:
+            value = text
+        facts[entity] = {**(facts.get(entity) or {}), field: value}
+    return facts
+
+
+def _print(view: RotationView) -> None:
+    of = f", {view.kind}" if view.kind else ""
+    out.print(Text(f"{view.pool}{of}", style="bold").append(f"  {view.method}", style="default"))
+    table = Table(box=None, pad_edge=False)
+    for heading in ("member", "weight", "share", "ideal", "given", "shortfall", "credits", "next", "caps", "now"):
+        table.add_column(heading, overflow="fold", justify="left" if heading in ("member", "caps", "now") else "right")
+    for one in view.members:
+        until = f" until {one.until:%Y-%m-%d %H:%M} UTC" if one.until and one.why else ""
+        table.add_row(
+            Text(one_line(one.name)),
+            f"{one.weight:g}",
+            f"{one.share:.1%}" if one.share else "",
+            f"{one.ideal:.2f}",
+            str(one.assigned),
+            f"{one.shortfall:+.2f}",
+            f"{one.credits:+g}" if one.credits else "",
+            str(one.next or ""),
+            Text("; ".join(one.caps)),
+            Text(one_line((one.why or "available") + until)),
+        )
+    out.print(table)
+    if view.closed:
+        out.print(Text(f"Closed: {view.closed}."))
+    if view.next:
+        out.print(Text(f"Next: {view.next[0]}, {view.because}."))
+    out.print(Text(f"Furthest from their share: {view.deviation:.2f} leads. Waiting: {view.waiting}."))
+    for entry in view.entries:
+        by = f" by {entry.author}" if entry.author else ""
+        leads = f" {entry.leads:+g}" if entry.leads else ""
+        said = f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.seq}  {entry.what}{leads}  {entry.person}{by}  {entry.why}"
+        out.print(Text(one_line(said)))
+    out.print()
+
+
+def _print_all(views: list[RotationView]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("pool", "kind", "method", "given", "there", "waiting", "furthest from share", "next"):
+        table.add_column(heading, overflow="fold")
+    for view in views:
+        there = sum(one.available for one in view.members)
+        table.add_row(
+            Text(view.pool),
+            Text(view.kind),
+            view.method,
+            str(sum(one.assigned for one in view.members)),
+            f"{there} of {len(view.members)}",
+            str(view.waiting),
+            f"{view.deviation:.2f}",
+            Text(view.next[0] if view.next else ""),
+        )
+    out.print(table)
+
+
+def _print_simulated(found: Simulated, names: dict[str, str]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("member", "given", "ideal", "difference"):
+        table.add_column(heading, overflow="fold", justify="left" if heading == "member" else "right")
+    for key, given in found.given.items():
+        ideal = found.ideal[key]
+        table.add_row(Text(one_line(names[key])), str(given), f"{ideal:.2f}", f"{given - ideal:+.2f}")
+    out.print(table)
+    err.print(
+        f"{found.leads} leads to the pool {found.pool}: {found.waited} had to wait, the longest "
+        f"{timedelta(seconds=round(found.longest_wait))}; {found.left} are still waiting. "
+        f"Nobody was ever further than {found.worst:.2f} leads from their share.",
+        markup=False,
+    )

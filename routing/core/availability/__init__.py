@@ -1,0 +1,1 @@
+"""When people work, and why somebody cannot receive a lead right now. Pure."""

@@ -1,0 +1,103 @@
+"""Caps: how many leads in an hour, a day, a week, a month, or open at one time. Calendar windows are those of the person's own zone.
+
+A lead given back (refused, or credited as no lead at all) does not fill a cap. Where the clock was moved back, leads that
+were given later than now still count: a cap is never exceeded for that.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rules.pools.model import Cap
+
+_ROLLING = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+    "month": timedelta(days=30),
+}
+# No window is longer, wherever clocks are changed.
+AT_MOST = {
+    "hour": timedelta(hours=1),
+    "day": timedelta(hours=26),
+    "week": timedelta(days=7, hours=2),
+    "month": timedelta(days=31, hours=2),
+}
+# A lead given so long ago fills no cap any more: the longest month, and a day for the zones.
+LONGEST = timedelta(days=32)
+
+
+def window(cap: Cap, now: datetime, zone: tzinfo) -> tuple[datetime, datetime | None]:
+    """From when on leads count for the cap at ``now``, and when the calendar window ends (None for a rolling one).
+
+    A rolling month is 30 days. Both in UTC.
+    """
+    if cap.rolling:
+        return now - _ROLLING[cap.per], None
+    local = now.astimezone(zone)
+    if cap.per == "hour":
+        # On the clock of the wall, but of real length: the hour that comes twice in autumn is two hours.
+        start = now - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        return start, start + timedelta(hours=1)
+    day = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    if cap.per == "day":
+        first, after = day, day + timedelta(days=1)
+    elif cap.per == "week":
+        first = day - timedelta(days=day.weekday())
+        after = first + timedelta(days=7)
+    else:
+        first = day.replace(day=1)
+        after = (first + timedelta(days=32)).replace(day=1)
+    return first.astimezone(UTC), after.astimezone(UTC)
+
+
+def full(
+    cap: Cap, given: Sequence[datetime], open_leads: float, now: datetime, zone: tzinfo
+) -> tuple[str, datetime | None] | None:
+    """Why the cap lets no further lead in, and when it may again (None: nobody can say); None when there is room.
+
+    ``given`` are the times of the leads that count for it, in order; ``open_leads`` how many are open.
+    """
+    kind = f" of the kind '{cap.kind}'" if cap.kind else ""
+    if cap.per == "open":
+        if open_leads < cap.leads:
+            return None
+        return f"has {open_leads:g} open leads, the cap is {cap.leads}", None
+    had, end = _had(cap, given, now, zone)
+    if had < cap.leads:
+        return None
+    why = f"had {had} leads{kind} {_when(cap)}, the cap is {cap.leads}"
+    if end is None:
+        # There is room once only cap − 1 are younger than the window.
+        end = given[len(given) - cap.leads] + _ROLLING[cap.per] if cap.leads else None
+    return why, end
+
+
+def used(cap: Cap, given: Sequence[datetime], open_leads: float, now: datetime, zone: tzinfo) -> str:
+    """How far a cap is used: ``3 of 10 this day``."""
+    if cap.per == "open":
+        return f"{open_leads:g} of {cap.leads} open"
+    kind = f" of {cap.kind}" if cap.kind else ""
+    return f"{_had(cap, given, now, zone)[0]} of {cap.leads}{kind} {_when(cap)}"
+
+
+def _when(cap: Cap) -> str:
+    return f"in the last {cap.per}" if cap.rolling else "today" if cap.per == "day" else f"this {cap.per}"
+
+
+def _had(cap: Cap, given: Sequence[datetime], now: datetime, zone: tzinfo) -> tuple[int, datetime | None]:
+    start, end = window(cap, now, zone)
+    first = _after(given, start) if cap.rolling else bisect_left(given, start)
+    return len(given) - first, end
+
+
+def _after(given: Sequence[datetime], start: datetime) -> int:
+    """A lead given exactly a window ago is out of it."""
+    first = bisect_left(given, start)
+    while first < len(given) and given[first] == start:
+        first += 1
+    return first

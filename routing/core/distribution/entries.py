@@ -1,0 +1,68 @@
+"""What happens to a rotation, one entry at a time, and a rotation written down."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+# assigned: a turn was given. stands: a member's weight, or why they cannot receive, is another one (joined, left, full and weight
+# say which, for readers). credit, refused (leads given back) and debit move a claim by ``leads``; load sets the open leads counted.
+# closed: why the whole pool takes nothing, "" when it does again.
+What = Literal["assigned", "joined", "left", "full", "weight", "credit", "debit", "refused", "load", "closed"]
+STANDS: frozenset[What] = frozenset(("joined", "left", "full", "weight"))
+CLAIMS: frozenset[What] = frozenset(("credit", "debit", "refused"))
+
+State = Literal["out", "in", "full"]
+
+
+class PoolEntry(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """One entry of the pool ledger. ``seq`` counts within pool and kind, from 1. Entries are added, never changed.
+
+    ``person`` is a member's key: an e-mail, or ``pool NAME`` for a pool within the pool; "" where the whole pool is meant.
+    ``among`` has bit n set for each member n who could have had this lead, "" when all in turn could (hexadecimal).
+    ``why`` is the reason, for people; ``author`` who entered it by hand.
+    """
+
+    pool: str
+    kind: str
+    seq: int
+    person: str
+    what: What
+    at: datetime
+    leads: float = 0.0
+    weight: float = 0.0
+    value: float = 0.0
+    among: str = ""
+    why: str = ""
+    author: str = ""
+    decision_id: str = ""
+
+
+class Standing(Struct, frozen=True, gc=False, array_like=True):
+    """One member of a rotation, as it is stored. ``mark`` is the claim in leads while out, else where on the virtual time it is 0."""
+
+    person: str
+    weight: float
+    state: State
+    mark: float
+    assigned: int
+    credits: float
+    load: float
+    value: float
+    why: str
+
+
+class Snapshot(Struct, frozen=True, array_like=True):
+    """A rotation after the entry ``seq``: everything that later entries build on."""
+
+    pool: str
+    kind: str
+    seq: int
+    virtual: float
+    total: float
+    surplus: float
+    value: float
+    closed: str
+    members: tuple[Standing, ...]

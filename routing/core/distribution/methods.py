@@ -1,0 +1,80 @@
+"""The methods of sharing beside fair turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from math import inf, log
+from typing import TYPE_CHECKING
+
+from routing.core.distribution.ask import Ask
+from routing.core.distribution.rotation import Rotation
+
+if TYPE_CHECKING:
+    from rules.pools.model import Pool
+
+# How far from their share of leads, in leads, members of a pool may be that shares the leads' value too.
+_SLACK = 2.0
+
+
+def kind_of(pool: Pool, ask: Ask) -> str:
+    """Which of the pool's rotations the record belongs to: that of the first kind whose condition holds, else ""."""
+    return next((kind.name for kind in pool.kinds if kind.when.holds(ask.facts, ask.now)), "")
+
+
+def bond_key(pool: Pool, account: str, contact: str) -> str:
+    """What a sticky pool remembers the owner of; "" where there is nothing to hold on to."""
+    if pool.sticky == "account" and account:
+        return f"account:{account}"
+    if pool.sticky == "contact" and contact:
+        return f"contact:{contact}"
+    return ""
+
+
+def rendezvous(key: str, rotation: Rotation, able: Sequence[int]) -> int:
+    """The same member for the same key as long as that one is able, in proportion to weights; who joins or leaves moves only
+    their own share of the keys (weighted rendezvous hashing: Thaler and Ravishankar 1998, weights by Schindelhauer 2005)."""
+    best, highest = able[0], -inf
+    for n in able:
+        digest = blake2b(f"{key}\x1f{rotation.people[n]}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        drawn = (int.from_bytes(digest, "big") + 0.5) / 2**64
+        score = -rotation.weight[n] / log(drawn) if drawn < 1 else inf
+        if score > highest:
+            best, highest = n, score
+    return best
+
+
+def least_loaded(rotation: Rotation, among: Sequence[int] | None) -> int:
+    """Who has the fewest open leads for their weight; among equals the one whose turn it is."""
+    able = rotation.present() if among is None else among
+    loads = [rotation.load[n] / rotation.weight[n] for n in able]
+    return _turn_of(rotation, [n for n, load in zip(able, loads, strict=True) if load == min(loads)])
+
+
+def best_fit(rotation: Rotation, among: Sequence[int] | None, score: Callable[[str], float]) -> int:
+    """Who has the highest score for this lead; among equals the one whose turn it is."""
+    able = rotation.present() if among is None else among
+    scores = [score(rotation.people[n]) for n in able]
+    highest = max(scores)
+    return _turn_of(rotation, [n for n, score in zip(able, scores, strict=True) if score == highest])
+
+
+def by_value(rotation: Rotation, among: Sequence[int] | None) -> int:
+    """Who is behind most in value, of those who are not too far ahead in leads; who is too far behind in leads goes first.
+
+    Sharing numbers to within one lead leaves nothing to choose between two equals, so here it is ``_SLACK``.
+    """
+    able = rotation.present() if among is None else list(among)
+    first = rotation.next(among)
+    total = sum(rotation.weight[n] for n in able)
+    claims = {n: claim + rotation.weight[n] / total for n, claim in zip(able, rotation.claims(able), strict=True)}
+    if claims[first] + rotation.weight[first] / total >= _SLACK:
+        return first
+    ready = [n for n in able if claims[n] - 1 > -_SLACK]
+    return max(ready, key=lambda n: (rotation.worth(n), -n)) if ready else first
+
+
+def _turn_of(rotation: Rotation, equals: Sequence[int]) -> int:
+    """Of equals, who is furthest behind."""
+    claims = rotation.claims(equals)
+    return equals[claims.index(max(claims))]

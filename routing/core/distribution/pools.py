@@ -1,0 +1,338 @@
+"""The pools while a batch is settled: who gets a lead, and what that changes. Made of rotations; what happens is kept as entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from routing.core.availability.people import Availability
+from routing.core.directory import Directory
+from routing.core.distribution import methods
+from routing.core.distribution.ask import Ask
+from routing.core.distribution.attendance import LEFT, Attendance, Stand
+from routing.core.distribution.candidates import Candidates, Index, relaxes
+from routing.core.distribution.entries import PoolEntry, What
+from routing.core.distribution.rotation import Rotation, mask_of
+from routing.core.distribution.values import number_at
+from routing.core.model import MemberView
+
+if TYPE_CHECKING:
+    from rules.policy import Policy
+    from rules.pools.model import Pool
+
+# A decision lists all members of a pool up to this many; of a larger one the chosen, and some who could not.
+SHOWN = 12
+_NOT = 3
+_LOOKED = 12  # members are looked at for these, not all of hundreds
+# How many people's reasons a sentence names before it counts the others.
+_NAMED = 5
+
+_HOW = {
+    "load balanced": "has the fewest open leads in",
+    "best fit": "fits best in",
+    "pull": "claimed it out of",
+    "sticky": "gets what is new of it in",
+}
+
+Key = tuple[str, str]  # pool, kind
+
+
+class PoolSeen(Struct, frozen=True, array_like=True):
+    """A rotation as a decision saw it: after the entry ``seq``. ``bond``: whose the ``key`` (an account or a contact) was."""
+
+    pool: str
+    kind: str
+    seq: int
+    key: str = ""
+    bond: str = ""
+
+
+class Pick(Struct, frozen=True):
+    """Who was found, "" for nobody, and the turns that this takes: in the pool, and in those within it.
+
+    ``note`` says in words how they stand then, or why nobody can; ``how`` completes "Ana … the pool".
+    """
+
+    person: str
+    pool: str
+    turns: tuple[tuple[Rotation, int, Sequence[int] | None], ...] = ()
+    members: tuple[MemberView, ...] = ()
+    note: str = ""
+    how: str = ""
+    bond: tuple[str, str, str] | None = None
+    value: float = 0.0
+
+    @property
+    def named(self) -> tuple[tuple[str, str, str], ...]:
+        """The turns as pool, kind and member."""
+        return tuple([(rotation.pool, rotation.kind, rotation.people[n]) for rotation, n, _ in self.turns])
+
+
+class Pools:
+    """Working state. With ``attendance`` members come and go by the clock; without, all stand as recorded: that is a replay.
+
+    ``rotations`` are changed by ``pick`` (who is in turn) and ``give``. ``entries`` is what happened, to be stored with the batch;
+    ``seen`` what the last decision read, to be kept as its evidence: empty it before each. ``bonds`` of sticky pools are by pool
+    and key.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        directory: Directory,
+        attendance: Attendance | None = None,
+        rotations: dict[Key, Rotation] | None = None,
+        bonds: Mapping[tuple[str, str], str] | None = None,
+    ) -> None:
+        self.policy, self._directory, self._attendance = policy, directory, attendance
+        self.rotations: dict[Key, Rotation] = {} if rotations is None else rotations
+        self.bonds: dict[tuple[str, str], str] = dict(bonds or {})
+        self.bound: dict[tuple[str, str], str] = {}
+        self.entries: list[PoolEntry] = []
+        self.seen: dict[Key, PoolSeen] = {}
+        self._index = Index(policy, directory) if attendance is None else attendance.index
+
+    @classmethod
+    def fresh(cls, policy: Policy, directory: Directory, systems: Iterable[str], *, hours: bool = False) -> Pools:
+        """As on the first day, of people who have these systems. Without ``hours`` whatever the hour: for files, which have none."""
+        return cls(policy, directory, Attendance(policy, directory, Availability(policy), systems, hours=hours))
+
+    def pick(self, name: str, ask: Ask) -> Pick:
+        """Who of the pool gets this lead. Changes nothing but who is in turn; ``give`` hands it out."""
+        return self._pick(self.policy.pools[name], ask, (name,))
+
+    def give(self, pick: Pick, ask: Ask) -> None:
+        """Hands the lead to who was picked."""
+        for rotation, n, among in pick.turns:
+            mask = "" if among is None else mask_of(among)
+            self.enter(
+                rotation,
+                rotation.people[n],
+                "assigned",
+                ask.now,
+                among,
+                leads=1.0,
+                value=pick.value,
+                among=mask,
+                decision_id=ask.decision_id,
+            )
+        if pick.bond is not None:
+            pool, key, person = pick.bond
+            self.bonds[pool, key] = self.bound[pool, key] = person
+
+    def take_back(self, turns: Iterable[tuple[str, str, str]], why: str, ask: Ask) -> None:
+        """Whoever gave a lead back has that turn again. In a replay that is recorded already."""
+        for name, kind, member in turns if self._attendance is not None else ():
+            rotation = self.rotations.get((name, kind))
+            if rotation is not None and member in rotation.number:
+                self.enter(rotation, member, "refused", ask.now, leads=1.0, why=why, decision_id=ask.decision_id)
+
+    def until(self, names: Iterable[str], ask: Ask) -> datetime | None:
+        """When, by the clock, one of these pools may take the record that nobody takes now; None when nobody can say."""
+        if self._attendance is None:
+            return None
+        within = {member.who for name in names for member in self.policy.pools[name].members if member.is_pool}
+        found = self._attendance.until({*names, *within}, ask.now)
+        for name in names:
+            seconds = relaxes(self.policy.pools[name], ask)
+            if seconds is not None:
+                relaxed = ask.now + timedelta(seconds=seconds)
+                found = relaxed if found is None else min(found, relaxed)
+        return found
+
+    def enter(
+        self,
+        rotation: Rotation,
+        person: str,
+        what: What,
+        at: datetime,
+        members: Sequence[int] | None = None,
+        **more: Any,
+    ) -> None:
+        """Adds an entry to a rotation, and takes it in. ``members``: whom its mask names."""
+        entry = PoolEntry(
+            pool=rotation.pool, kind=rotation.kind, seq=rotation.seq + 1, person=person, what=what, at=at, **more
+        )
+        rotation.apply(entry, members)
+        self.entries.append(entry)
+        if self._attendance is not None:
+            given = self._attendance.given.get(rotation.pool)
+            if given is not None:
+                given.add(entry)
+            if what in ("assigned", "refused", "credit"):
+                self._attendance.look_again(person, sure=what != "assigned")
+
+    def rotation(self, pool: Pool, kind: str, now: datetime) -> Rotation:
+        """The rotation of that kind, its members as they stand now."""
+        key = pool.name, kind
+        rotation = self.rotations.get(key)
+        if rotation is None:
+            rotation = self.rotations[key] = Rotation(pool.name, kind)
+        if self._attendance is None:
+            return rotation
+        changes = list(self._attendance.changes(pool, rotation, now))
+        for person, stand in changes:
+            self._stand(pool, rotation, person, stand, now)
+        if pool.caps:
+            closed = self._attendance.closed(pool, rotation, now)
+            if closed != rotation.closed:
+                self.enter(rotation, "", "closed", now, why=closed)
+        if pool.method == "load balanced":
+            self._loads(pool, rotation, now)
+        return rotation
+
+    def _stand(self, pool: Pool, rotation: Rotation, person: str, stand: Stand | None, now: datetime) -> None:
+        n = rotation.number.get(person)
+        before = "out" if n is None else rotation.state[n]
+        if stand is None:
+            weight = rotation.weight[n] if n is not None else 0.0
+            self.enter(rotation, person, "left", now, weight=weight, why=LEFT)
+        elif stand.why:
+            what: What = "full" if stand.full else "left"
+            self.enter(rotation, person, what, now, weight=stand.weight, why=stand.why)
+        elif before == "in":
+            self.enter(rotation, person, "weight", now, weight=stand.weight)
+        else:
+            # What they are owed is made up for, but nobody is flooded on their return.
+            over = max(rotation.claim(n) - pool.catch_up, 0.0) if n is not None else 0.0
+            self.enter(rotation, person, "joined", now, weight=stand.weight, leads=-over if over else 0.0)
+
+    def _loads(self, pool: Pool, rotation: Rotation, now: datetime) -> None:
+        assert self._attendance is not None
+        loads = self._attendance.workload.of(pool.balance)
+        for n, person in enumerate(rotation.people):
+            load = loads.get(person, 0.0)
+            if rotation.load[n] != load:
+                self.enter(rotation, person, "load", now, leads=load)
+
+    def _pick(self, pool: Pool, ask: Ask, above: tuple[str, ...]) -> Pick:
+        kind = methods.kind_of(pool, ask)
+        rotation = self.rotation(pool, kind, ask.now)
+        self._note_seen(pool, rotation, ask)
+        if rotation.closed:
+            return Pick("", pool.name, note=rotation.closed)
+        can, inner = self._candidates(pool, rotation, ask, above)
+        among = can.among
+        if among is not None and not among:
+            return self._nobody(pool, rotation, can)
+        chosen = self._choose(pool, rotation, among, ask)
+        if isinstance(chosen, str):
+            return Pick("", pool.name, (), self._views(pool, rotation, None, can), chosen)
+        n, bond = chosen
+        person = rotation.people[n]
+        members = self._views(pool, rotation, n, can)
+        value = number_at(pool.value, ask.facts) if pool.value else 0.0
+        turn = (rotation, n, among)
+        if person in inner:
+            found = inner[person]
+            note = f"by its member {person}: {found.note}"
+            turns = (turn, *found.turns)
+            return Pick(found.person, pool.name, turns, members, note, "is next in", bond or found.bond, value)
+        ideal = next(one.ideal for one in members if one.person == person)
+        note = f"{rotation.assigned[n] + 1} leads now, the fair share is {ideal:.2f}"
+        if len(pool.members) > SHOWN:
+            able = rotation.in_turn if among is None else len(among)
+            note = f"{note}; {able} of {len(pool.members)} members could have had it"
+        if rotation.kind:
+            note = f"of the kind '{rotation.kind}': {note}"
+        how = "has it already in" if pool.method == "sticky" and bond is None else _HOW.get(pool.method, "is next in")
+        return Pick(person, pool.name, (turn,), members, note, how, bond, value)
+
+    def _note_seen(self, pool: Pool, rotation: Rotation, ask: Ask) -> None:
+        key = methods.bond_key(pool, ask.account, ask.contact)
+        bond = self.bonds.get((pool.name, key), "") if key else ""
+        self.seen[pool.name, rotation.kind] = PoolSeen(pool.name, rotation.kind, rotation.seq, key, bond)
+
+    def _candidates(
+        self, pool: Pool, rotation: Rotation, ask: Ask, above: tuple[str, ...]
+    ) -> tuple[Candidates, dict[str, Pick]]:
+        """Who can have this lead, and whom the pools within would give it to."""
+        barred = dict(self._index.barred(pool, ask.system))
+        for person in ask.exclude:
+            if person in rotation.number:
+                barred[person] = f"{self._directory.name(person)} had it already"
+        inner: dict[str, Pick] = {}
+        for member in self._index.inner(pool):
+            if member.who in above or not rotation.is_in(member.key):
+                continue
+            found = self._pick(self.policy.pools[member.who], ask, (*above, member.who))
+            if found.person:
+                inner[member.key] = found
+            else:
+                barred[member.key] = found.note or f"nobody in {member.who} can take it"
+        return Candidates(pool, rotation, ask, self._index, barred, self._directory), inner
+
+    def _choose(
+        self, pool: Pool, rotation: Rotation, among: list[int] | None, ask: Ask
+    ) -> tuple[int, tuple[str, str, str] | None] | str:
+        if pool.method == "pull":
+            n = rotation.number.get(ask.claim, -1)
+            if not ask.claim:
+                return f"it waits in the queue {pool.name} until somebody claims it"
+            if n not in (rotation.present() if among is None else among):
+                return f"{self._directory.name(ask.claim)} cannot claim it now"
+            return n, None
+        if pool.method == "sticky":
+            return self._sticky(pool, rotation, among, ask)
+        if pool.method == "load balanced":
+            return methods.least_loaded(rotation, among), None
+        if pool.method == "best fit":
+            return methods.best_fit(rotation, among, lambda person: self._score(pool, person, ask)), None
+        if pool.value:
+            return methods.by_value(rotation, among), None
+        return rotation.next(among), None
+
+    def _score(self, pool: Pool, key: str, ask: Ask) -> float:
+        person = self.policy.people.get(key)
+        if pool.score is None or person is None:
+            return 0.0
+        score = pool.score.of(ask.facts, person, ask.now)
+        return -inf if score is None else score
+
+    def _sticky(
+        self, pool: Pool, rotation: Rotation, among: list[int] | None, ask: Ask
+    ) -> tuple[int, tuple[str, str, str] | None]:
+        """Whose it was gets it again; a new account or contact goes by rendezvous hashing, and stays."""
+        key = methods.bond_key(pool, ask.account, ask.contact)
+        if not key:
+            return rotation.next(among), None
+        able = rotation.present() if among is None else among
+        mine = self.bonds.get((pool.name, key), "")
+        n = rotation.number.get(mine, -1)
+        if n in able:
+            return n, None
+        chosen = methods.rendezvous(key, rotation, able)
+        # Who is only away keeps the account; who left the pool does not.
+        kept = n >= 0 and rotation.why[n] != LEFT
+        return chosen, None if kept else (pool.name, key, rotation.people[chosen])
+
+    def _nobody(self, pool: Pool, rotation: Rotation, can: Candidates) -> Pick:
+        if not pool.members:
+            return Pick("", pool.name, note=f"the pool {pool.name} has no members")
+        said = "; ".join([can.why(member.key) for member in pool.members[:_NAMED]])
+        if len(pool.members) > _NAMED:
+            said = f"{said}; and {len(pool.members) - _NAMED} more"
+        note = f"nobody in the pool {pool.name} can take it ({said})"
+        return Pick("", pool.name, (), self._views(pool, rotation, None, can), note)
+
+    def _views(self, pool: Pool, rotation: Rotation, chosen: int | None, can: Candidates) -> tuple[MemberView, ...]:
+        """The members as they stood, the lead to be given in their ideals."""
+        number = rotation.number
+        if len(pool.members) <= SHOWN:
+            listed = [number[member.key] for member in pool.members if member.key in number]
+        else:
+            listed = [] if chosen is None else [chosen]
+            listed += [number[key] for key in islice((key for key in islice(number, _LOOKED) if can.why(key)), _NOT)]
+        ideals = rotation.ideals(listed, can.among, given=chosen is not None)
+        people, weight, assigned = rotation.people, rotation.weight, rotation.assigned
+        return tuple(
+            [
+                MemberView(people[n], weight[n], ideal, assigned[n], can.why(people[n]))
+                for n, ideal in zip(listed, ideals, strict=True)
+            ]
+        )

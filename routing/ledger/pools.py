@@ -1,0 +1,294 @@
+"""The pool ledger: rotations, and every entry that made them what they are.
+
+``pool_entry`` is the truth; ``pool`` and ``pool_member`` are what it adds up to, and a snapshot now and then spares going back to the
+beginning. All of it is written in the transaction of the decisions, by whoever holds the locks of the pools.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection, Row, func, select
+
+from routing.core.distribution.attendance import Given
+from routing.core.distribution.caps import LONGEST
+from routing.core.distribution.entries import PoolEntry, Snapshot, Standing
+from routing.core.distribution.rotation import Rotation
+from routing.ledger import locks
+from routing.ledger.schema import from_ms, pool, pool_bond, pool_entry, pool_member, pool_snapshot, to_ms
+from routing.ledger.sql import add_new, add_rows, one_of, upsert
+from rules.policy import Policy
+
+_SNAPSHOT_EVERY = 500
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Snapshot).decode
+
+_POOLS = select(pool).where(one_of(pool.c.pool, "names")).order_by(pool.c.pool, pool.c.kind)
+_MEMBERS = (
+    select(pool_member)
+    .where(one_of(pool_member.c.pool, "names"))
+    .order_by(pool_member.c.pool, pool_member.c.kind, pool_member.c.number)
+)
+_BONDS = select(pool_bond).where(one_of(pool_bond.c.key, "keys"))
+
+Key = tuple[str, str]  # pool, kind
+
+
+def closure(policy: Policy, names: Iterable[str]) -> set[str]:
+    """These pools, those within them, and those that share somebody with a cap of their own over all pools: what must be locked
+    together for a decision."""
+    shared: dict[str, list[str]] = {}
+    for name, one in policy.pools.items():
+        for member in one.members:
+            person = None if member.is_pool else policy.people.get(member.who)
+            if person is not None and person.caps:
+                shared.setdefault(member.who, []).append(name)
+    found: set[str] = set()
+    left = [name for name in names if name in policy.pools]
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for member in policy.pools[name].members:
+            left += [member.who] if member.is_pool else shared.get(member.who, ())
+    return found
+
+
+class Opened(Struct):
+    """Pools under their locks: to be changed, saved and, once that is committed, put back on the shelf."""
+
+    rotations: dict[Key, Rotation]
+    given: dict[str, Given]
+    began: dict[Key, int]
+
+
+class Shelf:
+    """Rotations as they were last committed, kept in memory: a pool of hundreds is not read anew for every batch.
+
+    One a thread. What was taken and not put back, because the transaction failed, is read from the ledger the next time.
+    """
+
+    def __init__(self) -> None:
+        self._rotations: dict[str, dict[str, Rotation]] = {}
+        self._given: dict[str, Given] = {}
+
+    def take(self, conn: Connection, policy: Policy, names: Collection[str], now: datetime) -> Opened:
+        """The rotations of these pools, locked until the transaction ends. A pool that nobody was given yet has none."""
+        locks.take(conn, [f"pool:{name}" for name in names])
+        opened = self.look(conn, policy, names, now)
+        for one in opened.rotations.values():
+            if one.seq == 0:  # carried over from before there were entries
+                _snapshot(conn, [one])
+        return opened
+
+    def look(self, conn: Connection, policy: Policy, names: Collection[str], now: datetime) -> Opened:
+        """As ``take``, without a lock: to be looked at, and not to be saved."""
+        ordered = sorted(names)
+        opened = Opened({}, {}, {})
+        if not ordered:
+            return opened
+        heads: dict[str, dict[str, Row[Any]]] = {name: {} for name in ordered}
+        for row in conn.execute(_POOLS, {"names": ordered}):
+            heads[row.pool][row.kind] = row
+        stale = []
+        for name in ordered:
+            known, given = self._rotations.pop(name, {}), self._given.pop(name, None)
+            if {kind: one.seq for kind, one in known.items()} == {kind: row.seq for kind, row in heads[name].items()}:
+                opened.rotations.update({(name, kind): one for kind, one in known.items()})
+                if given is not None:
+                    opened.given[name] = given
+            else:
+                stale.append(name)
+        for one in _read(conn, stale, heads):
+            opened.rotations[one.pool, one.kind] = one
+        for name in ordered:
+            if name in policy.pools and name not in opened.given and _counts(policy, name):
+                opened.given[name] = _given(conn, name, now)
+        opened.began = {key: one.seq for key, one in opened.rotations.items()}
+        return opened
+
+    def put(self, opened: Opened) -> None:
+        """What was taken is committed as it is now."""
+        for (name, kind), one in opened.rotations.items():
+            self._rotations.setdefault(name, {})[kind] = one
+        self._given.update(opened.given)
+
+
+def _read(conn: Connection, names: Sequence[str], heads: Mapping[str, Mapping[str, Row[Any]]]) -> Iterator[Rotation]:
+    members: dict[Key, list[Standing]] = {}
+    for row in conn.execute(_MEMBERS, {"names": list(names)}) if names else ():
+        members.setdefault((row.pool, row.kind), []).append(
+            Standing(
+                row.person,
+                row.weight,
+                row.state,
+                row.mark,
+                row.assigned,
+                row.credits,
+                row.load,
+                row.value,
+                row.why,
+            )
+        )
+    for name in names:
+        for kind, row in heads[name].items():
+            numbers = row.virtual, row.total, row.surplus, row.value
+            yield Rotation.of(Snapshot(name, kind, row.seq, *numbers, row.closed, tuple(members.get((name, kind), ()))))
+
+
+def _counts(policy: Policy, name: str) -> bool:
+    """Whether some cap counts the leads of that pool over time."""
+    one = policy.pools[name]
+    caps = [*one.caps, *one.member_caps]
+    for member in one.members:
+        person = policy.people.get(member.who)
+        caps += [*member.caps, *(person.caps if person is not None else ())]
+    return any(cap.per != "open" for cap in caps)
+
+
+def _given(conn: Connection, name: str, now: datetime) -> Given:
+    rows = conn.execute(
+        select(pool_entry)
+        .where(
+            pool_entry.c.pool == name,
+            pool_entry.c.at_ms >= to_ms(now - LONGEST),
+            pool_entry.c.what.in_(("assigned", "refused", "credit")),
+        )
+        .order_by(pool_entry.c.at_ms, pool_entry.c.kind, pool_entry.c.seq)
+    )
+    given = Given()
+    for row in rows:
+        given.add(_entry(row))
+    return given
+
+
+def save(conn: Connection, opened: Opened, entries: Sequence[PoolEntry]) -> None:
+    """Stores what happened to pools that were taken, and what it adds up to."""
+    if not entries:
+        return
+    add_rows(conn, pool_entry, [_row(one) for one in entries])
+    changed = {(one.pool, one.kind): opened.rotations[one.pool, one.kind] for one in entries}
+    upsert(
+        conn,
+        pool,
+        [
+            {
+                "pool": one.pool,
+                "kind": one.kind,
+                "seq": one.seq,
+                "virtual": one.virtual,
+                "total": one.total,
+                "surplus": one.surplus,
+                "value": one.value,
+                "closed": one.closed,
+            }
+            for one in changed.values()
+        ],
+    )
+    upsert(conn, pool_member, [row for one in changed.values() for row in _members(one)])
+    _snapshot(
+        conn,
+        [
+            one
+            for key, one in changed.items()
+            if one.seq // _SNAPSHOT_EVERY > opened.began.get(key, 0) // _SNAPSHOT_EVERY
+        ],
+    )
+
+
+def _members(one: Rotation) -> Iterator[dict[str, Any]]:
+    for n in sorted(one.touched):
+        standing = msgspec.structs.asdict(one.standing(n))
+        yield {"pool": one.pool, "kind": one.kind, "number": n, **standing}
+    one.touched.clear()
+
+
+def _row(one: PoolEntry) -> dict[str, Any]:
+    row = msgspec.structs.asdict(one)
+    row["at_ms"] = to_ms(row.pop("at"))
+    return row
+
+
+def _entry(row: Row[Any]) -> PoolEntry:
+    fields = dict(row._mapping)
+    at = from_ms(fields.pop("at_ms"))
+    return PoolEntry(**fields, at=at)
+
+
+def _snapshot(conn: Connection, rotations: Iterable[Rotation]) -> None:
+    rows = [
+        {"pool": one.pool, "kind": one.kind, "seq": one.seq, "body": zlib.compress(_encode(one.snapshot()))}
+        for one in rotations
+    ]
+    if rows:
+        add_new(conn, pool_snapshot, rows, "pool", "kind", "seq")
+
+
+def bonds(conn: Connection, keys: Collection[str]) -> dict[Key, str]:
+    """Whose these accounts and contacts are, by pool and key."""
+    if not keys:
+        return {}
+    return {(row.pool, row.key): row.person for row in conn.execute(_BONDS, {"keys": sorted(keys)})}
+
+
+def save_bonds(conn: Connection, bound: Mapping[Key, str]) -> None:
+    """Stores whose accounts and contacts are from now on."""
+    upsert(conn, pool_bond, [{"pool": name, "key": key, "person": who} for (name, key), who in bound.items()])
+
+
+def rotations(conn: Connection, names: Collection[str] | None = None) -> list[Rotation]:
+    """Rotations as they stand, without a lock: for reports. None: of every pool that ever was."""
+    found = conn.execute(select(pool).order_by(pool.c.pool, pool.c.kind)).all()
+    heads: dict[str, dict[str, Row[Any]]] = {}
+    for row in found:
+        if names is None or row.pool in names:
+            heads.setdefault(row.pool, {})[row.kind] = row
+    return list(_read(conn, sorted(heads), heads))
+
+
+def entries(conn: Connection, name: str, limit: int, *, by_hand: bool = False) -> list[PoolEntry]:
+    """The newest entries of a pool, the newest first. ``by_hand``: only those with an author."""
+    query = (
+        select(pool_entry).where(pool_entry.c.pool == name).order_by(pool_entry.c.at_ms.desc(), pool_entry.c.seq.desc())
+    )
+    if by_hand:
+        query = query.where(pool_entry.c.author != "")
+    return [_entry(row) for row in conn.execute(query.limit(limit))]
+
+
+class History:
+    """Rotations as they stood after an entry. Asked for one after the other, each goes on from where the last one was."""
+
+    def __init__(self) -> None:
+        self._at: dict[Key, Rotation] = {}
+
+    def at(self, conn: Connection, name: str, kind: str, seq: int) -> Rotation | None:
+        """A copy of the rotation after the entry ``seq``; None when the ledger does not have what it takes."""
+        known = self._at.get((name, kind))
+        if known is None or known.seq > seq or seq - known.seq > 2 * _SNAPSHOT_EVERY:
+            known = self._snapshot(conn, name, kind, seq)
+        where = (pool_entry.c.pool == name) & (pool_entry.c.kind == kind)
+        between = where & (pool_entry.c.seq > known.seq) & (pool_entry.c.seq <= seq)
+        for row in conn.execute(select(pool_entry).where(between).order_by(pool_entry.c.seq)):
+            known.apply(_entry(row))
+        self._at[name, kind] = known
+        return Rotation.of(known.snapshot()) if known.seq == seq else None
+
+    @staticmethod
+    def _snapshot(conn: Connection, name: str, kind: str, seq: int) -> Rotation:
+        where = (pool_snapshot.c.pool == name) & (pool_snapshot.c.kind == kind) & (pool_snapshot.c.seq <= seq)
+        body = conn.scalar(select(pool_snapshot.c.body).where(where).order_by(pool_snapshot.c.seq.desc()).limit(1))
+        return Rotation(name, kind) if body is None else Rotation.of(_decode(zlib.decompress(body)))
+
+
+def given_counts(conn: Connection) -> dict[str, int]:
+    """Leads given by each pool since the beginning."""
+    query = select(pool_member.c.pool, func.sum(pool_member.c.assigned)).group_by(pool_member.c.pool)
+    return {name: int(leads or 0) for name, leads in conn.execute(query)}

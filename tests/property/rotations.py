@@ -1,0 +1,130 @@
+"""Histories of a rotation, for the fairness tests: random rosters, weights, comings and goings, caps, edits and restarts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import fsum
+from typing import Any
+
+import msgspec
+
+from routing.core.distribution.entries import PoolEntry, Snapshot, What
+from routing.core.distribution.rotation import Rotation, mask_of
+
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+WEIGHTS = ("even", "small numbers", "anything")
+
+
+def enter(rotation: Rotation, person: str, what: What, **more: Any) -> PoolEntry:
+    """Adds an entry."""
+    entry = PoolEntry(pool="P", kind="", seq=rotation.seq + 1, person=person, what=what, at=NOW, **more)
+    rotation.apply(entry)
+    return entry
+
+
+def fixed(weights: list[float]) -> Rotation:
+    """A rotation of p0, p1, … with these weights, all in turn."""
+    rotation = Rotation("P")
+    for n, weight in enumerate(weights):
+        enter(rotation, f"p{n}", "joined", weight=weight)
+    return rotation
+
+
+def give(rotation: Rotation, among: list[int] | None = None) -> int:
+    """Gives the next lead."""
+    n = rotation.next(among)
+    enter(rotation, rotation.people[n], "assigned", leads=1.0, among="" if among is None else mask_of(among))
+    return n
+
+
+def restarted(rotation: Rotation) -> Rotation:
+    """The same rotation, written down as the ledger does it and read again."""
+    return Rotation.of(msgspec.json.decode(msgspec.json.encode(rotation.snapshot()), type=Snapshot))
+
+
+def weight_of(source: random.Random, sort: str) -> float:
+    if sort == "even":
+        return 1.0
+    return float(source.randint(1, 3)) if sort == "small numbers" else source.uniform(0.1, 10)
+
+
+@dataclass
+class Ideal:
+    """The same ideals worked out the plain way, one lead and one member at a time, as a check on virtual time."""
+
+    weight: dict[str, float] = field(default_factory=dict)
+    ideal: dict[str, float] = field(default_factory=dict)
+    assigned: dict[str, int] = field(default_factory=dict)
+    away: set[str] = field(default_factory=set)
+    capped: set[str] = field(default_factory=set)
+
+    def lead(self, to: str, among: set[str] | None = None) -> None:
+        """One lead: its shares, and whose it is. Those who filled a cap are counted on until they are even."""
+        left = 1.0
+        counted = set(self.weight) - self.away if among is None else among
+        behind = {one for one in self.capped if self._debt(one) > 0} if among is None else set()
+        while True:
+            all_of_them = counted | behind
+            total = fsum(self.weight[one] for one in all_of_them)
+            soonest = min((self._debt(one) / self.weight[one] for one in behind), default=left)
+            step = min(left / total, soonest) if behind else left / total
+            for one in all_of_them:
+                self.ideal[one] = self.ideal.get(one, 0.0) + self.weight[one] * step
+            left -= step * total
+            if left <= 1e-12 or not behind:
+                break
+            behind = {one for one in behind if self._debt(one) > 1e-12}
+        self.assigned[to] = self.assigned.get(to, 0) + 1
+
+    def _debt(self, one: str) -> float:
+        return self.assigned.get(one, 0) - self.ideal.get(one, 0.0)
+
+    def worst(self) -> float:
+        return max(abs(self._debt(one)) for one in self.weight)
+
+
+def coming_and_going(seed: int, leads: int = 600) -> float:
+    """The worst |assigned − ideal| of a team whose members are away now and then, at random."""
+    source = random.Random(seed)
+    sort = WEIGHTS[seed % 3]
+    rotation = fixed([weight_of(source, sort) for _ in range(source.randint(4, 12))])
+    people, away, worst = list(rotation.people), set[str](), 0.0
+    for _ in range(leads):
+        if source.random() < 0.05:
+            person = source.choice(people)
+            weight = rotation.weight[rotation.number[person]]
+            if person in away:
+                away.discard(person)
+                enter(rotation, person, "joined", weight=weight)
+            elif len(away) < len(people) - 1:
+                away.add(person)
+                enter(rotation, person, "left", weight=weight, why="off")
+        give(rotation)
+        worst = max(worst, rotation.deviation())
+    return worst
+
+
+def capped(seed: int, leads: int = 600) -> float:
+    """The worst |assigned − ideal| of a team whose members may have so many leads a day."""
+    source = random.Random(seed)
+    sort = WEIGHTS[seed % 3]
+    rotation = fixed([weight_of(source, sort) for _ in range(source.randint(4, 12))])
+    caps = {person: source.randint(1, 8) for person in rotation.people}
+    day, had, worst = source.randint(10, 40), dict.fromkeys(caps, 0), 0.0
+    for turn in range(leads):
+        if turn % day == 0:
+            for n, person in enumerate(rotation.people):
+                if rotation.state[n] != "in":
+                    enter(rotation, person, "joined", weight=rotation.weight[n])
+            had = dict.fromkeys(caps, 0)
+        if rotation.nobody:
+            continue
+        n = give(rotation)
+        person = rotation.people[n]
+        had[person] += 1
+        if had[person] == caps[person]:
+            enter(rotation, person, "full", weight=rotation.weight[n], why="has had enough today")
+        worst = max(worst, rotation.deviation())
+    return worst

@@ -1,0 +1,289 @@
+"""Who of a pool gets a lead: methods, caps, skills, pools within pools, kinds, what is given back, and what is said of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from routing.core.availability.people import Availability
+from routing.core.directory import Directory
+from routing.core.distribution.ask import Ask
+from routing.core.distribution.attendance import Attendance, Given
+from routing.core.distribution.pools import Pick, Pools
+from routing.core.distribution.workload import Open
+from routing.core.model import Record
+from rules.policy import Policy
+from tests.unit.core.policy import policy
+
+MONDAY = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+PEOPLE = """name,email,time_zone,hours,languages,start_date,active
+Ana Diaz,ana@example.com,Europe/Berlin,,"de, en",,yes
+Bo Li,bo@example.com,Europe/Berlin,,en,,yes
+Cem Kaya,cem@example.com,Europe/Berlin,,"tr, de",,yes
+Dana Fox,dana@example.com,America/New_York,Mon-Fri 9:00-17:00,en,,yes
+"""
+
+ENGAGEMENT = (
+    "route: lead\nentry: ['event.kind = \"created\"']\nhold: {retry: 5 minutes}\nladder:\n  - otherwise: pool P\n"
+)
+
+
+class Team:
+    """One policy's pools, asked by hand."""
+
+    def __init__(self, pools: str, people: str = PEOPLE, users: tuple[Record, ...] = ()) -> None:
+        self.policy: Policy = policy(pools=pools, people=people, engagement=ENGAGEMENT)
+        self.directory = Directory.build(self.policy, users or everybody(self.policy))
+        self.attendance = Attendance(
+            self.policy, self.directory, Availability(self.policy), ("salesforce",), hours=True
+        )
+        self.attendance.given = {name: Given() for name in self.policy.pools}
+        self.pools = Pools(self.policy, self.directory, self.attendance)
+        self.now = MONDAY
+
+    def pick(self, name: str = "P", system: str = "salesforce", **more: Any) -> Pick:
+        facts = {"lead": more.pop("lead", {}), "account": more.pop("of_account", None)}
+        ask = Ask(system=system, facts=facts, now=self.now, **more)
+        found = self.pools.pick(name, ask)
+        if found.person:
+            self.pools.give(found, ask)
+        return found
+
+    def give(self, leads: int, name: str = "P", **more: Any) -> list[str]:
+        """Who gets so many leads, by first names; "" for nobody."""
+        return [self.pick(name, **more).person.partition("@")[0] for _ in range(leads)]
+
+
+def everybody(of: Policy) -> tuple[Record, ...]:
+    return tuple(
+        Record(system="salesforce", entity="person", record_id=f"user-{n:012d}", values={"email": key})
+        for n, key in enumerate(of.people)
+    )
+
+
+ALL = "[Ana Diaz, Bo Li, Cem Kaya]"
+
+
+def test_round_robin_goes_round_in_the_order_of_the_pool() -> None:
+    assert Team(f"P: {{members: {ALL}}}").give(6) == ["ana", "bo", "cem", "ana", "bo", "cem"]
+
+
+def test_weights_are_kept_within_every_few_leads() -> None:
+    team = Team("P: {method: weighted, members: {Ana Diaz: 2, Bo Li: 1}}")
+    assert team.give(6) == ["ana", "ana", "bo", "ana", "ana", "bo"]
+
+
+def test_who_has_weight_zero_or_no_user_gets_nothing_and_the_views_say_why() -> None:
+    team = Team("P: {method: weighted, members: {Ana Diaz: 1, Bo Li: 0, Cem Kaya: 1}}")
+    team.directory = Directory.build(
+        team.policy, [one for one in everybody(team.policy) if "ana" not in str(one.values)]
+    )
+    team.pools = Pools(team.policy, team.directory, Attendance(team.policy, team.directory, None, ("salesforce",)))
+    found = team.pick()
+    assert found.person == "cem@example.com"
+    assert [view.unavailable for view in found.members] == [
+        "Ana Diaz has no active user in Salesforce with the e-mail address ana@example.com",
+        "weight 0: gets no leads",
+        "",
+    ]
+    assert (found.members[2].ideal, found.members[2].assigned) == (1.0, 0)
+
+
+def test_working_hours_are_the_reps_own() -> None:
+    team = Team("P: {members: [Dana Fox]}")
+    found = team.pick()
+    assert found.person == ""
+    assert "Dana Fox" in found.note
+    ask = Ask(system="salesforce", facts={}, now=team.now)
+    assert team.pools.until(["P"], ask) == datetime(2026, 11, 23, 14, tzinfo=UTC)  # 9 in New York
+    team.now = datetime(2026, 11, 23, 14, tzinfo=UTC)
+    assert team.give(1) == ["dana"]
+
+
+def test_a_clock_that_goes_back_makes_everybody_be_looked_at_again() -> None:
+    team = Team("P: {members: [Dana Fox]}")
+    team.now = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
+    assert team.give(1) == ["dana"]
+    team.now -= timedelta(hours=1)
+    assert team.give(1) == [""]
+
+
+def test_a_cap_takes_out_who_has_had_enough_until_their_own_midnight() -> None:
+    team = Team(f"P: {{members: {ALL}, member_caps: 1 a day}}")
+    assert team.give(4) == ["ana", "bo", "cem", ""]
+    found = team.pick()
+    assert "Ana Diaz had 1 leads today, the cap is 1" in found.note
+    ask = Ask(system="salesforce", facts={}, now=team.now)
+    assert team.pools.until(["P"], ask) == datetime(2026, 11, 23, 23, tzinfo=UTC)  # midnight in Berlin
+    team.now = datetime(2026, 11, 23, 22, 59, tzinfo=UTC)
+    assert team.give(1) == [""]
+    team.now = datetime(2026, 11, 23, 23, tzinfo=UTC)
+    assert team.give(4) == ["ana", "bo", "cem", ""]
+
+
+def test_a_rolling_cap_lets_in_again_when_the_oldest_lead_is_old_enough() -> None:
+    team = Team("P: {members: [Ana Diaz], member_caps: 2 in any hour}")
+    for minutes in (0, 30):
+        team.now = MONDAY + timedelta(minutes=minutes)
+        assert team.give(1) == ["ana"]
+    assert team.give(1) == [""]
+    ask = Ask(system="salesforce", facts={}, now=team.now)
+    assert team.pools.until(["P"], ask) == MONDAY + timedelta(hours=1)
+    team.now = MONDAY + timedelta(hours=1)
+    assert team.give(2) == ["ana", ""]
+
+
+def test_a_cap_lowered_below_the_count_waits_for_the_next_day() -> None:
+    team = Team(f"P: {{members: {ALL}, member_caps: 5 a day}}")
+    assert team.give(6) == ["ana", "bo", "cem"] * 2
+    lower = Team(f"P: {{members: {ALL}, member_caps: 1 a day}}")
+    lower.attendance.given = team.attendance.given
+    lower.pools = Pools(lower.policy, lower.directory, lower.attendance, team.pools.rotations)
+    found = lower.pick()
+    assert found.person == ""
+    assert "Ana Diaz had 2 leads today, the cap is 1" in found.note
+
+
+def test_a_cap_of_the_whole_pool_closes_it() -> None:
+    team = Team(f"P: {{members: {ALL}, caps: 2 a day}}")
+    assert team.give(3) == ["ana", "bo", ""]
+    assert team.pick().note == "the pool P had 2 leads today, the cap is 2"
+    team.now += timedelta(days=1)
+    assert team.give(1) == ["cem"]
+
+
+def test_kinds_have_rotations_and_caps_of_their_own() -> None:
+    team = Team(f"P:\n  members: {ALL}\n  kinds: {{Large: lead.employees >= 1000}}\n  member_caps: 1 a day of Large\n")
+    assert team.give(3, lead={"employees": 5}) == ["ana", "bo", "cem"]
+    assert team.give(4, lead={"employees": 5000}) == ["ana", "bo", "cem", ""]
+    assert team.give(1, lead={"employees": 5}) == ["ana"]
+    assert team.pick(lead={"employees": 7}).note.startswith("2 leads now")
+
+
+def test_required_skills_bar_and_give_way_with_time_and_preferred_ones_order() -> None:
+    skills = "skills: [{skill: languages, of: lead.country, relax_after: 2 hours}]"
+    team = Team(f"P: {{method: skill, members: {ALL}, {skills}}}")
+    assert team.give(4, lead={"country": "de"}) == ["ana", "cem", "ana", "cem"]
+    found = team.pick(lead={"country": "fr"})
+    assert (found.person, len(found.members)) == ("", 3)
+    assert "Bo Li does not have 'fr' in the column languages" in found.note
+    ask = Ask(system="salesforce", facts={"lead": {"country": "fr"}}, now=team.now, waited=3600)
+    assert team.pools.until(["P"], ask) == team.now + timedelta(hours=1)
+    assert team.give(3, lead={"country": "fr"}, waited=7200) == ["ana", "bo", "cem"]
+    preferred = "skills: [{skill: languages, of: lead.country, preferred: yes}]"
+    team = Team(f"P: {{method: skill, members: {ALL}, {preferred}}}")
+    assert team.give(2, lead={"country": "tr"}) == ["cem", "cem"]
+    assert team.give(1, lead={"country": "fr"}) == ["ana"]
+
+
+def test_who_is_excluded_had_it_already() -> None:
+    team = Team(f"P: {{members: {ALL}}}")
+    assert team.give(1, exclude=frozenset({"ana@example.com"})) == ["bo"]
+    everyone = frozenset({"ana@example.com", "bo@example.com", "cem@example.com"})
+    assert "Ana Diaz had it already" in team.pick(exclude=everyone).note
+
+
+def test_sticky_keeps_an_account_with_whoever_has_it_and_moves_few_when_somebody_leaves() -> None:
+    team = Team(f"P: {{method: sticky, sticky: account, members: {ALL}}}")
+    accounts = [f"001{n:03d}" for n in range(200)]
+    first = {key: team.pick(account=key).person for key in accounts}
+    assert {key: team.pick(account=key).person for key in accounts} == first
+    assert set(first.values()) == {"ana@example.com", "bo@example.com", "cem@example.com"}
+    left = Team("P: {method: sticky, sticky: account, members: [Ana Diaz, Cem Kaya]}")
+    now = {key: left.pick(account=key).person for key in accounts}
+    assert all(now[key] == who for key, who in first.items() if who != "bo@example.com")
+
+
+def test_load_balanced_gives_to_whoever_has_fewest_open_leads() -> None:
+    team = Team(f"P: {{method: load balanced, members: {ALL}}}")
+    for name, leads in (("ana", 5), ("bo", 1), ("cem", 3)):
+        for _ in range(leads):
+            team.attendance.workload.add(Open("salesforce", f"{name}@example.com", {}))
+    found = team.pick()
+    assert (found.person, found.how) == ("bo@example.com", "has the fewest open leads in")
+
+
+def test_best_fit_gives_to_the_highest_score_and_the_others_in_turn() -> None:
+    header, *rows = PEOPLE.splitlines()
+    people = "\n".join([header + ",quota", *(f"{row},{1 if n == 0 else 7}" for n, row in enumerate(rows))]) + "\n"
+    team = Team(f"P: {{method: best fit, members: {ALL}, score: person.quota}}", people)
+    assert set(team.give(4)) == {"bo", "cem"}
+
+
+def test_a_queue_gives_nothing_until_somebody_claims() -> None:
+    team = Team(f"P: {{method: pull, members: {ALL}, member_caps: 1 a day}}")
+    assert team.pick().note == "it waits in the queue P until somebody claims it"
+    assert team.give(2, claim="bo@example.com") == ["bo", ""]
+    assert team.pick(claim="dana@example.com").note == "Dana Fox cannot claim it now"
+
+
+def test_a_pool_within_a_pool_takes_its_share_and_shares_it_by_itself() -> None:
+    team = Team(
+        f"P: {{method: weighted, members: {{Dana Fox: 1, pool Inner: 2}}, hours: no}}\nInner: {{members: {ALL}}}\n"
+    )
+    given = team.give(9)
+    assert {name: given.count(name) for name in given} == {"dana": 3, "ana": 2, "bo": 2, "cem": 2}
+    assert [name for name in given if name != "dana"] == ["ana", "bo", "cem"] * 2
+    inner = next(found for _ in range(3) if len((found := team.pick()).turns) == 2)
+    assert inner.named[0][2] == "pool Inner"
+    assert inner.note.startswith("by its member pool Inner: ")
+
+
+def test_a_pool_within_a_pool_that_has_nobody_costs_the_others_nothing() -> None:
+    team = Team("P: {members: [Ana Diaz, pool Inner]}\nInner: {members: [Dana Fox]}\n")
+    assert team.give(3) == ["ana"] * 3
+    assert team.pools.rotations["P", ""].deviation() < 1e-9
+
+
+def test_absence_earns_no_claim() -> None:
+    team = Team("P: {members: [Ana Diaz, Dana Fox]}")
+    assert team.give(100) == ["ana"] * 100
+    team.now = datetime(2026, 11, 23, 15, tzinfo=UTC)
+    assert sorted(team.give(4)) == ["ana", "ana", "dana", "dana"]
+
+
+def test_a_turn_given_back_is_made_up_for() -> None:
+    team = Team(f"P: {{members: {ALL}}}")
+    ask = Ask(system="salesforce", facts={}, now=team.now)
+    found = team.pick()
+    team.pools.take_back(found.named, "Ana Diaz gave it back", ask)
+    given = team.give(5)
+    assert [given.count(name) for name in ("ana", "bo", "cem")] == [
+        2,
+        2,
+        1,
+    ]  # with the first: two each, and one given back
+    assert team.pools.rotations["P", ""].deviation() < 1
+
+
+def test_what_is_shared_by_value_evens_out_value_too() -> None:
+    team = Team("P: {members: [Ana Diaz, Bo Li], value: lead.employees}")
+    worth = {"ana": 0, "bo": 0}
+    for n in range(60):
+        value = 100 if n % 2 == 0 else 1
+        (who,) = team.give(1, lead={"employees": value})
+        worth[who] += value
+    assert abs(worth["ana"] - worth["bo"]) <= 100  # by turns alone one of them gets every large one
+    assert team.pools.rotations["P", ""].deviation() < 2
+
+
+def test_a_large_pool_shows_the_chosen_and_some_who_cannot_and_counts_the_others() -> None:
+    rows = [f"P{n},p{n}@example.com,UTC,,,,{'no' if n % 3 == 2 else 'yes'}" for n in range(60)]
+    people = PEOPLE.splitlines()[0] + "\n" + "\n".join(rows) + "\n"
+    members = ", ".join(f"P{n}" for n in range(60))
+    found = Team(f"P: {{members: [{members}]}}", people).pick()
+    assert [view.person for view in found.members] == [f"p{n}@example.com" for n in (0, 2, 5, 8)]
+    assert found.members[1].unavailable == "P2 is inactive in people.csv"
+    assert found.note == "1 leads now, the fair share is 0.03; 40 of 60 members could have had it"
+
+
+@pytest.mark.parametrize("leads", [0, 3])
+def test_a_cap_of_a_person_counts_the_leads_of_all_pools(leads: int) -> None:
+    rows = PEOPLE.splitlines()
+    people = "\n".join([rows[0] + ",caps", rows[1] + f",{leads} a day", *(row + "," for row in rows[2:])]) + "\n"
+    team = Team("P: {members: [Ana Diaz]}\nQ: {members: [Ana Diaz]}\n", people)
+    given = [*team.give(2), *team.give(2, "Q")]
+    assert given == ["ana"] * leads + [""] * (4 - leads)
