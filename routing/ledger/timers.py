@@ -1,18 +1,28 @@
-"""Timers: records to be looked at again. A timer that is due becomes a ``tick`` event in the same transaction that ends it."""
+"""Timers: records to be looked at again. A timer that is due becomes a ``tick`` event in the same transaction that ends it.
+
+``purpose`` says what for: ``hold`` (the record waits for somebody to take it; one timer a record) or ``sla`` (a step of a clock is
+due; the timer has the clock's id). The tick's ``occurred_at`` is when the timer was due, however late it fires, its ``origin`` the
+purpose, its ``cursor`` the timer's id. A waiting timer costs a row and nothing else: only those that are due are looked at.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from routing.core.model import ChangeEvent, Timer, derived_id
 from routing.ledger import journal
 from routing.ledger.schema import from_ms, ref_of, split_ref, timer, to_ms
 from routing.ledger.sql import chunks, one_of, upsert
 
-_CLEAR = delete(timer).where(one_of(timer.c.ref, "refs"))
+HOLD, SLA = "hold", "sla"
+PURPOSES = (HOLD, SLA)
+FIRED = 2000  # at a time: some tenths of a second of work for one transaction
+
+_CLEAR = delete(timer).where(one_of(timer.c.ref, "refs"), timer.c.purpose == bindparam("purpose"))
+_REMOVE = delete(timer).where(one_of(timer.c.timer_id, "ids"))
 
 
 def save(conn: Connection, timers: Sequence[Timer]) -> None:
@@ -26,24 +36,35 @@ def save(conn: Connection, timers: Sequence[Timer]) -> None:
                 "purpose": t.purpose,
                 "ref": ref_of(t.system, t.entity, t.record_id),
                 "due_ms": to_ms(t.due_at),
+                "rank": t.rank,
+                "since_ms": to_ms(t.since or t.due_at),
             }
             for t in timers
         ],
     )
 
 
-def clear(conn: Connection, refs: Collection[str]) -> None:
-    """Removes the timers of records that no longer wait."""
-    for some in chunks(list(refs)):
-        conn.execute(_CLEAR, {"refs": some})
+def clear(conn: Connection, refs: Collection[str], purpose: str = HOLD) -> None:
+    """Removes the timers that records have for that purpose."""
+    for some in chunks(sorted(refs)):
+        conn.execute(_CLEAR, {"refs": some, "purpose": purpose})
 
 
-def fire(conn: Connection, now: datetime, limit: int = 500) -> int:
-    """Turns up to ``limit`` due timers into tick events, in the order they were due. Returns how many."""
+def remove(conn: Connection, timer_ids: Collection[str]) -> None:
+    """Removes timers by their ids; those that are not there are no mistake."""
+    for some in chunks(sorted(timer_ids)):
+        conn.execute(_REMOVE, {"ids": some})
+
+
+def fire(conn: Connection, now: datetime, limit: int = FIRED, purposes: Sequence[str] = PURPOSES) -> int:
+    """Turns up to ``limit`` due timers of those purposes into tick events, in the order they were due. Returns how many.
+
+    Of those due at one time the highest rank goes first, then who waits longest: so a holding queue empties itself.
+    """
     rows = conn.execute(
         select(timer)
-        .where(timer.c.due_ms <= to_ms(now))
-        .order_by(timer.c.due_ms, timer.c.timer_id)
+        .where(timer.c.due_ms <= to_ms(now), timer.c.purpose.in_(purposes))
+        .order_by(timer.c.due_ms, timer.c.rank.desc(), timer.c.since_ms, timer.c.timer_id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
@@ -60,17 +81,18 @@ def fire(conn: Connection, now: datetime, limit: int = 500) -> int:
                 occurred_at=from_ms(row.due_ms),
                 observed_at=now,
                 origin=row.purpose,
+                cursor=row.timer_id,
             )
         )
     journal.accept(conn, events, now)
-    for some in chunks([row.timer_id for row in rows]):
-        conn.execute(delete(timer).where(timer.c.timer_id.in_(some)))
+    remove(conn, [row.timer_id for row in rows])
     return len(events)
 
 
-def due(conn: Connection, now: datetime) -> bool:
-    """Whether any timer is due."""
-    return conn.scalar(select(timer.c.timer_id).where(timer.c.due_ms <= to_ms(now)).limit(1)) is not None
+def due(conn: Connection, now: datetime, purposes: Sequence[str] = PURPOSES) -> bool:
+    """Whether any timer of those purposes is due."""
+    where = (timer.c.due_ms <= to_ms(now)) & timer.c.purpose.in_(purposes)
+    return conn.scalar(select(timer.c.timer_id).where(where).limit(1)) is not None
 
 
 def hurry(conn: Connection, purpose: str, now: datetime) -> int:

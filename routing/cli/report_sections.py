@@ -1,0 +1,133 @@
+"""What stands in the reports: tables and plots made of their rows."""
+
+from __future__ import annotations
+
+from routing.cli.report_page import Bar, Grid, Plot, Section
+from routing.ledger.reports import ClockRow, FairRow, SpeedRow
+
+
+def speed_section(rows: list[SpeedRow], by: str) -> Section:
+    """Speed to lead; ``by`` heads the first column."""
+    head = (
+        by,
+        "leads",
+        "waiting",
+        "untouched",
+        "moved",
+        "decided p50",
+        "p99",
+        "written p50",
+        "p99",
+        "touched p50",
+        "p90",
+    )
+    grid = Grid(
+        head,
+        tuple(
+            (
+                row.key,
+                f"{row.leads:,}",
+                f"{row.waiting:,}",
+                f"{row.untouched:,}",
+                f"{row.moved:,}",
+                *(_time(one) for one in (row.decided.p50, row.decided.p99, row.confirmed.p50, row.confirmed.p99)),
+                *(_time(one) for one in (row.touched.p50, row.touched.p90)),
+            )
+            for row in rows
+        ),
+    )
+    touched = Plot(
+        "From the change in the CRM to the first touch, median",
+        ("first touch",),
+        tuple(Bar(row.key, (row.touched.p50 or 0.0,), _time(row.touched.p50)) for row in rows),
+    )
+    leads = Plot(
+        "Leads",
+        ("touched", "not yet", "with nobody"),
+        tuple(Bar(row.key, (row.touched.n, row.untouched, row.waiting), f"{row.leads:,}") for row in rows),
+    )
+    note = "All times count from the change in the CRM; p99: of a hundred leads, ninety-nine were quicker."
+    return Section("", note, (grid, touched, leads))
+
+
+def clock_section(rows: list[ClockRow]) -> Section:
+    """How the SLA clocks did."""
+    whole = all(row.key == "all" for row in rows)
+    head = ("clock", "of", "started", "in time", "late", "overdue", "lost", "open", "dropped", "attained", "p50", "p90")
+    grid = Grid(
+        head,
+        tuple(
+            (
+                row.clock,
+                row.key,
+                *(f"{n:,}" for n in (row.started, row.met, row.late, row.overdue, row.lost, row.open, row.dropped)),
+                "" if row.attained is None else f"{row.attained:.1%}",
+                _time(row.spent.p50),
+                _time(row.spent.p90),
+            )
+            for row in rows
+        ),
+    )
+    plot = Plot(
+        "Clocks",
+        ("in time", "open", "late or overdue", "dropped", "lost"),
+        tuple(
+            Bar(
+                row.clock if whole else f"{row.clock}: {row.key}",
+                (row.met, row.open, row.late + row.overdue, row.dropped, row.lost),
+                "" if row.attained is None else f"{row.attained:.1%} in time",
+            )
+            for row in rows
+        ),
+    )
+    note = (
+        "In business time. Overdue: runs on after its limit. Lost: taken away after it. Dropped: ended within it without having "
+        "been stopped. Attained: in time, of all that are in time, late, overdue or lost."
+    )
+    return Section("", note, (grid, plot))
+
+
+def fair_sections(rows: list[FairRow]) -> list[Section]:
+    """The pools, each with its kinds of leads, one after the other."""
+    sections = []
+    for pool, kind in dict.fromkeys((row.pool, row.kind) for row in rows):
+        name = f"{pool}: {kind}" if kind else pool
+        mine = [row for row in rows if (row.pool, row.kind) == (pool, kind)]
+        grid: Grid = Grid(
+            ("person", "weight", "fair share", "given", "ahead by", "credits", "ahead in value", "not in turn"),
+            tuple(
+                (
+                    row.person,
+                    f"{row.weight:g}",
+                    f"{row.ideal:,.2f}",
+                    f"{row.assigned:,}",
+                    f"{row.ahead:+.2f}",
+                    f"{row.credits:g}",
+                    f"{row.value_ahead:+,.0f}" if row.value_ahead else "",
+                    row.away,
+                )
+                for row in mine
+            ),
+        )
+        plot = Plot(
+            "How far from the fair share, in leads",
+            ("apart",),
+            tuple(Bar(row.person, (abs(row.ahead),), f"{row.ahead:+.2f}") for row in mine),
+            ((1.0, "1 lead"),),
+        )
+        worst = max(abs(row.ahead) for row in mine)
+        given = sum(row.assigned for row in mine)
+        sections.append(
+            Section(name, f"{given:,} leads; nobody is further from the fair share than {worst:.2f}.", (grid, plot))
+        )
+    return sections
+
+
+def _time(seconds: float | None) -> str:
+    """A duration for people: 0.4 s, 12 min, 3.5 h, 2.1 d."""
+    if seconds is None:
+        return ""
+    for unit, size, upto in (("ms", 0.001, 1), ("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < upto:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 86_400:,.1f} d"

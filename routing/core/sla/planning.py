@@ -1,0 +1,252 @@
+"""What a clock's timer, or a rep's answer, asks for: to tell somebody, to route the record once more, to give it to a queue.
+
+A record is routed once more through the same ladder and pools, and whoever had it before counts as somebody who cannot take it
+(``Record.passed``). So nobody gets it twice, and each move leaves one fewer who could: together with the clock's own limit that
+ends it. What is done then is the clock's ``then``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from routing.core.availability.calendars import calendars_of
+from routing.core.availability.hours import Calendar
+from routing.core.directory import Directory
+from routing.core.model import ChangeEvent, Record, Step
+from routing.core.sla.hearing import Heard
+from routing.core.sla.machine import passed, run_until
+from routing.core.sla.model import ClockState
+from rules.language.syntax import Constant, Name, tests
+from rules.model import Action, Effect, Entity
+from rules.sla.model import MANAGER, OWNER, Clock, ClockStep
+
+if TYPE_CHECKING:
+    from rules.policy import Policy
+
+SLA = "sla"
+STAGE = "sla"
+# A timer that is dealt with later than this says so.
+LATE = timedelta(minutes=1)
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """What is to be done. Nothing, for the reason in ``skipped``; or a decision that leaves the owner, for the reason in
+    ``says``; or ``action``; or, with ``again``, the ladder. ``passed`` are all who must not get it any more, ``refused`` who
+    gave it back; ``priority`` is added to the record's. ``watched`` are
+    the fields by which whoever has it may show just now that it is being worked. ``effects`` and ``steps`` belong to whatever it is.
+    """
+
+    skipped: str = ""
+    says: str = ""
+    action: Action | None = None
+    again: bool = False
+    passed: tuple[str, ...] = ()
+    refused: str = ""
+    priority: float = 0.0
+    watched: tuple[str, ...] = ()
+    effects: tuple[Effect, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+
+def hours(policy: Policy, clock: Clock, person: str) -> Calendar:
+    """The hours that count for a clock whose it is. Time off counts on: who is away must not keep a record from being moved."""
+    return calendars_of(policy).that_count(clock.time, person)
+
+
+def marks(clock: Clock) -> list[float]:
+    """The business time after which each step is due, in the order written."""
+    return [due_after(step, clock) for step in clock.steps]
+
+
+def due_after(step: ClockStep, clock: Clock) -> float:
+    """The business time after which a step is due."""
+    return step.at if step.at is not None else step.part * clock.limit
+
+
+def watched(clock: Clock, entity: Entity, system: str) -> set[str]:
+    """The fields of the record, as that system has them, by which the clock may be stopped."""
+    found: set[str] = set()
+    for condition in [one.when for one in clock.stop if one.when is not None]:
+        for test in tests(condition.tree):
+            if isinstance(test.left, Name) and test.left.path == "event.changed":
+                found.update(str(one.value) for one in test.right if isinstance(one, Constant))
+        found.update(path.removeprefix(f"{clock.entity}.") for path, _ in condition.reads)
+    return {name for name in found if name in entity.fields and system in entity.fields[name].remote}
+
+
+def turn_of(
+    event: ChangeEvent,
+    record: Record,
+    owner: str,
+    clocks: Sequence[ClockState],
+    heard: Heard,
+    policy: Policy,
+    directory: Directory,
+    now: datetime,
+) -> Turn | None:
+    """What a clock's timer or a rep's answer asks for; None for all other events. ``owner`` is who has the record."""
+    if event.kind == "tick" and event.origin == SLA:
+        return on_timer(event, record, owner, clocks, heard.stops, policy, directory, now)
+    if event.kind in ("accepted", "rejected"):
+        by, because = str(event.values.get("by") or ""), str(event.values.get("because") or "")
+        return on_answer(event.kind, by, because, record, owner, clocks, policy, directory)
+    if heard.rejected and not record.on_hold:
+        read = policy.answers[event.entity].reason
+        reason = read({event.entity: record.values}) if read is not None else ""
+        turn = on_answer("rejected", owner, str(reason or ""), record, owner, clocks, policy, directory)
+        return None if turn.skipped else turn
+    return None
+
+
+def on_timer(
+    event: ChangeEvent,
+    record: Record,
+    owner: str,
+    clocks: Sequence[ClockState],
+    stopped: Sequence[str],
+    policy: Policy,
+    directory: Directory,
+    now: datetime,
+) -> Turn:
+    """What is to be done at the mark of a clock that ``event``, a tick, was due at. Judged by when it was due.
+
+    ``stopped`` names the clocks whose stop condition holds as the record is now.
+    """
+    state = next((one for one in clocks if one.clock_id == event.cursor and one.open), None)
+    due = event.occurred_at
+    if state is None or state.due_at is None:
+        return Turn(skipped="the clock no longer runs")
+    if state.due_at != due:
+        return Turn(skipped="the clock runs otherwise by now: it was paused, or its hours changed")
+    clock = policy.clocks.get(state.name)
+    if clock is None:
+        return Turn(skipped=f"sla.yaml has no clock '{state.name}' any more")
+    if state.name in stopped:
+        return Turn(skipped=f"what stops '{state.name}' is done")
+    time = hours(policy, clock, state.person)
+    after, reached = passed(state, due, marks(clock), time)
+    if not reached:
+        return Turn(skipped="the clock's steps are others by now")
+    steps = [step for mark in reached for step in clock.steps if due_after(step, clock) == mark]
+    breached = after.breached_at is not None and state.breached_at is None
+    told = _told(state, breached, run_until(state, due, time), directory)
+    turn = _done(clock, steps, record, owner, policy, told)
+    if not turn.says:
+        turn = replace(turn, watched=tuple(sorted(watched(clock, policy.entities[clock.entity], record.system))))
+    late = (
+        f"; dealt with {span((now - due).total_seconds())} late, judged by when it was due" if now - due > LATE else ""
+    )
+    return replace(turn, steps=(Step(STAGE, state.name, True, note=f"{told}{late}"), *turn.steps))
+
+
+def _done(
+    clock: Clock,
+    steps: Sequence[ClockStep],
+    record: Record,
+    owner: str,
+    policy: Policy,
+    told: str,
+) -> Turn:
+    effects: list[Effect] = []
+    turn = Turn(says=told)
+    for step in steps:
+        if step.do in ("remind", "notify"):
+            effects += _tell(step.who, owner, step.text or f"{clock.name}: {told}", policy)
+        if step.do in ("reassign", "escalate"):
+            turn = _moved(clock, step, record, owner, policy, told)
+    return replace(turn, effects=tuple(effects), priority=sum(step.raise_by for step in steps))
+
+
+def _moved(clock: Clock, step: ClockStep, record: Record, owner: str, policy: Policy, told: str) -> Turn:
+    """The record is taken from whoever has it, unless that was done often enough. A queue is the end of a clock in any case."""
+    had = _had(record, owner)
+    if step.queue:
+        return Turn(action=Action("queue", step.queue), passed=had)
+    if record.on_hold:
+        return Turn(says=f"{told}; nobody has it, it waits already")
+    if len(record.passed) >= clock.reassignments:
+        return ended(clock, record, owner, policy, told)
+    action = Action("pool", step.pool) if step.pool else None
+    return Turn(action=action, again=action is None, passed=had)
+
+
+def ended(clock: Clock, record: Record, owner: str, policy: Policy, told: str) -> Turn:
+    """What the clock says is done with a record that was moved often enough."""
+    n, end = len(record.passed), clock.then
+    moved = f"it was moved {n} time{'s' if n != 1 else ''}, the most that '{clock.name}' allows"
+    step = Step(STAGE, clock.name, True, note=moved)
+    if end.do == "queue":
+        return Turn(action=Action("queue", end.queue), passed=_had(record, owner), steps=(step,))
+    if end.do == "hold":
+        return Turn(action=Action("hold", end.text or f"{told}; {moved}"), passed=_had(record, owner), steps=(step,))
+    effects = () if end.do == "stay" else _tell(end.who, owner, end.text or f"{clock.name}: {told}; {moved}", policy)
+    return Turn(says=f"{told}; {moved}: it stays where it is", effects=effects, steps=(step,))
+
+
+def on_answer(
+    kind: str,
+    by: str,
+    because: str,
+    record: Record,
+    owner: str,
+    clocks: Sequence[ClockState],
+    policy: Policy,
+    directory: Directory,
+) -> Turn:
+    """What a rep's accepting or rejecting comes to. Who no longer has the record has nothing to answer: what was first counts."""
+    name = directory.name(by)
+    if owner != by or not by:
+        has = f"{directory.name(owner)} has it" if owner else "nobody has it"
+        return Turn(skipped=f"{name or 'nobody'} cannot answer for it: {has} by now")
+    says = f"{name} {kind} it"
+    # The reason is free text: it stands in the trace, whose notes an erasure takes away.
+    step = Step(STAGE, "Answer", True, note=f"{says}: {because}" if because else says)
+    if kind == "accepted":
+        return Turn(says=says, steps=(step,))
+    for state in clocks:
+        clock = policy.clocks.get(state.name)
+        if clock is not None and state.open and len(record.passed) >= clock.reassignments:
+            turn = ended(clock, record, by, policy, says)
+            return replace(turn, refused=by, steps=(step, *turn.steps))
+    return Turn(again=True, passed=_had(record, by), refused=by, steps=(step,))
+
+
+def _had(record: Record, owner: str) -> tuple[str, ...]:
+    return record.passed if not owner or owner in record.passed else (*record.passed, owner)
+
+
+def _tell(who: str, owner: str, text: str, policy: Policy) -> tuple[Effect, ...]:
+    """Tells somebody; nobody, where the owner or the owner's manager is meant and there is none."""
+    if who in ("", OWNER):
+        who = owner
+    elif who == MANAGER:
+        person = policy.people.get(owner)
+        who = person.manager if person is not None else ""
+    return (Effect("notify", who, text),) if who else ()
+
+
+def _told(state: ClockState, breached: bool, ran: float, directory: Directory) -> str:
+    """What happened at a mark, as a sentence without its end."""
+    whom = f" with {directory.name(state.person)}" if state.person else ""
+    if breached:
+        return f"{span(state.limit)} are over{whom}, and '{state.name}' was not met"
+    left = state.limit - ran
+    return f"{span(ran)} have passed{whom}" + (f", {span(left)} are left for '{state.name}'" if left > 0 else "")
+
+
+def span(seconds: float) -> str:
+    """A duration in words: 45 seconds, 20 minutes, 4 hours."""
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return _count(seconds / size, unit)
+    return _count(seconds, "second")
+
+
+def _count(number: float, unit: str) -> str:
+    rounded = round(number, 1)
+    return f"{rounded:g} {unit}{'' if rounded == 1 else 's'}"

@@ -1,0 +1,450 @@
+"""Clocks from the event to the timer and back: what reps and managers would notice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+import structlog
+from typer.testing import CliRunner
+
+from routing.cli.app import app
+from routing.core.model import ChangeEvent, Decision, Record, derived_id
+from routing.core.sla.model import ClockState
+from routing.ledger import clocks, decisions, journal, mirror, outbox, policies, timers
+from routing.ledger.engine import Ledger
+from routing.ledger.schema import ref_of
+from routing.runtime.feed import Feed
+from routing.runtime.loop import Loop
+from routing.runtime.replay import Replay, Span
+from rules.policy import Policy
+from tests.conftest import ManualClock
+from tests.unit.core import policy as example
+from tests.unit.core.policy import person, policy
+
+PEOPLE = """name,email,manager
+Ana Diaz,ana@example.com,mia@example.com
+Bo Li,bo@example.com,mia@example.com
+Cem Kaya,cem@example.com,mia@example.com
+Mia Wolf,mia@example.com,
+"""
+POOLS = """
+Small: {method: round robin, members: [Ana Diaz, Bo Li, Cem Kaya]}
+Big: {method: round robin, members: [Mia Wolf]}
+"""
+ENGAGEMENT = """
+route: lead
+entry: ['event.kind = "created"']
+hold: {retry: 5 minutes}
+queues:
+  Triage: {salesforce: 00G000000000009AAA}
+ladder:
+  - rung: Big
+    when: lead.employees >= 1000
+    assign: pool Big
+  - otherwise: pool Small
+"""
+SLA = """
+answers:
+  accepted: lead.status = "Accepted"
+  rejected: lead.status = "Rejected"
+  reason: lead.company
+clocks:
+  First touch:
+    start: assigned
+    stop: [lead.status changed, accepted]
+    within: 4 hours
+    time: always
+    steps:
+      - at: 50 %
+        remind: owner
+      - at: 75 %
+        notify: manager
+        text: it waits
+      - at: 100 %
+        reassign: yes
+    reassignments: 1
+    then: queue Triage
+"""
+USERS = [person("salesforce", f"005{name.upper()}", f"{name}@example.com") for name in ("ana", "bo", "cem", "mia")]
+
+
+class Desk:
+    """A loop on a ledger with four people, and a clock that is moved by hand."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock, by: Policy) -> None:
+        self.ledger, self.clock, self._n = ledger, clock, 0
+        self.policies = SimpleNamespace(current=by)
+        self.loop = Loop(ledger, self.policies, clock, Feed())  # type: ignore[arg-type]
+        with ledger.write() as conn:
+            mirror.save(conn, [(user, frozenset()) for user in USERS])
+
+    def event(self, kind: str, record: str = "00Q1", ago: float = 0, **values: Any) -> ChangeEvent:
+        self._n += 1
+        at = self.clock() - timedelta(seconds=ago)
+        return ChangeEvent(
+            event_id=derived_id("test", str(self._n)),
+            system="salesforce",
+            entity="lead",
+            record_id=record,
+            kind=kind,  # type: ignore[arg-type]
+            occurred_at=at,
+            observed_at=self.clock(),
+            changed=tuple(values),
+            values=values,
+        )
+
+    def play(self, *events: ChangeEvent) -> None:
+        with self.ledger.write() as conn:
+            journal.accept(conn, events, self.clock())
+        while self.loop.work_off(500):
+            pass
+
+    def answer(self, kind: str, by: str, because: str = "") -> None:
+        self.play(self.event(kind, by=f"{by}@example.com", because=because))
+
+    def wait(self, hours: float) -> None:
+        """So much later every timer that fell due has fired."""
+        self.clock.advance(hours * 3600)
+        with self.ledger.write() as conn:
+            timers.fire(conn, self.clock())
+        self.play()
+
+    def made(self, record: str = "00Q1") -> list[Decision]:
+        with self.ledger.read() as conn:
+            return decisions.of_record(conn, record)
+
+    def reasons(self) -> list[str]:
+        return [made.reason for made in self.made()]
+
+    def record(self) -> Record:
+        with self.ledger.read() as conn:
+            return mirror.load(conn, {"salesforce:lead:00Q1"})["salesforce:lead:00Q1"]
+
+    def clocks(self) -> list[ClockState]:
+        with self.ledger.read() as conn:
+            return clocks.of_record(conn, ref_of("salesforce", "lead", "00Q1"))
+
+    def ended(self) -> list[tuple[str, str]]:
+        with self.ledger.read() as conn:
+            rows = conn.exec_driver_sql("SELECT state, reason FROM journal ORDER BY seq").all()
+        return [(state, reason) for state, reason in rows]
+
+    def owners_written(self) -> list[str]:
+        with self.ledger.read() as conn:
+            writes = [one for made in self.made() for one in outbox.of_decision(conn, made.decision_id)]
+        return [one["fields"]["owner"] for one in writes if "owner" in one["fields"]]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """A traceback drawn for a terminal takes seconds."""
+    with structlog.testing.capture_logs():
+        yield
+
+
+FILES = {"people": PEOPLE, "pools": POOLS, "engagement": ENGAGEMENT, "sla": SLA}
+
+
+@cache
+def clocked(sla: str = SLA) -> Policy:
+    return policy(**FILES | {"sla": sla})
+
+
+@pytest.fixture
+def desk(ledger: Ledger, clock: ManualClock) -> Desk:
+    return routed(ledger, clock)
+
+
+def routed(ledger: Ledger, clock: ManualClock, sla: str = SLA) -> Desk:
+    """With a lead that Ana has had since now."""
+    made = Desk(ledger, clock, clocked(sla))
+    made.play(made.event("created", email="kim@acme.example", status="New", owner="00G000000000009AAA"))
+    made.play(made.event("updated", owner="005ANA"))  # the CRM confirms it
+    return made
+
+
+def test_the_rep_is_reminded_then_the_manager_told_then_somebody_else_has_it(
+    any_ledger: Ledger, clock: ManualClock
+) -> None:
+    desk = routed(any_ledger, clock)
+    first = desk.made()[-1].owner
+    desk.wait(2)
+    reminded = desk.made()[-1]
+    assert (reminded.outcome, reminded.effects[0].target, reminded.effects[0].kind) == ("none", first, "notify")
+    desk.wait(1)
+    told = desk.made()[-1]
+    assert [(one.target, one.value) for one in told.effects] == [("mia@example.com", "it waits")]
+    assert len(desk.owners_written()) == 1
+    desk.wait(1)
+    moved = desk.made()[-1]
+    assert moved.outcome == "assign"
+    assert moved.owner not in (first, "")
+    assert moved.trace[0].note == "4 hours are over with Ana Diaz, and 'First touch' was not met"
+    assert len(desk.owners_written()) == 2
+    old, new = desk.clocks()
+    assert (old.state, old.breached_at is not None, new.state, new.person) == ("ended", True, "running", moved.owner)
+
+
+def test_a_record_that_was_moved_often_enough_comes_to_the_end_that_was_said(desk: Desk) -> None:
+    for _ in range(6):
+        desk.wait(1)
+        desk.wait(1)
+    last = desk.made()[-1]
+    assert (last.outcome, last.owner) == ("assign", "")
+    assert desk.owners_written()[-1] == "00G000000000009AAA"
+    assert [one.outcome for one in desk.made()].count("assign") == 3
+    assert all(not one.open for one in desk.clocks())
+    n = len(desk.made())
+    desk.wait(100)
+    assert len(desk.made()) == n
+
+
+def test_what_was_done_in_time_stops_the_clock(desk: Desk) -> None:
+    desk.clock.advance(3600)
+    desk.play(desk.event("updated", status="Working"))
+    (one,) = desk.clocks()
+    assert (one.state, one.breached_at, one.spent, one.why) == ("stopped", None, 3600, "status changed")
+    n = len(desk.made())
+    desk.wait(10)
+    assert len(desk.made()) == n
+
+
+def test_the_timer_of_an_outage_is_judged_by_when_it_was_due_and_says_so(desk: Desk) -> None:
+    desk.wait(3.5)
+    assert desk.made()[-1].trace[0].note.endswith("; dealt with 1.5 hours late, judged by when it was due")
+    desk.wait(0)
+    assert desk.made()[-1].effects[0].value == "it waits"
+    assert desk.made()[-1].trace[0].note.endswith("; dealt with 30 minutes late, judged by when it was due")
+
+
+def test_what_was_touched_before_the_limit_counts_though_it_is_told_after_it(desk: Desk) -> None:
+    """The daemon was down; the CRM's news come before the timers."""
+    desk.clock.advance(5 * 3600)
+    desk.play(desk.event("updated", ago=2 * 3600, status="Working"))
+    (one,) = desk.clocks()
+    assert (one.state, one.breached_at, one.spent) == ("stopped", None, 3 * 3600)
+    desk.wait(0)
+    assert [made.outcome for made in desk.made()] == ["assign"]
+
+
+def test_who_rejects_a_lead_does_not_get_it_again(desk: Desk) -> None:
+    had = []
+    for _ in range(3):
+        owner = desk.record().decided_owner
+        had.append(owner)
+        desk.answer("rejected", owner.partition("@")[0], "not my language")
+    assert desk.reasons()[1].startswith("Bo Li is next in the pool Small")
+    assert desk.made()[1].trace[0].note == "Ana Diaz rejected it: not my language"
+    # One rejection moved it; the clock allows one move, so the second brings its end.
+    assert had == ["ana@example.com", "bo@example.com", ""]
+    assert desk.owners_written()[-1] == "00G000000000009AAA"
+
+
+def test_a_lead_that_nobody_wants_waits(ledger: Ledger, clock: ManualClock) -> None:
+    desk = routed(ledger, clock, 'answers: {rejected: lead.status = "Rejected"}')
+    for name in ("ana", "bo", "cem"):
+        assert desk.record().decided_owner == f"{name}@example.com"
+        desk.answer("rejected", name, "no")
+    last = desk.made()[-1]
+    assert last.outcome == "hold"
+    assert "had it already" in last.reason
+    assert desk.record().passed == ("ana@example.com", "bo@example.com", "cem@example.com")
+    desk.wait(1)
+    assert desk.made()[-1] == last
+
+
+def test_the_crm_shows_that_a_rep_rejects(desk: Desk) -> None:
+    desk.play(desk.event("updated", status="Rejected", company="ACME"))
+    last = desk.made()[-1]
+    assert (last.outcome, last.owner) == ("assign", "bo@example.com")
+    assert last.trace[0].note == "Ana Diaz rejected it: ACME"
+
+
+def test_a_rep_who_accepts_stops_the_clock(desk: Desk) -> None:
+    desk.answer("accepted", "ana")
+    assert desk.reasons()[-1] == "Ana Diaz accepted it"
+    (one,) = desk.clocks()
+    assert (one.state, one.why) == ("stopped", "it was accepted")
+
+
+def test_who_accepts_after_it_was_reassigned_is_told_who_has_it(desk: Desk) -> None:
+    """Both happen at once: what was written down first counts."""
+    desk.clock.advance(4 * 3600)
+    for _ in range(3):
+        with desk.ledger.write() as conn:
+            timers.fire(conn, desk.clock())
+        desk.play()
+    assert desk.made()[-1].owner == "bo@example.com"
+    desk.answer("accepted", "ana")
+    assert desk.ended()[-1] == ("skipped", "Ana Diaz cannot answer for it: Bo Li has it by now")
+    assert desk.clocks()[-1].open
+
+
+def test_who_accepts_before_the_timer_keeps_it_though_both_are_decided_together(desk: Desk) -> None:
+    for hours in (2, 1):
+        desk.wait(hours)
+    n = len(desk.made())
+    desk.clock.advance(3600)
+    with desk.ledger.write() as conn:
+        journal.accept(conn, [desk.event("accepted", by="ana@example.com", because="")], desk.clock())
+        timers.fire(conn, desk.clock())
+    desk.play()
+    assert [made.outcome for made in desk.made()[n:]] == ["none"]
+    assert desk.ended()[-1] == ("skipped", "the clock no longer runs")
+    assert desk.record().decided_owner == "ana@example.com"
+
+
+def test_a_record_that_goes_by_hand_to_somebody_else_has_their_clock(desk: Desk) -> None:
+    desk.clock.advance(3600)
+    desk.play(desk.event("updated", owner="005CEM", country="Germany"))  # which is corrected, by a decision
+    old, new = desk.clocks()
+    assert (old.state, old.why) == ("ended", "Cem Kaya has it now, by somebody's hand")
+    assert (new.person, new.started_at) == ("cem@example.com", desk.clock())
+
+
+def test_a_deleted_record_has_no_clock(desk: Desk) -> None:
+    desk.play(desk.event("deleted"))
+    (one,) = desk.clocks()
+    assert (one.state, one.why) == ("ended", "the record is gone")
+    with desk.ledger.read() as conn:
+        assert timers.count(conn) == 0
+
+
+def test_who_works_it_in_the_crm_while_it_is_taken_away_keeps_it(desk: Desk) -> None:
+    """The write was given up, since the status was no longer as it was; then the record was read again."""
+    for hours in (2, 1, 1):
+        desk.wait(hours)
+    moved = desk.made()[-1]
+    assert moved.owner == "bo@example.com"
+    with desk.ledger.read() as conn:
+        (body,) = conn.exec_driver_sql("SELECT body FROM outbox ORDER BY seq DESC LIMIT 1").one()
+    assert json.loads(body)["still"] == {"status": "New"}
+    desk.play(desk.event("updated", owner="005ANA", status="Working"))
+    assert desk.record().decided_owner == ""
+    last = desk.clocks()[-1]
+    assert (last.person, last.state, last.why) == ("bo@example.com", "ended", "Ana Diaz has it now, by somebody's hand")
+    n = len(desk.made())
+    desk.wait(10)
+    assert len(desk.made()) == n
+
+
+TWO = """
+clocks:
+  First touch:
+    start: assigned
+    stop: lead.status changed
+    within: 1 hour
+    time: always
+    steps: [{at: 30 minutes, remind: owner}]
+  Out of the door:
+    start: created
+    stop: lead.status = "Closed"
+    within: 2 hours
+    time: always
+    steps: [{at: 50 %, priority: 5}, {at: 90 %, notify: Mia Wolf}]
+"""
+
+
+def test_several_clocks_run_on_one_record_and_that_of_the_record_outlives_its_owners(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    desk = routed(ledger, clock, TWO)
+    desk.wait(0.5)
+    desk.wait(0.25)
+    desk.play(desk.event("updated", owner="005BO"))
+    states = {(one.name, one.person): one.state for one in desk.clocks()}
+    assert states == {
+        ("Out of the door", "bo@example.com"): "running",
+        ("First touch", "ana@example.com"): "ended",
+        ("First touch", "bo@example.com"): "running",
+    }
+    desk.wait(0.25)
+    assert desk.record().priority == 5
+    desk.play(desk.event("updated", status="Closed"))
+    assert {one.state for one in desk.clocks()} == {"ended", "stopped"}
+    assert next(one for one in desk.clocks() if one.name == "Out of the door").spent == 3600
+
+
+def test_a_clock_stands_still_while_the_record_is_on_hold(ledger: Ledger, clock: ManualClock) -> None:
+    desk = Desk(ledger, clock, clocked(TWO))
+    with ledger.write() as conn:
+        mirror.save(conn, [(msgspec.structs.replace(user, deleted=True), frozenset()) for user in USERS])
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    (one,) = desk.clocks()
+    assert (one.name, one.state, one.due_at) == ("Out of the door", "paused", None)
+    clock.advance(7200)
+    with ledger.write() as conn:
+        mirror.save(conn, [(user, frozenset()) for user in USERS])
+    desk.wait(0)
+    on = desk.clocks()[0]
+    assert (on.state, on.spent, desk.record().on_hold) == ("running", 0.0, False)
+    assert on.due_at == clock() + timedelta(hours=1)
+
+
+def test_what_clocks_decided_is_made_again(desk: Desk) -> None:
+    named = {"fields": example.FIELDS, "corrections": example.CORRECTIONS, "matching": example.MATCHING} | FILES
+    files = {f"{name}.{'csv' if name == 'people' else 'yaml'}": text.encode() for name, text in named.items()}
+    with desk.ledger.write() as conn:
+        policies.publish(conn, clocked().digest, files, desk.clock())
+    for hours in (2, 1, 1, 2):
+        desk.wait(hours)
+    desk.answer("rejected", "bo", "no")
+    found = list(Replay(desk.ledger).run(Span()))
+    assert len(found) == 6
+    assert [(one.verdict, one.said) for one in found] == [("identical", "")] * 6
+
+
+def test_decisions_show_tells_of_the_clock_and_of_whom_it_told(desk: Desk) -> None:
+    desk.wait(2)
+    told = CliRunner().invoke(app, ["decisions", "show", "00Q1", "--ledger", desk.ledger.url])
+    assert told.exit_code == 0
+    assert "notify for ana@example.com: First touch: 2 hours have passed with Ana Diaz" in told.stdout
+    assert "First touch for ana@example.com" in told.stdout
+    assert "of 4 hours: running, next step 2026-11-22 12:00 UTC" in told.stdout
+
+
+def test_the_fairness_of_a_pool_is_reported(desk: Desk, tmp_path: Path) -> None:
+    desk.play(*[desk.event("created", f"00Q{n}", email=f"p{n}@b{n}.example") for n in range(2, 6)])
+    call = ["report", "fairness", "Small", "--ledger", desk.ledger.url]
+    told = CliRunner().invoke(app, [*call, "--json"])
+    rows = {row["person"]: row["assigned"] for row in json.loads(told.stdout)}
+    assert (told.exit_code, rows) == (0, {"ana@example.com": 2, "bo@example.com": 2, "cem@example.com": 1})
+    page = tmp_path / "fair.html"
+    assert CliRunner().invoke(app, [*call, "--html", str(page)]).exit_code == 0
+    assert "nobody is further from the fair share than 0.67" in page.read_text()
+    nobody = CliRunner().invoke(app, ["report", "fairness", "Nowhere", "--ledger", desk.ledger.url])
+    assert (nobody.exit_code, "No lead went through Nowhere yet." in nobody.stderr) == (1, True)
+
+
+def test_who_accepts_what_was_taken_away_and_given_to_nobody_yet_keeps_it(ledger: Ledger, clock: ManualClock) -> None:
+    alone = FILES["pools"].replace("[Ana Diaz, Bo Li, Cem Kaya]", "[Ana Diaz]")
+    desk = Desk(ledger, clock, policy(**FILES | {"pools": alone}))
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    for hours in (2, 1, 1):
+        desk.wait(hours)
+    assert (desk.made()[-1].outcome, desk.record().on_hold) == ("hold", True)
+    assert [one.why for one in desk.clocks()] == ["it was taken away"]
+    desk.answer("accepted", "ana")
+    assert (desk.made()[-1].reason, desk.record().on_hold) == ("Ana Diaz accepted it", False)
+    with ledger.read() as conn:
+        assert timers.count(conn) == 0
+    n = len(desk.made())
+    desk.wait(10)
+    assert len(desk.made()) == n
+
+
+def test_where_a_rejection_counts_as_an_answer_it_stops_the_clock(ledger: Ledger, clock: ManualClock) -> None:
+    desk = routed(ledger, clock, SLA.replace("[lead.status changed, accepted]", "[accepted, rejected]"))
+    desk.clock.advance(600)
+    desk.answer("rejected", "ana", "no budget")
+    old, new = desk.clocks()
+    assert (old.state, old.spent, old.why) == ("stopped", 600, "it was rejected")
+    assert (new.state, new.person) == ("running", "bo@example.com")
