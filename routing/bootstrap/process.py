@@ -17,9 +17,9 @@ from connectors.contract import Webhook
 from routing.bootstrap.reading import System
 from routing.core.places import country
 from routing.delivery.courier import Courier
-from routing.ledger import journal, outbox, timers
+from routing.ledger import journal, match_index, outbox, timers
 from routing.ledger.engine import Ledger, LedgerError, is_lost
-from routing.runtime.clock import Clock, utcnow
+from routing.runtime.clock import Clock, monotonic, utcnow
 from routing.runtime.feed import Feed
 from routing.runtime.housekeeping import EVIDENCE_DAYS, Housekeeping
 from routing.runtime.intake import Intake
@@ -29,7 +29,11 @@ from routing.runtime.services import PATIENCE_SECONDS, Services
 
 log = structlog.get_logger()
 
-TIMER_SECONDS = 0.5
+TIMER_SECONDS = 0.25
+# After a start the clocks wait this long, and until no more than this many events wait to be decided: what happened during an
+# outage, and may have stopped them, is heard first.
+CLOCKS_WAIT_SECONDS = 10.0
+BACKLOG = 100
 # In this order groups of threads are stopped: nothing more comes in, the batch at hand ends, then the writes.
 GROUPS = ("sources", "web", "deciding", "delivery", "intake")
 
@@ -60,6 +64,7 @@ class Process:
         self.ledger = Ledger(ledger_url)
         self._lock = only_one(self.ledger)
         self.ledger.upgrade()
+        match_index.ensure(self.ledger)
         self.services = Services(self.ledger, clock, self.feed, patience)
         self.housekeeping = Housekeeping(self.ledger, clock, keep_evidence_days)
         self.policies = Policies(policy_folder, self.ledger, clock, self.feed, follow=not alone)
@@ -85,6 +90,11 @@ class Process:
         for event in self.owing.values():
             event.set()
 
+    def look(self) -> None:
+        """Something was stored that may decide what waits: whoever decides in this process looks at once."""
+        if self.intake is not None:
+            self.intake.arrived.set()
+
     def start_couriers(self) -> None:
         for name, system in self.systems.items():
             courier = Courier(system.connection, self.ledger, self.clock, self.feed)
@@ -92,16 +102,21 @@ class Process:
 
     def run_timers(self, stop: threading.Event) -> None:
         """Turns timers that are due into events, until ``stop``. Any number of processes may do so."""
-        while not stop.wait(TIMER_SECONDS):
+        began, wait = monotonic(), TIMER_SECONDS
+        purposes: tuple[str, ...] = (timers.HOLD,)
+        while not stop.wait(wait):
+            fired, now = 0, self.clock()
             with self.ledger.read() as conn:
-                if not timers.due(conn, self.clock()):
-                    continue
-            with self.ledger.write() as conn:
-                fired = timers.fire(conn, self.clock())
-            if fired:
-                self.feed.tell("accepted", fired)
-                if self.intake is not None:
-                    self.intake.arrived.set()
+                if purposes != timers.PURPOSES and monotonic() - began >= CLOCKS_WAIT_SECONDS:
+                    purposes = purposes if journal.at_least(conn, BACKLOG) else timers.PURPOSES
+                due = timers.due(conn, now, purposes)
+            if due:
+                with self.ledger.write() as conn:
+                    fired = timers.fire(conn, now, purposes=purposes)
+                if fired:
+                    self.feed.tell("accepted", fired)
+                    self.look()
+            wait = 0.0 if fired == timers.FIRED else TIMER_SECONDS
 
     # -- how it is --------------------------------------------------------------------------------------------------------
 

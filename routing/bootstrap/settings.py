@@ -11,6 +11,8 @@
       access_token: {env: HUBSPOT_ACCESS_TOKEN}
       client_secrets: [{env: HUBSPOT_CLIENT_SECRET}]
       public_url: https://leads.example.com/hooks/hubspot
+    api:
+      tokens: {telephony: {env: TELEPHONY_TOKEN}}   # who may report presence
 
 Relative paths are relative to the file. ``python -m pydoc connectors.salesforce.settings`` lists what each section takes.
 """
@@ -36,6 +38,10 @@ T = TypeVar("T")
 # A value under these names is never written into the file itself, where backups and screens would show it.
 SECRETS = frozenset({"client_secret", "client_secrets", "access_token", "private_key", "password", "security_token"})
 MOST_BYTES = 1024 * 1024
+_HIDE = (
+    "{path}: {name} is a secret and does not belong in this file. Write {{env: NAME}} to take it from the environment, or "
+    "{{file: PATH}} to read it from a file."
+)
 
 
 class SettingsError(Exception):
@@ -47,6 +53,12 @@ class IntakeSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     port: int = 8710
+
+
+class ApiSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The JSON API, served where webhooks are. ``tokens`` by the name of the system that has it; without one there is no API."""
+
+    tokens: dict[str, Secret] = {}
 
 
 class WorkerSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +87,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     # For how long decisions can be made again (`fingerpost replay`), in days; 0: for ever. The decisions themselves stay.
     keep_evidence_days: float = EVIDENCE_DAYS
     intake: IntakeSettings = IntakeSettings()
+    api: ApiSettings = ApiSettings()
     worker: WorkerSettings = WorkerSettings()
     delivery: DeliverySettings = DeliverySettings()
     salesforce: SalesforceSettings | None = None
@@ -98,6 +111,7 @@ def load(path: Path) -> Settings:
         ledger_patience_seconds=_number(path, "ledger_patience_seconds", "seconds", raw, PATIENCE_SECONDS),
         keep_evidence_days=_number(path, "keep_evidence_days", "days", raw, EVIDENCE_DAYS),
         intake=_section(path, "intake", raw.get("intake") or {}, IntakeSettings),
+        api=_api(path, raw.get("api") or {}, base),
         worker=_section(path, "worker", raw.get("worker") or {}, WorkerSettings),
         delivery=_section(path, "delivery", raw.get("delivery") or {}, DeliverySettings),
         salesforce=_optional(path, "salesforce", raw, SalesforceSettings, base),
@@ -144,6 +158,20 @@ def _ledger_url(value: Any, base: Path, path: Path) -> str:
     return url
 
 
+def _api(path: Path, values: Any, base: Path) -> ApiSettings:
+    tokens = values.get("tokens") or {} if isinstance(values, dict) else None
+    if not isinstance(tokens, dict) or values.keys() - {"tokens"}:
+        raise SettingsError(
+            f"{path}: api: expected 'tokens:', and below it one a line, such as 'telephony: {{env: NAME}}'."
+        )
+    found = {}
+    for name, value in tokens.items():
+        if not isinstance(value, dict):
+            raise SettingsError(_HIDE.format(path=path, name=f"api.tokens.{name}"))
+        found[str(name)] = Secret(str(_resolve(path, f"api.tokens.{name}", value, base)))
+    return ApiSettings(found)
+
+
 def _optional(path: Path, name: str, raw: dict[str, Any], shape: type[T], base: Path) -> T | None:
     values = raw.get(name)
     if values is None:
@@ -177,10 +205,7 @@ def _resolve(path: Path, name: str, value: Any, base: Path) -> Any:
     if isinstance(value, list):
         return [_resolve(path, name, item, base) for item in value]
     if name.rsplit(".", 1)[-1] in SECRETS:
-        raise SettingsError(
-            f"{path}: {name} is a secret and does not belong in this file. Write {{env: NAME}} to take it from the "
-            "environment, or {file: PATH} to read it from a file."
-        )
+        raise SettingsError(_HIDE.format(path=path, name=name))
     return value
 
 

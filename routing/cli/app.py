@@ -12,7 +12,25 @@ from typing import Annotated
 
 import typer
 
-from routing.cli import decisions, doctor, ledger, parked, policy, replay, roles, route, run, sandbox, topics
+from routing.cli import (
+    decisions,
+    doctor,
+    leads,
+    ledger,
+    match,
+    match_said,
+    parked,
+    people,
+    policy,
+    pools,
+    replay,
+    report,
+    roles,
+    route,
+    run,
+    sandbox,
+    topics,
+)
 from routing.cli.output import problem
 
 app = typer.Typer(
@@ -35,7 +53,15 @@ app.add_typer(policy.app, name="policy", help="Check, test, explain and compare 
 app.add_typer(decisions.app, name="decisions", help="What was decided, and why.")
 app.add_typer(ledger.app, name="ledger", help="Upgrade, check or move the ledger.")
 app.add_typer(topics.app, name="topics", help="The topics of the distributed runtime.")
+match.app.command("is")(match_said.is_)
+match.app.command("is-not")(match_said.is_not)
+match.app.command("labels")(match_said.labels)
+app.add_typer(match.app, name="match", help="Match leads to accounts, and fit what the evidence weighs.")
 app.add_typer(parked.app, name="parked", help="Events and writes that wait for the operator.")
+app.add_typer(people.app, name="people", help="Who is off or paused, day by day.")
+app.add_typer(pools.app, name="pools", help="How pools stand, trying them out, credits, and claiming from a queue.")
+app.add_typer(leads.app, name="leads", help="What a rep answers to a lead: accept it, or give it back.")
+app.add_typer(report.app, name="report", help="Speed to lead, SLA clocks, and the fairness of pools.")
 app.add_typer(sandbox.app, name="sandbox", help="Local stand-ins for Salesforce and HubSpot.")
 
 

@@ -11,10 +11,17 @@ from rich.text import Text
 
 from routing.cli.output import err, one_line, open_ledger, out, print_json
 from routing.core.model import Decision, Step
-from routing.ledger import decisions, outbox
-from routing.ledger.schema import from_ms
+from routing.core.sla.model import ClockState
+from routing.core.sla.planning import span
+from routing.ledger import clocks, decisions, outbox
+from routing.ledger.schema import from_ms, ref_of
+from routing.runtime.story import told
+from rules.model import Effect
 
 app = typer.Typer(no_args_is_help=True)
+
+# Effects that no system is written to for: tasks cannot be created there yet.
+_TOLD = ("task", "notify")
 
 Config = Annotated[Path | None, typer.Option("--config", help="The daemon's settings file.")]
 LedgerAt = Annotated[str | None, typer.Option("--ledger", help="A ledger file or URL, instead of the settings' one.")]
@@ -71,6 +78,8 @@ def show(
         one = decisions.get(conn, ident)
         found = [one] if one else decisions.of_record(conn, ident)
         writes = {made.decision_id: outbox.of_decision(conn, made.decision_id) for made in found}
+        refs = {ref_of(made.system, made.entity, made.record_id) for made in found}
+        timed = [state for ref in sorted(refs) for state in clocks.of_record(conn, ref)]
     if not found:
         err.print(
             f"There is no decision {ident!r}, or its beginning fits several; `fingerpost decisions list` shows ids."
@@ -81,6 +90,8 @@ def show(
             print_json({"decision": made, "writes": writes[made.decision_id]})
         else:
             out.print(story(made, writes[made.decision_id]))
+    if not as_json:
+        out.print(clock_lines(timed), end="")
 
 
 def story(made: Decision, writes: list[dict[str, Any]]) -> Text:
@@ -94,7 +105,7 @@ def story(made: Decision, writes: list[dict[str, Any]]) -> Text:
         f"  decided {made.decided_at:%Y-%m-%d %H:%M:%S} UTC, policy {made.policy[:12]}, decision {made.decision_id}\n"
     )
     _section(text, "Corrected", [f"{c.field}: {c.old!r} → {c.new!r}  ({c.reason})" for c in made.corrections])
-    _section(text, "Accounts considered", [_candidate(c) for c in made.candidates])
+    _section(text, "Accounts considered", [told(c) for c in made.candidates])
     text.append("\nHow it was decided\n", style="bold")
     for step in made.trace:
         _step(text, step)
@@ -109,7 +120,31 @@ def story(made: Decision, writes: list[dict[str, Any]]) -> Text:
         ],
     )
     _section(text, "Written", [_write(w) for w in writes])
+    _section(
+        text, "To be told (shown here; nothing sends it)", [_effect(made, e) for e in made.effects if e.kind in _TOLD]
+    )
     return text
+
+
+def clock_lines(states: list[ClockState]) -> Text:
+    """A record's SLA clocks, the oldest first; nothing when it never had one."""
+    text = Text()
+    _section(text, "SLA clocks", [_clock(one) for one in states])
+    return text
+
+
+def _clock(one: ClockState) -> str:
+    ran = f"{span(one.spent)} of {span(one.limit)}" if not one.open else f"of {span(one.limit)}"
+    late = f", overdue since {one.breached_at:%Y-%m-%d %H:%M} UTC" if one.breached_at else ""
+    due = f", next step {one.due_at:%Y-%m-%d %H:%M} UTC" if one.due_at else ""
+    why = f": {one.why}" if one.why else ""
+    whose = f" for {one.person}" if one.person else ""
+    return f"{one.name}{whose}, since {one.started_at:%Y-%m-%d %H:%M} UTC, {ran}: {one.state}{why}{late}{due}"
+
+
+def _effect(made: Decision, effect: Effect) -> str:
+    whom = made.owner if effect.target == "owner" else effect.target
+    return f"{effect.kind} for {whom}: {effect.value}"
 
 
 def _section(text: Text, heading: str, lines: list[str]) -> None:
@@ -117,12 +152,6 @@ def _section(text: Text, heading: str, lines: list[str]) -> None:
         text.append(f"\n{heading}\n", style="bold")
         for line in lines:
             text.append(f"  {one_line(line)}\n")
-
-
-def _candidate(candidate: Any) -> str:
-    evidence = ", ".join(candidate.evidence)
-    verdict = f"passed over: {candidate.passed_over}" if candidate.passed_over else "chosen"
-    return f"{candidate.name} ({candidate.account_id}): {evidence} — {verdict}"
 
 
 def _step(text: Text, step: Step) -> None:

@@ -32,10 +32,12 @@ def upgrade(config: Config = None, ledger: LedgerAt = None, as_json: Json = Fals
 
     Exit codes: 0 it is up to date; 2 it cannot be opened, or a newer version wrote it.
     """
+    from routing.ledger import match_index
     from routing.ledger.check import current_revision
 
     opened = _named(config, ledger)
     opened.upgrade()
+    match_index.ensure(opened)
     revision = current_revision(opened)
     if as_json:
         print_json({"revision": revision})

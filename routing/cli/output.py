@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 from rich.console import Console
@@ -13,6 +15,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from connectors.contract import Finding
+    from routing.runtime.tables import Table
 
 # In a pipe or a file there is no edge to keep within.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -42,6 +45,40 @@ def one_line(text: str, most: int = 300) -> str:
     clean = "".join(c if c.isprintable() else " " for c in text[: most * 2])
     clean = " ".join(clean.split())
     return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+
+@contextmanager
+def replacing(path: Path | None) -> Iterator[BinaryIO]:
+    """Stdout, or the file to write: whoever reads it finds the old one or the whole new one, never a half. Raises TableError."""
+    from routing.runtime.tables import TableError
+
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    except OSError as error:
+        raise TableError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def spare(written: Path | None, *read: Path) -> None:
+    """Raises TableError when the file to write is one of those to read."""
+    from routing.runtime.tables import TableError
+
+    if written is not None and any(written.exists() and written.samefile(one) for one in read if one.exists()):
+        raise TableError(f"{written} is one of the files to be read. Name another file with --out.")
+
+
+def tell_notes(table: Table) -> None:
+    """What reading a table has to say of it, on stderr."""
+    for note in table.notes:
+        err.print(f"Note: {note}", markup=False)
 
 
 STATE = Path(".fingerpost")

@@ -75,14 +75,15 @@ def _run(role: str, config: Path) -> None:
 
 
 def _listen(role: str, process: Roles, settings: Settings) -> None:
-    from routing.web.app import Server, build_app, listen
+    from routing.web.api import app_of
+    from routing.web.app import Server, listen
 
     at: IntakeSettings | WorkerSettings | DeliverySettings = settings.intake
     if role != "gateway":
         at = settings.worker if role == "worker" else settings.delivery
         if not at.port:
             return
-    app = build_app(process.webhooks, process.intake, process.clock, process.health, process.metrics.registry)
+    app = app_of(process, settings.api.tokens if role == "gateway" else {})
     process.services.start("web", "web server", Server(app, listen(at.host, at.port)).run)
 
 

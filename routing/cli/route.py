@@ -36,7 +36,7 @@ def route(
     """
     import gc
 
-    from routing.cli.output import problem
+    from routing.cli.output import problem, replacing, spare, tell_notes
     from routing.runtime.clock import monotonic
     from routing.runtime.offline import Accounts, Offline, open_accounts, open_leads
     from routing.runtime.policy_folder import read_folder
@@ -47,22 +47,23 @@ def route(
     compiled = compile_policy(read_folder(policy))
     try:
         accounts_table, leads_table = open_accounts(accounts, compiled), open_leads(leads, compiled)
-        _spare(out, accounts, leads)
+        spare(out, accounts, leads)
         known = Accounts.load(accounts_table, compiled)
-        _tell_notes(accounts_table)
+        tell_notes(accounts_table)
         gc.collect()
         # The accounts stay until the end and decisions leave no cycles behind: looking for garbage would only cost time.
         gc.freeze()
         gc.set_threshold(100_000, 50, 100)
         run = Offline(compiled, known, at)
         started = monotonic()
-        _decide(run, leads_table, out)
+        with replacing(out) as file:
+            _write(run, leads_table, file)
         run.summary.seconds = round(monotonic() - started, 3)
         run.summary.leads_per_second = round(run.summary.leads / max(run.summary.seconds, 1e-3), 1)
     except TableError as error:
         problem(str(error))
         raise typer.Exit(2) from None
-    _tell_notes(leads_table)
+    tell_notes(leads_table)
     _show(run.summary, as_json)
     if run.summary.parked:
         raise typer.Exit(1)
@@ -82,39 +83,11 @@ def _instant(now: str | None) -> datetime:
         ) from None
 
 
-def _spare(out: Path | None, *given: Path) -> None:
-    from routing.runtime.tables import TableError
-
-    if out is not None and any(out.exists() and out.samefile(one) for one in given):
-        raise TableError(f"{out} is one of the files to be read. Name another file with --out.")
-
-
-def _decide(run: Offline, table: Table, out: Path | None) -> None:
-    import sys
-
-    if out is None:
-        _write(run, table, sys.stdout.buffer)
-        return
-    # Whoever reads the file finds the old one or the whole new one, never a half.
-    part = out.with_name(f"{out.name}.part")
-    try:
-        with part.open("wb") as file:
-            _write(run, table, file)
-        part.replace(out)
-    except OSError as error:
-        from routing.runtime.tables import TableError
-
-        raise TableError(f"{out} cannot be written: {error.strerror}.") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _write(run: Offline, table: Table, file: BinaryIO) -> None:
     with _bar(table) as bar:
         for piece in run.run(table):
             file.write(piece)
             bar(table.read)
-    file.flush()
 
 
 class _bar:  # noqa: N801 - reads as a verb where it is used
@@ -146,13 +119,6 @@ class _bar:  # noqa: N801 - reads as a verb where it is used
     def __exit__(self, *_: object) -> None:
         if self._progress is not None:
             self._progress.stop()
-
-
-def _tell_notes(table: Table) -> None:
-    from routing.cli.output import err
-
-    for note in table.notes:
-        err.print(f"Note: {note}", markup=False)
 
 
 def _show(summary: Summary, as_json: bool) -> None:

@@ -139,7 +139,8 @@ def _serve(
     from routing.cli.screen import Screen
     from routing.ledger.engine import reason
     from routing.ledger.report import run_report
-    from routing.web.app import Server, build_app, listen
+    from routing.web.api import app_of
+    from routing.web.app import Server, listen
 
     daemon = _made(settings, kafka)
     try:
@@ -150,7 +151,7 @@ def _serve(
             "Choose another port under 'intake' in the settings."
         )
         return 2
-    app = build_app(daemon.webhooks, daemon.intake, daemon.clock, daemon.health, daemon.metrics.registry)
+    app = app_of(daemon, settings.api.tokens)
     screen = Screen(out, _namer(daemon), quiet)
     screen.hint = f"Why? {_here(Path(sys.argv[0]))} decisions show ID   Rules: {_here(settings.policy)}   Ctrl-C stops"
     daemon.feed.watch(screen.watch)

@@ -6,10 +6,11 @@ A person's key is the lower-case e-mail address; a CRM knows the same person by 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from routing.core.availability.calendars import tenure
 from routing.core.model import Record
 from routing.core.roster import Roster, roster_of
 
@@ -35,13 +36,9 @@ class Directory:
         self._ids: dict[str, dict[str, str]] = {}  # system -> key -> CRM id
         self._names: dict[str, str] = {}  # people of a CRM who are not in the roster
         self._gone: dict[str, dict[str, str]] = {}  # system -> key -> why that CRM cannot give them records
-        self._never: dict[
-            str, dict[str, str | None]
-        ] = {}  # system -> key -> what ``why_not`` answers whatever the date
-        self._starts = {
-            key: datetime.fromisoformat(person.start_date).replace(tzinfo=UTC)
-            for key, person in policy.people.items()
-            if person.start_date
+        self._never: dict[str, dict[str, str | None]] = {}  # system -> key -> what ``standing`` answers
+        self._tenures = {
+            key: tenure(person) for key, person in policy.people.items() if person.start_date or person.end_date
         }
         self._typed: dict[str, str] = {}  # owner as written in a file -> key
 
@@ -106,18 +103,27 @@ class Directory:
     def why_not(self, key: str, system: str, now: datetime) -> str | None:
         """Why this person cannot receive a record of that system now, as a sentence; None when they can.
 
-        A start date counts from midnight UTC.
+        A start date counts from midnight on their own clock, an end date to the midnight after.
         """
+        reason = self.standing(key, system)
+        if reason is None and key in self._tenures:
+            person, (start, end) = self._policy.people[key], self._tenures[key]
+            if now.timestamp() < start:
+                return f"{person.name} starts on {person.start_date}"
+            if now.timestamp() >= end:
+                return f"{person.name} works until {person.end_date}"
+        return reason
+
+    def standing(self, key: str, system: str) -> str | None:
+        """Why this person cannot receive a record of that system, whatever the date; None when they can."""
         reasons = self._never.get(system)
         if reasons is None:
             reasons = self._never[system] = {}
         try:
-            reason = reasons[key]
+            return reasons[key]
         except KeyError:
             reason = reasons[key] = self._standing_reason(key, system)
-        if reason is None and key in self._starts and self._starts[key] > now:
-            return f"{self.name(key)} starts on {self._starts[key].date().isoformat()}"
-        return reason
+            return reason
 
     def _standing_reason(self, key: str, system: str) -> str | None:
         person = self._policy.people.get(key)

@@ -6,7 +6,7 @@ people are named by digest; the event itself is in the journal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,13 @@ import msgspec
 from msgspec import Struct
 
 from routing.core.directory import Directory
-from routing.core.model import ChangeEvent, Decision, Entity, Kind, PoolState, Record, Values
+from routing.core.distribution.pools import Pools, PoolSeen
+from routing.core.matching.decide import Said
+from routing.core.model import ChangeEvent, Decision, Entity, Kind, Record, Values
 from routing.core.plan import plan
 from routing.core.settle import settle
-from routing.core.view import AccountView, View
+from routing.core.sla.model import ClockState
+from routing.core.view import AccountView, Contact, View
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -33,6 +36,10 @@ class Seen(Struct, frozen=True, array_like=True):
     decided_owner: str
     on_hold: bool
     taken: bool
+    held_since: str = ""
+    passed: tuple[str, ...] = ()
+    turns: tuple[tuple[str, str, str], ...] = ()
+    priority: float = 0.0
 
 
 class SeenAccount(Struct, frozen=True, array_like=True):
@@ -42,10 +49,12 @@ class SeenAccount(Struct, frozen=True, array_like=True):
     parent: Seen | None
     open_opportunities: int | None
     opportunity_owner: str
+    contact: Contact = ""
 
 
 class Evidence(Struct, frozen=True, array_like=True):
-    """What one decision was made from, ``at`` that time. ``pools`` are as they stood before it.
+    """What one decision was made from, ``at`` that time. ``pools`` name the entries of the pool ledger
+    after which it read them.
 
     ``told`` holds kind and changed fields of the event where they were read otherwise than the journal has them (a creation
     told a second time counts as an update), else None.
@@ -56,8 +65,11 @@ class Evidence(Struct, frozen=True, array_like=True):
     record: Seen
     candidates: tuple[SeenAccount, ...]
     counterpart: Seen | None
-    pools: tuple[PoolState, ...]
+    pools: tuple[PoolSeen, ...]
     before: Values = {}
+    clocks: tuple[ClockState, ...] = ()
+    people: tuple[Seen, ...] = ()
+    said: tuple[Said, ...] = ()
 
     def event(self, recorded: ChangeEvent) -> ChangeEvent:
         """The event as it was decided on, made of the one in the journal."""
@@ -68,17 +80,18 @@ class Evidence(Struct, frozen=True, array_like=True):
     def view(self) -> View:
         """What ``plan`` was shown."""
         candidates = tuple(
-            AccountView(_record(one.record), _maybe(one.parent), one.open_opportunities, one.opportunity_owner)
+            AccountView(
+                _record(one.record), _maybe(one.parent), one.open_opportunities, one.opportunity_owner, one.contact
+            )
             for one in self.candidates
         )
-        return View(_record(self.record), candidates, _maybe(self.counterpart), self.before)
+        people = tuple(map(_record, self.people))
+        return View(
+            _record(self.record), candidates, _maybe(self.counterpart), self.before, self.clocks, people, self.said
+        )
 
-    def states(self) -> dict[str, PoolState]:
-        """The pools by name."""
-        return {state.pool: state for state in self.pools}
 
-
-def gather(at: datetime, recorded: ChangeEvent, event: ChangeEvent, view: View, pools: Iterable[PoolState]) -> Evidence:
+def gather(at: datetime, recorded: ChangeEvent, event: ChangeEvent, view: View, pools: Iterable[PoolSeen]) -> Evidence:
     """What a decision is about to be made from: ``event`` is what ``recorded``, the journal's, was taken for."""
     return Evidence(
         at,
@@ -91,6 +104,7 @@ def gather(at: datetime, recorded: ChangeEvent, event: ChangeEvent, view: View, 
                     None if one.parent is None else _seen(one.parent),
                     one.open_opportunities,
                     one.opportunity_owner,
+                    one.contact,
                 )
                 for one in view.candidates
             ]
@@ -98,20 +112,18 @@ def gather(at: datetime, recorded: ChangeEvent, event: ChangeEvent, view: View, 
         None if view.counterpart is None else _seen(view.counterpart),
         tuple(pools),
         view.before,
+        view.clocks,
+        tuple(map(_compared, view.people)),
+        view.said,
     )
 
 
 def decide_again(
-    recorded: ChangeEvent,
-    evidence: Evidence,
-    policy: Policy,
-    directory: Directory,
-    pools: Mapping[str, PoolState] | None = None,
-) -> tuple[Decision | None, dict[str, PoolState]]:
-    """What is decided on the same evidence at the same time, and the pools it changed. ``pools`` replaces the recorded ones."""
+    recorded: ChangeEvent, evidence: Evidence, policy: Policy, directory: Directory, pools: Pools
+) -> Decision | None:
+    """What is decided on the same evidence at the same time; ``pools`` as they stood, or as they would."""
     planned = plan(evidence.event(recorded), evidence.view(), policy, directory, evidence.at)
-    settled = settle(planned, evidence.states() if pools is None else pools, policy, directory, evidence.at)
-    return settled.decision, settled.pools
+    return settle(planned, pools, policy, directory, evidence.at).decision
 
 
 def _seen(record: Record) -> Seen:
@@ -123,7 +135,16 @@ def _seen(record: Record) -> Seen:
         record.decided_owner,
         record.on_hold,
         record.taken,
+        record.held_since,
+        record.passed,
+        record.turns,
+        record.priority,
     )
+
+
+def _compared(record: Record) -> Seen:
+    """Of somebody who may be the same person only what is compared: what was decided of them is no part of it."""
+    return Seen(record.system, record.entity, record.record_id, record.values, "", False, False)
 
 
 def _record(seen: Seen) -> Record:
@@ -135,6 +156,10 @@ def _record(seen: Seen) -> Record:
         decided_owner=seen.decided_owner,
         on_hold=seen.on_hold,
         taken=seen.taken,
+        held_since=seen.held_since,
+        passed=seen.passed,
+        turns=seen.turns,
+        priority=seen.priority,
     )
 
 

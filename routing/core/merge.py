@@ -6,7 +6,7 @@ decides; where a source gives none, the value that is larger as text does: an ar
 
 from __future__ import annotations
 
-from routing.core.model import ChangeEvent, Record, Value
+from routing.core.model import OURS, ChangeEvent, Record, Value
 from routing.core.times import iso
 
 # Existence is kept beside the fields, since a deletion may be overtaken too: by a restoration, or by any later change, for
@@ -30,7 +30,7 @@ def merge(record: Record | None, event: ChangeEvent) -> tuple[Record, frozenset[
         if kind in _GONE:
             return _vanish(Record(system=event.system, entity=event.entity, record_id=event.record_id), event)
         return _first(event)
-    if kind == "tick":
+    if kind in OURS:
         return record, _NOTHING
     if record.changed_at and ERASED in record.changed_at:
         # What was erased stays erased, unless the CRM made the record anew.
@@ -140,8 +140,12 @@ def _copy(record: Record, values: dict[str, Value], stamped: list[str], at: str,
         decided_owner=record.decided_owner,
         decided_at=record.decided_at,
         on_hold=record.on_hold,
+        held_since=record.held_since,
+        turns=record.turns,
         taken=record.taken and record.on_hold,
         announced=record.announced,
+        passed=record.passed,
+        priority=record.priority,
     )
 
 

@@ -27,7 +27,11 @@ Values = dict[str, Value]
 
 System = str  # "salesforce", "hubspot", …
 Entity = str  # "lead", "contact", "account", …, or an object of the customer's own that fields.yaml describes
-Kind = Literal["created", "updated", "deleted", "restored", "merged", "erased", "gap", "snapshot", "tick"]
+Kind = Literal[
+    "created", "updated", "deleted", "restored", "merged", "erased", "gap", "snapshot", "tick", "accepted", "rejected"
+]
+# Kinds that no CRM told: a timer is due, a person answered the assignment. They carry no values of the record.
+OURS = frozenset({"tick", "accepted", "rejected"})
 Outcome = Literal["assign", "keep", "hold", "reject", "none"]
 
 # Ids are uuid5 below this name: the same input has the same id on every machine, which makes a redelivery a no-op.
@@ -107,10 +111,17 @@ class Record(Struct, kw_only=True, omit_defaults=True):
     decided_owner: str = ""
     decided_at: str = ""
     on_hold: bool = False
+    held_since: str = ""
+    # The turns that the last decision took: pool, kind and member, from the outer pool to those within it.
+    turns: tuple[tuple[str, str, str], ...] = ()
     # While it was on hold, the CRM showed a new owner who is somebody: nothing is left for us to decide.
     taken: bool = False
     # Its creation was told, or it was there before we began to watch: being told of it once more is no news.
     announced: bool = False
+    # Who had it since it was last routed anew, and gave it back or had it taken away: nobody gets it a second time.
+    passed: tuple[str, ...] = ()
+    # What its clocks have added to its priority among those who wait.
+    priority: float = 0.0
 
 
 class Correction(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -124,30 +135,24 @@ class Correction(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Candidate(Struct, frozen=True, gc=False, omit_defaults=True):
-    """An account considered for a lead: ``evidence`` for it, and why it was ``passed_over`` ("" for the chosen one)."""
+    """An account considered for a lead: the ``evidence`` for and against it, and why it was ``passed_over`` ("" for the chosen one)."""
 
     account_id: str
     name: str
     evidence: tuple[str, ...] = ()
     passed_over: str = ""
+    probability: float = 0.0
 
 
 class MemberView(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One pool member at the moment of a pick. ``ideal`` and ``assigned`` count leads; ``unavailable`` says why not."""
+    """One pool member at the moment of a pick: a person's key, or ``pool NAME``. ``ideal`` and ``assigned`` count leads;
+    ``unavailable`` says why not."""
 
     person: str
     weight: float
     ideal: float
     assigned: int
     unavailable: str = ""
-
-
-class PoolState(Struct, omit_defaults=True):
-    """What the ledger remembers of a pool: per member key, leads assigned and the ideal share accumulated so far."""
-
-    pool: str
-    assigned: dict[str, int] = {}
-    ideal: dict[str, float] = {}
 
 
 class Step(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -200,7 +205,8 @@ class Write(Struct, frozen=True, kw_only=True):
     """A change we owe a CRM. ``fields`` are canonical names and the values to set, in that system's own ids.
 
     ``guard`` maps each field to the value it must still hold (compare-and-set per field). ``ours`` maps those that an earlier
-    write of ours, still under way, changes to what that one sets: it is as good as the guard's value.
+    write of ours, still under way, changes to what that one sets: it is as good as the guard's value. ``still`` are other fields
+    that must hold what they did, or nothing is sent: the record is taken from somebody who may just be doing what was waited for.
     ``seen_at`` is when those expected values were read from the CRM itself, None when they came with an event.
     """
 
@@ -213,10 +219,14 @@ class Write(Struct, frozen=True, kw_only=True):
     guard: Values
     seen_at: datetime | None = None
     ours: Values = {}
+    still: Values = {}
 
 
 class Timer(Struct, frozen=True, kw_only=True):
-    """Something to look at again: at ``due_at`` a ``tick`` event for the record enters the log."""
+    """Something to look at again: at ``due_at`` a ``tick`` event for the record enters the log.
+
+    Of those due together the highest ``rank`` comes first, then who waits longest (``since``).
+    """
 
     timer_id: str
     purpose: str
@@ -224,6 +234,19 @@ class Timer(Struct, frozen=True, kw_only=True):
     entity: Entity
     record_id: str
     due_at: datetime
+    rank: float = 0.0
+    since: datetime | None = None
+
+
+class Holding(Struct, frozen=True):
+    """A record that waits for somebody of a pool. The highest ``rank`` is taken up first, among equals the longest waiting."""
+
+    system: System
+    entity: Entity
+    record_id: str
+    pool: str
+    rank: float
+    since: datetime
 
 
 class EntityMap(Struct, frozen=True):

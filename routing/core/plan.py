@@ -9,16 +9,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from routing.core import keys
 from routing.core.correct import corrections, normalised
 from routing.core.directory import Directory
-from routing.core.matching import match
-from routing.core.model import Candidate, ChangeEvent, Correction, Entity, Record, Step, Value, Values, derived_id
-from routing.core.shape import Shape, shape_of
-from routing.core.view import AccountView, View
+from routing.core.facts import account_facts, counterpart_facts, event_facts, lead_facts
+from routing.core.model import OURS, Candidate, ChangeEvent, Correction, Entity, Record, Step, Values, derived_id
+from routing.core.recognise import NOBODY, own, recognise, weights_digest
+from routing.core.shape import shape_of
+from routing.core.sla.hearing import NOTHING, Heard, hear
+from routing.core.sla.planning import SLA, turn_of
+from routing.core.view import View
 from routing.core.words import LIST_VERSIONS
-from rules.model import Action, Effect, WalkStep
+from rules.fields import OF_PEOPLE
+from rules.model import Action, Effect, Walk, WalkStep
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -29,23 +34,17 @@ ROUTING = frozenset({"created", "updated", "restored"})
 READ_BACK = "read back"
 
 
-# Forms that insist on an answer get these. For a rule they are blank, so that the account's own value can speak; the
-# record keeps what was written.
-_OFTEN_FILLED_IN_VAIN = ("country", "state", "industry")
-_NOTHING_SAID = frozenset(("n/a", "n.a.", "none", "null", "unknown", "not provided", "-", "--", "?", "."))
-
-
-# Kinds of record that stand for a person, and so have an e-mail address to find the account by.
-_OF_PEOPLE = ("lead", "contact")
-
-
 class Plan(Struct, frozen=True, kw_only=True):
     """What is known before the pools are asked. ``action`` is None when the event does not route the record.
 
     ``pools`` names every pool it may touch, in the order they are asked, so that they can be locked first.
     ``seen`` holds the values the CRM was seen to have, for the guard of a write. ``owner`` is the owner's key then. Whoever reads
     the outbox fills ``under_way``: what earlier writes of ours, still on their way, will make of the values seen.
-    ``skipped`` says why nothing is to be done, where that is worth saying.
+    ``claim`` is who takes it out of a queue, ``held_since`` (ISO) since when it is on hold. ``skipped`` says why nothing is to be
+    done, where that is worth saying; ``says`` is the reason of a decision that leaves the owner. ``watched`` are fields that must
+    not change meanwhile. ``passed`` are those who had the record and do not get it again, ``refused`` who gave it back just now.
+    ``heard`` is what the event means to the clocks, ``source`` where the lead came from, ``priority`` what clocks have added to
+    that of the record.
     """
 
     event_id: str
@@ -58,6 +57,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     action: Action | None = None
     taken: str = ""
     skipped: str = ""
+    says: str = ""
     rung: str = ""
     rule: str = ""
     person: str = ""
@@ -72,11 +72,30 @@ class Plan(Struct, frozen=True, kw_only=True):
     seen: Values = {}
     seen_at: datetime | None = None
     under_way: Values = {}
+    claim: str = ""
+    held_since: str = ""
+    given_back: tuple[tuple[str, str, str], ...] = ()
+    watched: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    refused: str = ""
+    heard: Heard = NOTHING
+    source: str = ""
+    priority: float = 0.0
 
     @property
     def decides(self) -> bool:
         """Whether ``settle`` may choose an owner: what else depends on this record's owner must wait for it."""
         return self.action is not None
+
+    @property
+    def asked(self) -> list[str]:
+        """The pools that settling it may change."""
+        return [*self.pools, *(pool for pool, _, _ in self.given_back)]
+
+    @property
+    def contact(self) -> str:
+        """What the person behind the record goes by: the e-mail address, else the record's id."""
+        return str((self.facts.get(self.entity) or {}).get("email") or self.record_id).lower()
 
 
 def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, now: datetime) -> Plan:
@@ -87,8 +106,9 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
     event changed.
     """
     record, shape = view.record, shape_of(policy)
-    tick = event.kind == "tick"
-    if record.deleted or (event.kind not in ROUTING and not tick):
+    ours = event.kind in OURS
+    tick = event.kind == "tick" and event.origin != SLA
+    if record.deleted or (event.kind not in ROUTING and not ours):
         return _nothing(event, record, policy)
     routed = event.entity in policy.ladders
     if tick and (not routed or not record.on_hold):
@@ -96,41 +116,71 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
     fixers = shape.fixers.get(event.entity)
     normal = normalised(record.values, fixers) if fixers else {}
     fixed: tuple[Correction, ...] = ()
-    if fixers and not tick:
+    if fixers and not ours:
         fixed = corrections(record.values, normal, fixers, _only(event))
     if not routed:
         return _corrected(event, record, policy, fixed, normal, ())
-    lead, address = _lead_facts(record, normal, shape, directory)
-    matched = match(lead, address, view.candidates, policy)
-    if event.entity in _OF_PEOPLE:
+    system = event.system
+    lead = lead_facts(record, normal, shape, directory)
+
+    def can_not(key: str) -> str | None:
+        return directory.why_not(key, system, now)
+
+    def active(account: Record) -> bool:
+        return can_not(directory.key_of(account.system, str(account.values.get("owner") or ""))) is None
+
+    matched = recognise(view, policy, active) if event.entity in OF_PEOPLE else NOBODY
+    if matched is not NOBODY:
         lead["domain"] = matched.domain or None
         lead["free_email"] = matched.free_mail
-    system = event.system
+    named = keys.own_account(record, policy)
+    account = next((one for one in view.candidates if one.record.record_id == named), None) if named else None
+    if account is not None:
+        matched = own(account, event.entity, matched)
     facts: dict[str, Any] = {
         event.entity: lead,
-        "account": _account_facts(matched.account, shape, directory) if matched.account else None,
-        "counterpart": _counterpart_facts(view.counterpart, shape, directory) if view.counterpart else None,
-        "event": _event_facts(event, view, policy, shape, directory),
+        "account": account_facts(matched.account, shape, directory) if matched.account else None,
+        "counterpart": counterpart_facts(view.counterpart, shape, directory) if view.counterpart else None,
+        "match": matched.facts or None,
+        "event": event_facts(event, view, policy, shape, directory),
     }
     if event.entity == "account":
         facts["account"] = lead
+    heard = hear(event, facts, policy, can_not, now)
+    owner = directory.key_of(system, record.values.get("owner") or "")
+    source = str(lead.get("lead_source") or "")
+    common = {"heard": heard, "owner": owner, "source": source}
+    turn = turn_of(event, record, record.decided_owner or owner, view.clocks, heard, policy, directory, now)
+    if turn is not None and turn.skipped:
+        if event.kind != "tick":
+            common["heard"] = NOTHING  # an answer of somebody who has nothing to answer
+        return replace(_nothing(event, record, policy, turn.skipped), **common)
+    passed = turn.passed if turn is not None else record.passed if tick else ()
+    had = {key: f"{directory.name(key)} had it already" for key in passed}
 
     def why_not(key: str) -> str | None:
-        return directory.why_not(key, system, now)
+        return had.get(key) or can_not(key)
 
-    trace = []
-    if not tick:
+    trace = [] if turn is None else list(turn.steps)
+    if turn is not None:
+        pass  # the ladder is walked for somebody else, or not at all
+    elif not tick:
         entered = policy.enters(facts, why_not, event.entity)
         if not entered.held:
-            return _corrected(event, record, policy, fixed, normal, (_step("entry", entered),))
+            return replace(_corrected(event, record, policy, fixed, normal, (_step("entry", entered),)), **common)
         trace.append(_step("entry", entered))
     elif record.taken:
-        owner = record.values.get("owner")
-        return _taken(event, record, policy, facts, directory.name(lead["owner"]) if lead["owner"] else str(owner))
-    trace.append(matched.step)
-    walk = policy.walk(facts, why_not, now, event.entity)
+        name = record.values.get("owner")
+        who = directory.name(lead["owner"]) if lead["owner"] else str(name)
+        return replace(_taken(event, record, policy, facts, who), **common)
+    trace += matched.steps
+    if turn is None or turn.again:
+        walk = policy.walk(facts, why_not, now, event.entity)
+    else:
+        walk = Walk(turn.action or Action("hold"), turn.steps[0].name, "", "", (), turn.effects)
     trace += [_step("ladder", step) for step in walk.steps]
     facts["lists"] = LIST_VERSIONS
+    facts["weights"] = weights_digest(policy)
     return Plan(
         event_id=event.event_id,
         decision_id=_decision_id(event, policy),
@@ -138,14 +188,16 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
         entity=event.entity,
         record_id=event.record_id,
         tick=tick,
-        on_hold=record.on_hold,
-        action=walk.action,
+        # Who accepts what was taken from them, and given to nobody yet, keeps it.
+        on_hold=record.on_hold and event.kind != "accepted",
+        action=None if turn is not None and turn.says else walk.action,
+        says=turn.says if turn is not None else "",
         rung=walk.rung,
         rule=walk.rule,
         person=walk.person,
-        effects=walk.effects,
-        owner=directory.key_of(system, record.values.get("owner") or ""),
-        pools=_pools(walk.action, policy),
+        effects=walk.effects if turn is None or not turn.again else (*turn.effects, *walk.effects),
+        owner=owner,
+        pools=() if turn is not None and turn.says else _pools(walk.action, policy),
         account_id=matched.account.record.record_id if matched.account else "",
         corrections=fixed,
         candidates=matched.candidates,
@@ -153,6 +205,15 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
         facts=facts,
         seen=record.values,
         seen_at=_seen_at(event),
+        claim=str(event.values.get("claim") or "") if tick else "",
+        held_since=record.held_since if record.on_hold else "",
+        given_back=record.turns if turn is not None and turn.refused else (),
+        watched=turn.watched if turn is not None else (),
+        passed=passed,
+        refused=turn.refused if turn is not None else "",
+        heard=heard,
+        source=source,
+        priority=record.priority + turn.priority if turn is not None else record.priority if tick else 0.0,
     )
 
 
@@ -241,62 +302,3 @@ def _pools(action: Action, policy: Policy) -> tuple[str, ...]:
         chain.append(name)
         name = policy.pools[name].overflow
     return tuple(chain)
-
-
-def _lead_facts(
-    record: Record, normal: dict[str, str], shape: Shape, directory: Directory
-) -> tuple[Values, str | None]:
-    """The lead as the policy sees it, and its e-mail address when that is valid."""
-    facts = {**record.values, **normal} if normal else dict(record.values)
-    _name_people(facts, record, shape, directory)
-    facts["owner"] = record.decided_owner or facts.get("owner") or None
-    for name in _OFTEN_FILLED_IN_VAIN:
-        value = facts.get(name)
-        if type(value) is str and value.strip().casefold() in _NOTHING_SAID:
-            facts[name] = None
-    written = facts.get("email")
-    return facts, keys.address_of(written) if written else None
-
-
-def _event_facts(event: ChangeEvent, view: View, policy: Policy, shape: Shape, directory: Directory) -> dict[str, Any]:
-    facts: dict[str, Any] = {"kind": event.kind, "system": event.system, "changed": list(event.changed)}
-    if "record_id" in policy.event_reads:
-        facts["record_id"] = event.record_id
-    if view.before:
-        fixers, whole = shape.fixers.get(event.entity), {**view.record.values, **view.before}
-        normal = normalised(whole, fixers) if fixers else {}
-        before = {name: normal.get(name, value) for name, value in view.before.items()}
-        named = [name for name in shape.people.get(event.entity, ()) if before.get(name)]
-        facts["before"] = before | {name: directory.key_of(event.system, str(before[name])) or None for name in named}
-    return facts
-
-
-def _account_facts(view: AccountView, shape: Shape, directory: Directory) -> Values:
-    facts = _plain_account(view.record, shape, directory)
-    facts["open_opportunities"] = view.open_opportunities
-    facts["opportunity_owner"] = directory.key_of(view.record.system, view.opportunity_owner) or None
-    facts["parent"] = _plain_account(view.parent, shape, directory) if view.parent else None
-    return facts
-
-
-def _plain_account(record: Record, shape: Shape, directory: Directory) -> Values:
-    facts = {**record.values, **normalised(record.values, shape.fixers["account"], view_only=True)}
-    _name_people(facts, record, shape, directory)
-    facts["parent"] = None
-    return facts
-
-
-def _counterpart_facts(record: Record, shape: Shape, directory: Directory) -> Values:
-    fixers = shape.fixers.get(record.entity)
-    facts = {**record.values, **normalised(record.values, fixers, view_only=True)} if fixers else dict(record.values)
-    _name_people(facts, record, shape, directory)
-    facts["owner"] = record.decided_owner or facts.get("owner") or None
-    return facts
-
-
-def _name_people(facts: dict[str, Value], record: Record, shape: Shape, directory: Directory) -> None:
-    """Ids of CRM users become keys. An id of nobody we know (a queue, a user outside the roster's CRMs) counts as blank."""
-    for field in shape.people.get(record.entity, ("owner",)):
-        written = facts.get(field)
-        if written:
-            facts[field] = directory.key_of(record.system, str(written)) or None

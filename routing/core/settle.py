@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from routing.core.directory import FILE, Directory
-from routing.core.distribution import pick
-from routing.core.model import Decision, MemberView, Outcome, PoolState, Step, Timer, Values, Write, derived_id
+from routing.core.distribution.ask import Ask
+from routing.core.distribution.pools import Pick, Pools
+from routing.core.model import Decision, Holding, MemberView, Outcome, Step, Timer, Values, Write, derived_id
 from routing.core.plan import Plan
 from routing.core.shape import shape_of
 from rules.model import Effect
@@ -18,17 +18,15 @@ from rules.model import Effect
 if TYPE_CHECKING:
     from rules.policy import Policy
 
-# How many people's reasons a sentence names before it counts the others.
-_NAMED = 5
-
 
 class Settled(Struct, frozen=True, kw_only=True):
-    """All that an event causes. ``pools`` holds only the changed ones; ``skipped`` why there is no decision, if that needs saying."""
+    """All that an event causes beside what it changed in the pools. ``skipped``: why there is no decision, if that needs saying."""
 
     decision: Decision | None = None
     writes: tuple[Write, ...] = ()
     timers: tuple[Timer, ...] = ()
-    pools: dict[str, PoolState] = {}
+    holding: Holding | None = None
+    turns: tuple[tuple[str, str, str], ...] = ()
     on_hold: bool = False
     skipped: str = ""
 
@@ -42,15 +40,19 @@ class _Choice(Struct):
     pool: str = ""
     members: tuple[MemberView, ...] = ()
     steps: tuple[Step, ...] = ()
-    states: dict[str, PoolState] = {}
+    pick: Pick | None = None
     queue_id: str | None = None
 
 
-def settle(plan: Plan, pools: Mapping[str, PoolState], policy: Policy, directory: Directory, now: datetime) -> Settled:
-    """Decides. ``pools`` holds the states of ``plan.pools`` (a pool never used may be missing). Pure; changes no argument."""
+def settle(plan: Plan, pools: Pools, policy: Policy, directory: Directory, now: datetime) -> Settled:
+    """Decides. Pure, but that it hands the turn out in ``pools``, last of all, and leaves there what it read (``pools.seen``)."""
+    pools.seen = {}
     if plan.taken:
         reason = f"{plan.taken} took it while it was on hold; an owner set by somebody else is kept"
         return Settled(decision=_decision(plan, _Choice("none", reason), policy, now))
+    if plan.says:
+        made = _decision(plan, _Choice("none", plan.says), policy, now)
+        return Settled(decision=made, writes=_writes(plan, None, policy), on_hold=plan.on_hold)
     if plan.action is None:
         if not plan.corrections:
             return Settled(on_hold=plan.on_hold, skipped=plan.skipped)
@@ -58,27 +60,50 @@ def settle(plan: Plan, pools: Mapping[str, PoolState], policy: Policy, directory
             plan, _Choice("none", "fields corrected; this change does not route the record"), policy, now
         )
         return Settled(decision=decision, writes=_writes(plan, None, policy), on_hold=plan.on_hold)
-    choice = _choose(plan, pools, policy, directory, now)
+    ask = _ask(plan, now)
+    if plan.given_back:
+        pools.take_back(plan.given_back, f"{directory.name(plan.refused)} gave it back", ask)
+    choice = _choose(plan, pools, policy, directory, ask)
     if choice.outcome == "hold":
-        return _held(plan, choice, policy, directory, now)
+        return _held(plan, choice, pools, policy, directory, ask)
     if plan.action.kind == "holdout":
         return Settled(decision=_decision(plan, choice, policy, now))
     crm_id = choice.queue_id
     if crm_id is None and choice.outcome == "assign":
         crm_id = directory.crm_id(plan.system, choice.owner)
-    return Settled(
+    settled = Settled(
         decision=_decision(plan, choice, policy, now),
         writes=_writes(plan, crm_id, policy, _sets(plan, policy, directory)),
-        pools=choice.states,
+        turns=() if choice.pick is None else choice.pick.named,
+    )
+    if choice.pick is not None:
+        pools.give(choice.pick, ask)
+    return settled
+
+
+def _ask(plan: Plan, now: datetime) -> Ask:
+    waited = (now - datetime.fromisoformat(plan.held_since)).total_seconds() if plan.held_since else 0.0
+    return Ask(
+        system=plan.system,
+        facts=plan.facts,
+        now=now,
+        decision_id=plan.decision_id,
+        exclude=frozenset(plan.passed),
+        claim=plan.claim,
+        waited=max(waited, 0.0),  # the clock may have been moved back
+        account=plan.account_id,
+        contact=plan.contact,
     )
 
 
-def _held(plan: Plan, choice: _Choice, policy: Policy, directory: Directory, now: datetime) -> Settled:
+def _held(plan: Plan, choice: _Choice, pools: Pools, policy: Policy, directory: Directory, ask: Ask) -> Settled:
     """Nobody can take it: it waits, and a timer brings it back. Waiting on is no new decision."""
+    now = ask.now
     # On hold already means that a timer is running; a second would only bring it back twice.
-    timers = () if plan.on_hold and not plan.tick else (_timer(plan, policy, now),)
+    holding = _holding(plan, policy, now)
+    timers = () if plan.on_hold and not plan.tick else (_timer(plan, pools, policy, ask, holding),)
     if plan.tick:
-        return Settled(timers=timers, on_hold=True, skipped=f"still on hold: {choice.reason}")
+        return Settled(timers=timers, holding=holding, on_hold=True, skipped=f"still on hold: {choice.reason}")
     # Where the rung itself says hold, what it does besides is done; where a pool had nobody, that waits for somebody.
     waits = plan.action is not None and plan.action.kind != "hold"
     sets = {} if waits else _sets(plan, policy, directory)
@@ -86,26 +111,41 @@ def _held(plan: Plan, choice: _Choice, policy: Policy, directory: Directory, now
         decision=_decision(plan, choice, policy, now, () if waits else plan.effects),
         writes=_writes(plan, None, policy, sets),
         timers=timers,
+        holding=holding,
         on_hold=True,
     )
 
 
-def _timer(plan: Plan, policy: Policy, now: datetime) -> Timer:
+def _holding(plan: Plan, policy: Policy, now: datetime) -> Holding | None:
+    if not plan.pools:
+        return None
+    priority = policy.pools[plan.pools[0]].priority
+    rank = priority.number(plan.facts) if priority is not None else None
+    since = datetime.fromisoformat(plan.held_since) if plan.held_since else now
+    return Holding(plan.system, plan.entity, plan.record_id, plan.pools[0], (rank or 0.0) + plan.priority, since)
+
+
+def _timer(plan: Plan, pools: Pools, policy: Policy, ask: Ask, holding: Holding | None) -> Timer:
+    """Due when somebody may be there again, by the clock; at the latest after the policy's time."""
+    due = ask.now + timedelta(seconds=policy.hold_retry)
+    sooner = pools.until(plan.pools, ask)
     return Timer(
         timer_id=derived_id(plan.event_id, policy.digest, "hold"),
         purpose="hold",
         system=plan.system,
         entity=plan.entity,
         record_id=plan.record_id,
-        due_at=now + timedelta(seconds=policy.hold_retry),
+        due_at=due if sooner is None else min(due, sooner),
+        rank=holding.rank if holding is not None else 0.0,
+        since=holding.since if holding is not None else ask.now,
     )
 
 
-def _choose(plan: Plan, pools: Mapping[str, PoolState], policy: Policy, directory: Directory, now: datetime) -> _Choice:
+def _choose(plan: Plan, pools: Pools, policy: Policy, directory: Directory, ask: Ask) -> _Choice:
     action = plan.action
     assert action is not None
     if action.kind == "pool":
-        return _distribute(plan, pools, policy, directory, now)
+        return _distribute(plan, pools, policy, directory, ask)
     if action.kind == "hold":
         return _Choice("hold", action.value or f"the rung '{plan.rung}' holds it")
     if action.kind == "reject":
@@ -113,7 +153,7 @@ def _choose(plan: Plan, pools: Mapping[str, PoolState], policy: Policy, director
     if action.kind == "holdout":
         return _Choice("none", f"{action.value} ({plan.rung}): it is left as it is")
     if action.kind == "queue":
-        return _queue(plan, action.value, policy)
+        return _queue(plan, action.value, policy, f"it goes to the queue {action.value}")
     who = directory.name(plan.person)
     if action.kind == "keep":
         return _Choice("keep", f"{who} keeps it: {plan.rung}", plan.person)
@@ -122,54 +162,37 @@ def _choose(plan: Plan, pools: Mapping[str, PoolState], policy: Policy, director
     return _Choice("assign", f"{who}, named by {plan.rung}{_row(plan)}", plan.person)
 
 
-def _queue(plan: Plan, name: str, policy: Policy) -> _Choice:
+def _queue(plan: Plan, name: str, policy: Policy, reason: str) -> _Choice:
     queue_id = policy.queues.get(name, {}).get(plan.system)
     if queue_id is None and plan.system != FILE:
         return _Choice("hold", f"the queue {name} has no id in {plan.system.capitalize()}: add it to engagement.yaml")
-    return _Choice("assign", f"it goes to the queue {name}: {plan.rung}{_row(plan)}", queue_id=queue_id)
+    return _Choice("assign", f"{reason}: {plan.rung}{_row(plan)}", queue_id=queue_id)
 
 
 def _row(plan: Plan) -> str:
     return f" ({plan.rule})" if plan.rule else ""
 
 
-def _distribute(
-    plan: Plan, pools: Mapping[str, PoolState], policy: Policy, directory: Directory, now: datetime
-) -> _Choice:
+def _distribute(plan: Plan, pools: Pools, policy: Policy, directory: Directory, ask: Ask) -> _Choice:
     steps: list[Step] = []
     members: tuple[MemberView, ...] = ()
     why = "" if plan.pools else f"there is no pool '{plan.action.value if plan.action else ''}'"
     for name in plan.pools:
-        pool = policy.pools[name]
-        unavailable = {}
-        for person in pool.members:
-            reason = directory.why_not(person, plan.system, now)
-            if reason is not None:
-                unavailable[person] = reason
-        chosen, state, members = pick(pool, pools.get(name) or PoolState(name), unavailable)
-        if chosen is not None:
-            after = _standing(chosen, state)
-            steps.append(Step("distribute", name, True, values={"owner": chosen}, note=after))
+        pick = pools.pick(name, ask)
+        members = pick.members
+        if pick.person:
+            steps.append(Step("distribute", name, True, values={"owner": pick.person}, note=pick.note))
             passed = f" after {' and '.join(step.name for step in steps[:-1])} had nobody" if len(steps) > 1 else ""
-            reason = f"{directory.name(chosen)} is next in the pool {name}{passed}: {plan.rung}{_row(plan)}"
-            return _Choice("assign", reason, chosen, name, members, tuple(steps), {name: state})
-        note = _nobody(name, members)
-        why = f"{why}; {note}" if why else note
-        steps.append(Step("distribute", name, False, note=note))
+            reason = f"{directory.name(pick.person)} {pick.how} the pool {name}{passed}: {plan.rung}{_row(plan)}"
+            return _Choice("assign", reason, pick.person, name, members, tuple(steps), pick)
+        why = f"{why}; {pick.note}" if why else pick.note
+        steps.append(Step("distribute", name, False, note=pick.note))
+    queue = policy.pools[plan.pools[-1]].overflow_queue if plan.pools else ""
+    if queue:
+        to_queue = _queue(plan, queue, policy, f"{why}; it goes to the queue {queue}")
+        to_queue.pool, to_queue.members, to_queue.steps = plan.pools[-1], members, tuple(steps)
+        return to_queue
     return _Choice("hold", why, "", plan.pools[0] if plan.pools else "", members, tuple(steps))
-
-
-def _standing(person: str, state: PoolState) -> str:
-    return f"{state.assigned[person]} leads now, the fair share is {state.ideal[person]:.2f}"
-
-
-def _nobody(name: str, members: tuple[MemberView, ...]) -> str:
-    if not members:
-        return f"the pool {name} has no members"
-    reasons = [member.unavailable for member in members[:_NAMED]]
-    if len(members) > _NAMED:
-        reasons.append(f"and {len(members) - _NAMED} more")
-    return f"nobody in the pool {name} can take it ({'; '.join(reasons)})"
 
 
 def _decision(
@@ -241,5 +264,6 @@ def _writes(plan: Plan, owner: str | None, policy: Policy, sets: Values | None =
         guard={name: plan.seen.get(name) for name in fields},
         seen_at=plan.seen_at,
         ours={name: value for name, value in plan.under_way.items() if name in fields},
+        still={name: plan.seen[name] for name in plan.watched if name in plan.seen and name not in fields},
     )
     return (write,)

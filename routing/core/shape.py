@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 class Shape(Struct, frozen=True):
-    """Per entity: the fixes, and the fields that hold a person. ``writable`` by system and entity."""
+    """Per entity: the fixes, and the fields that hold a person. ``writable`` by system and entity, ``clocked`` have SLA clocks."""
 
     fixers: dict[str, Fixers]
     people: dict[str, tuple[str, ...]]
     writable: dict[tuple[str, str], frozenset[str]]
+    clocked: frozenset[str]
 
 
 # The live policy, the one being tried, and a few that old events still refer to. Equal digests are equal policies.
@@ -49,4 +50,5 @@ def _build(policy: Policy) -> Shape:
                 f.name for f in fields if system in f.remote and not f.read_only and system not in f.read_only_in
             )
     entities = {*policy.entities, "lead", "account", "contact", "opportunity", "person"}
-    return Shape({name: fixers_for(name, policy) for name in entities}, people, writable)
+    clocked = frozenset(clock.entity for clock in policy.clocks.values())
+    return Shape({name: fixers_for(name, policy) for name in entities}, people, writable, clocked)

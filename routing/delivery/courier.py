@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 import structlog
+from sqlalchemy import Connection as LedgerConnection
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import wait_random_exponential
 
 from connectors.contract import Connection, Snapshot, WriteResult
 from connectors.errors import ConnectorError
-from routing.core.model import Write
+from routing.core.model import ChangeEvent, Write, derived_id
 from routing.delivery.guard import Checked, check
 from routing.delivery.retrying import as_bug, patiently
 from routing.delivery.verdicts import Verdict, verdict
@@ -196,7 +197,7 @@ class Courier:
             if not self._fresh(owed, doubtful, now):
                 to_read.setdefault(owed.write.entity, []).append(owed.write)
         for entity, writes in to_read.items():
-            fields = sorted({field for write in writes for field in write.fields})
+            fields = sorted({field for write in writes for field in (*write.fields, *write.still)})
             found = self._connection.read(entity, [write.record_id for write in writes], fields)
             current |= {(entity, record_id): snapshot for record_id, snapshot in found.items()}
         return [
@@ -248,8 +249,15 @@ class Courier:
     def _end(self, batch: Sequence[Owed], fates: list[Fate]) -> None:
         now = self._clock()
         # Begun anew, the courier would have to ask the CRM what became of them.
-        self._ledger.repeated(lambda conn: outbox.end(conn, fates, now, self._seat.name))
         by_seq = {owed.seq: owed for owed in batch}
+        given_up = [by_seq[fate.seq].write for fate in fates if fate.state == "superseded"]
+        to_read = [_read_again(write, now) for write in given_up if write.still]
+
+        def end(conn: LedgerConnection) -> None:
+            outbox.end(conn, fates, now, self._seat.name)
+            journal.accept(conn, to_read, now)
+
+        self._ledger.repeated(end)
         for fate in fates:
             owed = by_seq[fate.seq]
             what = "retried" if fate.state == "pending" else fate.state
@@ -258,3 +266,18 @@ class Courier:
                     "a write is parked", write_id=owed.write.write_id, record=owed.write.record_id, why=fate.detail
                 )
             self._feed.tell(what, 1, (owed, fate, to_ms(now)))
+
+
+def _read_again(write: Write, now: datetime) -> ChangeEvent:
+    """Whoever had the record was just working it, and keeps it: the loop, which took it from them, must see that."""
+    return ChangeEvent(
+        event_id=derived_id(write.write_id, "read again"),
+        system=write.system,
+        entity=write.entity,
+        record_id=write.record_id,
+        kind="updated",
+        occurred_at=now,
+        observed_at=now,
+        changed=("owner", *write.still),
+        complete=False,
+    )

@@ -26,6 +26,13 @@ def check(write: Write, now: Snapshot | None) -> Checked:
     """What of ``write`` may be sent to a record that holds ``now`` (None: the record is gone). Pure."""
     if now is None:
         return Checked(None, "superseded", "the record was deleted, or the integration user cannot see it any more")
+    moved = [
+        f"{field} is now {now.values.get(field)!r}, not {value!r}"
+        for field, value in write.still.items()
+        if not same(value, now.values.get(field))
+    ]
+    if moved:
+        return Checked(None, "superseded", _who(moved, now))
     send, overtaken = {}, []
     for field, value in write.fields.items():
         current = now.values.get(field)

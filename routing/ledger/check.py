@@ -19,6 +19,8 @@ from routing.ledger.schema import (
     announcement,
     decision,
     journal,
+    match_key,
+    match_record,
     metadata,
     mirror,
     mirror_key,
@@ -116,6 +118,8 @@ def _broken(conn: Connection) -> Iterator[Finding]:
     has_decision = exists().where(decision.c.decision_id == outbox.c.decision_id)
     told = exists().where(decision.c.decision_id == announcement.c.decision_id)
     mirrored = exists().where(mirror.c.ref == mirror_key.c.ref)
+    behind = exists().where(match_record.c.number == match_key.c.number)
+    alike = exists().where(mirror.c.ref == match_record.c.ref)
     ended = journal.c.state.in_(_ENDS)
     known = journal.c.state.in_(_ENDS + journal_of.OPEN)
     write_known = outbox.c.state.in_(_WRITE_ENDS + outbox_of.OPEN)
@@ -135,6 +139,11 @@ def _broken(conn: Connection) -> Iterator[Finding]:
             "keys without record",
             _rows(conn, mirror_key, ~mirrored),
             "keys lead to a record that the mirror does not hold",
+        ),
+        (
+            "matching keys without record",
+            _rows(conn, match_key, ~behind) + _rows(conn, match_record, ~alike),
+            "entries of the matching index lead to a record that is not there",
         ),
         (
             "events in no state",

@@ -1,17 +1,16 @@
-"""Decisions as they were made, with their whole trace, and the pools' arithmetic."""
+"""Decisions as they were made, with their whole trace."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Select, select, update
 
-from routing.core.model import Decision, PoolState, Step
-from routing.ledger import locks
-from routing.ledger.schema import decision, pool_member, ref_of, to_ms
-from routing.ledger.sql import add_rows, chunks, upsert
+from routing.core.model import Decision, Step
+from routing.ledger.schema import decision, journal, ref_of, to_ms
+from routing.ledger.sql import add_rows, chunks
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Decision).decode
@@ -49,6 +48,19 @@ def of_record(conn: Connection, record_id: str) -> list[Decision]:
     """All decisions for a CRM record id, in any system, oldest first."""
     where = decision.c.ref.endswith(":" + record_id, autoescape=True)
     return [_decode(body) for body in conn.scalars(select(decision.c.body).where(where).order_by(decision.c.seq))]
+
+
+def refs_of(conn: Connection, record_id: str) -> list[str]:
+    """The records with that CRM id for which something was decided, in any system."""
+    where = decision.c.ref.endswith(":" + record_id, autoescape=True)
+    return list(conn.scalars(select(decision.c.ref).where(where).distinct().order_by(decision.c.ref)))
+
+
+def of_event(conn: Connection, event_id: str) -> Decision | None:
+    """The decision that an event led to, None when it led to none."""
+    seq = select(journal.c.seq).where(journal.c.event_id == event_id).scalar_subquery()
+    body = conn.scalar(select(decision.c.body).where(decision.c.seq == seq))
+    return None if body is None else _decode(body)
 
 
 def recent(
@@ -110,39 +122,3 @@ def erase_borrowed(conn: Connection, refs: Collection[str]) -> int:
 def _own(step: Step) -> Step:
     own = {name: value for name, value in step.values.items() if not name.startswith("counterpart.")}
     return msgspec.structs.replace(step, values=own)
-
-
-def load_pools(conn: Connection, names: Collection[str]) -> dict[str, PoolState]:
-    """The state of pools. They are locked until the transaction ends, by name: one that nobody was given yet has no row."""
-    states = {name: PoolState(name) for name in sorted(names)}
-    if states:
-        locks.take(conn, [f"pool:{name}" for name in states])
-        rows = conn.execute(
-            select(pool_member.c.pool, pool_member.c.person, pool_member.c.assigned, pool_member.c.ideal)
-            .where(pool_member.c.pool.in_(list(states)))
-            .order_by(pool_member.c.pool, pool_member.c.person)
-        )
-        for pool, person, assigned, ideal in rows:
-            states[pool].assigned[person] = assigned
-            states[pool].ideal[person] = ideal
-    return states
-
-
-def save_pools(conn: Connection, states: Iterable[PoolState]) -> None:
-    """Stores what settling changed."""
-    rows = [
-        {"pool": state.pool, "person": person, "assigned": state.assigned.get(person, 0), "ideal": ideal}
-        for state in states
-        for person, ideal in state.ideal.items()
-    ]
-    upsert(conn, pool_member, rows)
-
-
-def all_pools(conn: Connection) -> Mapping[str, PoolState]:
-    """Every pool that ever assigned, for reports."""
-    names = [name for (name,) in conn.execute(select(pool_member.c.pool).distinct())]
-    states: dict[str, PoolState] = {name: PoolState(name) for name in sorted(names)}
-    for row in conn.execute(select(pool_member).order_by(pool_member.c.pool, pool_member.c.person)):
-        states[row.pool].assigned[row.person] = row.assigned
-        states[row.pool].ideal[row.person] = row.ideal
-    return states

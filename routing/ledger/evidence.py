@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, exists, func, select, update
 from routing.core.evidence import Evidence
 from routing.core.roster import Roster
 from routing.ledger import locks, mirror
-from routing.ledger.schema import decision, evidence, journal, position, ref_of, roster, to_ms
+from routing.ledger.schema import decision, evidence, evidence_person, journal, position, ref_of, roster, to_ms
 from routing.ledger.sql import add_new, add_rows, chunks, upsert
 
 _encode = msgspec.json.Encoder().encode
@@ -59,6 +59,8 @@ def save(conn: Connection, kept: Sequence[tuple[str, Evidence]], people: Roster,
         row = {"digest": digest, "body": zlib.compress(_encode(people)), "seen_ms": to_ms(now)}
         add_new(conn, roster, [row], "digest")
     add_rows(conn, evidence, [_row(decision_id, one, digest) for decision_id, one in kept])
+    shown = {(ref_of(p.system, p.entity, p.record_id), decision_id) for decision_id, one in kept for p in one.people}
+    add_rows(conn, evidence_person, [{"ref": ref, "decision_id": decision_id} for ref, decision_id in sorted(shown)])
     return new
 
 
@@ -85,13 +87,15 @@ def load_roster(conn: Connection, digest: str) -> Roster | None:
 
 
 def erase(conn: Connection, ref: str, same_person: Collection[str] = ()) -> set[str]:
-    """Forgets what decisions were made from, where it holds the values of that record (a legal erasure), be it their own record
-    or the same person's in another system. Returns the refs of those whose decisions borrowed from it.
+    """Forgets what decisions were made from, where it holds the values of that record (a legal erasure), be it their own record,
+    the same person's in another system, or one that was compared with theirs. Returns the refs of those whose decisions
+    borrowed from it.
 
     ``same_person`` are records whose decisions forget whatever they borrowed: they can no longer be made again either.
     """
+    compared = select(evidence_person.c.decision_id).where(evidence_person.c.ref == ref)
     borrowed = set(conn.scalars(select(evidence.c.ref).where(evidence.c.counterpart == ref)))
-    where = (evidence.c.ref == ref) | (evidence.c.counterpart == ref)
+    where = (evidence.c.ref == ref) | (evidence.c.counterpart == ref) | evidence.c.decision_id.in_(compared)
     conn.execute(update(evidence).where(where).values(body=ERASED, counterpart=None))
     for some in chunks(sorted((borrowed | set(same_person)) - {ref})):
         where = evidence.c.ref.in_(some) & evidence.c.counterpart.is_not(None)
@@ -132,6 +136,7 @@ def forget(conn: Connection, before: datetime, limit: int = PAGE) -> int:
         return 0
     for some in chunks([row.decision_id for row in old]):
         conn.execute(delete(evidence).where(evidence.c.decision_id.in_(some)))
+        conn.execute(delete(evidence_person).where(evidence_person.c.decision_id.in_(some)))
     upsert(conn, position, [{**_FORGETTING, "cursor": str(old[-1].seq).encode(), "updated_ms": 0}])
     return len(old)
 

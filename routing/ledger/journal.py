@@ -274,6 +274,12 @@ def erase_unread(conn: Connection, system: str, record_id: str) -> int:
     return len(found)
 
 
+def state_of(conn: Connection, event_id: str) -> tuple[str, str]:
+    """How an entry stands, and the reason; two empty texts for an event that is not there."""
+    row = conn.execute(select(journal.c.state, journal.c.reason).where(journal.c.event_id == event_id)).one_or_none()
+    return ("", "") if row is None else (row.state, row.reason)
+
+
 def counts(conn: Connection) -> dict[str, int]:
     """Entries by state."""
     rows = conn.execute(select(journal.c.state, func.count()).group_by(journal.c.state))

@@ -1,4 +1,4 @@
-"""The mirror: what each CRM record held when we last heard of it, findable by key (domain, e-mail, account)."""
+"""The mirror: what each CRM record held when we last heard of it, findable by key (e-mail, account)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 from sqlalchemy import Connection, delete, func, select
 
 from routing.core.model import Record
-from routing.ledger import locks
+from routing.ledger import locks, open_records
 from routing.ledger.schema import mirror, mirror_key, position, ref_of
 from routing.ledger.sql import add_rows, chunks, one_of, upsert
 
-Key = tuple[str, str]  # ("domain", "acme.example"), see routing.core.keys
+Key = tuple[str, str]  # ("email", "ana@acme.example"), see routing.core.keys
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
@@ -64,6 +64,13 @@ def find(conn: Connection, keys: Collection[Key]) -> dict[Key, dict[str, Record]
     return found
 
 
+def named(conn: Connection, name: str, entities: Collection[str]) -> dict[str, Record]:
+    """The records of these kinds that have this CRM id, in any system, or this ref. Looks through the whole mirror."""
+    where = mirror.c.ref == name if name.count(":") >= 2 else mirror.c.ref.endswith(f":{name}", autoescape=True)
+    found = {ref: _decode(body) for ref, body in conn.execute(select(mirror.c.ref, mirror.c.body).where(where))}
+    return {ref: record for ref, record in found.items() if record.entity in entities}
+
+
 def people(conn: Connection) -> list[Record]:
     """All users and owners of all systems."""
     rows = conn.execute(select(mirror.c.body).where(mirror.c.entity == "person").order_by(mirror.c.ref))
@@ -81,7 +88,8 @@ def hold_people(conn: Connection) -> None:
 
 
 def save(conn: Connection, records: Iterable[tuple[Record, Collection[Key] | None]]) -> None:
-    """Stores records with the keys by which they are found; None for keys that did not change."""
+    """Stores records with the keys by which they are found; None for keys that did not change. Open work is counted along."""
+    records = list(records)
     bodies: list[dict[str, str]] = []
     keyed: list[str] = []
     keys: list[dict[str, str]] = []
@@ -95,6 +103,7 @@ def save(conn: Connection, records: Iterable[tuple[Record, Collection[Key] | Non
             keyed.append(name)
             keys.extend({"key": _text(key), "ref": name} for key in its_keys)
     upsert(conn, mirror, bodies)
+    open_records.save(conn, [record for record, _ in records])
     for some in chunks(keyed):
         conn.execute(_DROP_KEYS, {"refs": some})
     add_rows(conn, mirror_key, keys)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
-from routing.ledger import decisions, journal, outbox
+from routing.core.distribution.rotation import Rotation
+from routing.ledger import journal, outbox, pools
 from routing.ledger.schema import decision
 from routing.ledger.schema import journal as journal_table
 from routing.ledger.schema import outbox as outbox_table
@@ -98,8 +99,15 @@ def percentile(ordered: list[int], percent: int) -> int | None:
 
 
 def _pools(conn: Connection) -> tuple[PoolReport, ...]:
-    found = []
-    for name, state in decisions.all_pools(conn).items():
-        deviation = max((abs(state.assigned[person] - ideal) for person, ideal in state.ideal.items()), default=0.0)
-        found.append(PoolReport(name, sum(state.assigned.values()), len(state.ideal), deviation))
-    return tuple(found)
+    by_pool: dict[str, list[Rotation]] = {}
+    for one in pools.rotations(conn):
+        by_pool.setdefault(one.pool, []).append(one)
+    return tuple(
+        PoolReport(
+            name,
+            sum(sum(one.assigned) for one in rotations),
+            len({person for one in rotations for person in one.people}),
+            max(one.deviation() for one in rotations),
+        )
+        for name, rotations in by_pool.items()
+    )

@@ -64,6 +64,40 @@ mirror_key = Table(
     Index("mirror_key_ref", "ref"),
 )
 
+# By which keys an account, a contact or a lead is found by what is like it: 64-bit hashes (routing.core.keys). Rows, not lists of numbers
+# in one row: two workers may file two accounts under one key at the same time.
+match_key = Table(
+    "match_key",
+    metadata,
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+
+# What stands behind a number, and what is compared of it (msgpack), so that a candidate is weighed without reading its record.
+match_record = Table(
+    "match_record",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("ref", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# What people said: ``subject`` (a record, or all of one company) belongs to the account, or does not.
+match_correction = Table(
+    "match_correction",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    # The record it was said of; the same in both rows that one correction has. "" once that was erased.
+    Column("ref", Text, nullable=False),
+    Column("same", Integer, nullable=False),
+    Column("said_by", Text, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("said_ms", BigInteger, nullable=False),
+    Index("match_correction_ref", "ref"),
+)
+
 decision = Table(
     "decision",
     metadata,
@@ -82,13 +116,99 @@ decision = Table(
     Index("decision_ref", "ref"),
 )
 
+# One rotation each: a pool, or the part of it that is of one kind of lead. ``seq`` is the number of its last entry.
+pool = Table(
+    "pool",
+    metadata,
+    Column("pool", String(200), primary_key=True),
+    Column("kind", String(200), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("virtual", Float(53), nullable=False),
+    Column("total", Float(53), nullable=False),
+    Column("surplus", Float(53), nullable=False),
+    Column("value", Float(53), nullable=False),
+    Column("closed", Text, nullable=False, default=""),
+)
+
+# How its members stand. All of it follows from ``pool_entry``; ``routing.core.distribution.rotation`` says what the numbers mean.
 pool_member = Table(
     "pool_member",
     metadata,
     Column("pool", String(200), primary_key=True),
+    Column("kind", String(200), primary_key=True),
     Column("person", String(320), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("weight", Float(53), nullable=False),
+    # out | in | full: full are those who filled a cap and are counted on until their share has reached it
+    Column("state", String(8), nullable=False),
+    Column("mark", Float(53), nullable=False),
     Column("assigned", BigInteger, nullable=False),
-    Column("ideal", Float(53), nullable=False),
+    Column("credits", Float(53), nullable=False),
+    Column("load", Float(53), nullable=False),
+    Column("value", Float(53), nullable=False),
+    Column("why", Text, nullable=False),
+)
+
+# Everything that ever happened to a rotation, in order; rows are added and never changed.
+pool_entry = Table(
+    "pool_entry",
+    metadata,
+    Column("pool", String(200), primary_key=True),
+    Column("kind", String(200), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("person", String(320), nullable=False),
+    Column("what", String(16), nullable=False),
+    Column("leads", Float(53), nullable=False),
+    Column("weight", Float(53), nullable=False),
+    Column("value", Float(53), nullable=False),
+    # Who could have had this lead, where that was not everybody in turn: a hexadecimal number with one bit a member.
+    Column("among", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("decision_id", String(36), nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("pool_entry_time", "pool", "at_ms"),
+)
+
+# A rotation as it stood after an entry, so that it can be had as it was without going back to its beginning (JSON, zlib).
+pool_snapshot = Table(
+    "pool_snapshot",
+    metadata,
+    Column("pool", String(200), primary_key=True),
+    Column("kind", String(200), primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# Whose an account or a contact is in a sticky pool.
+pool_bond = Table(
+    "pool_bond",
+    metadata,
+    Column("pool", String(200), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("person", String(320), nullable=False),
+)
+
+# Records that wait for somebody of a pool. They are taken up by ``rank`` (higher first), then by age.
+holding = Table(
+    "holding",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("pool", String(200), nullable=False),
+    Column("rank", Float(53), nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Index("holding_pool", "pool"),
+)
+
+# Records that are open work and whose: what load balanced pools and caps on open leads count. ``owner`` is a person's key, or an
+# id in the record's CRM.
+open_record = Table(
+    "open_record",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("owner", String(320), nullable=False),
+    Column("body", Text, nullable=False),
+    Index("open_record_owner", "owner"),
 )
 
 outbox = Table(
@@ -127,8 +247,85 @@ timer = Table(
     Column("purpose", String(16), nullable=False),
     Column("ref", Text, nullable=False),
     Column("due_ms", BigInteger, nullable=False),
+    Column("rank", Float(53), nullable=False, default=0.0),
+    Column("since_ms", BigInteger, nullable=False, default=0),
     Index("timer_due", "due_ms"),
+    Index("timer_purpose", "purpose", "due_ms"),
     Index("timer_ref", "ref"),
+)
+
+# SLA clocks: what reports sum up in columns, the whole ``ClockState`` in the body.
+clock = Table(
+    "clock",
+    metadata,
+    Column("clock_id", String(36), primary_key=True),
+    Column("ref", Text, nullable=False),
+    Column("name", String(200), nullable=False),
+    # running | paused: open; stopped | ended: closed
+    Column("state", String(16), nullable=False),
+    Column("person", String(320), nullable=False),
+    Column("pool", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("started_ms", BigInteger, nullable=False),
+    Column("limit_ms", BigInteger, nullable=False),
+    Column("spent_ms", BigInteger, nullable=False),  # of business time, until it was closed
+    Column("breached_ms", BigInteger),
+    Column("closed_ms", BigInteger),
+    Column("body", Text, nullable=False),
+    Index("clock_ref", "ref", "state"),
+    Index("clock_started", "started_ms"),
+)
+
+# Each time a record was given to somebody or put on hold, and when it was touched: what speed to lead is made of.
+assignment = Table(
+    "assignment",
+    metadata,
+    Column("decision_id", String(36), primary_key=True),
+    Column("ref", Text, nullable=False),
+    Column("person", String(320), nullable=False),
+    Column("pool", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column(
+        "fresh", Integer, nullable=False
+    ),  # 1: this was the first for the change; 0: it waited, or was taken from somebody
+    Column("occurred_ms", BigInteger, nullable=False),  # of the event that led to it
+    Column("decided_ms", BigInteger, nullable=False),
+    Column("touched_ms", BigInteger),
+    Index("assignment_ref", "ref"),
+    Index("assignment_decided", "decided_ms"),
+)
+
+# What was entered about people's days: rows are added and never changed. ``number`` grows with every entry, and with every
+# report of presence: it is the version of all that is known of people's absence.
+absence = Table(
+    "absence",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("person", String(320), nullable=False),
+    Column("kind", String(8), nullable=False),  # off | pause | end: ends the entry numbered ``of``
+    Column("of", BigInteger),
+    Column("begins", Text, nullable=False),
+    Column("ends", Text, nullable=False),
+    Column("until_ms", BigInteger),  # over by then in every time zone; null while it has no end
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Index("absence_of", "of"),
+    Index("absence_person", "person"),
+    Index("absence_until", "until_ms"),
+)
+
+# What was last reported of each person's presence.
+presence = Table(
+    "presence",
+    metadata,
+    Column("person", String(320), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("available", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("until_ms", BigInteger),
+    Column("source", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
 )
 
 policy = Table(
@@ -181,6 +378,14 @@ evidence = Table(
     Column("body", LargeBinary, nullable=False),
     Index("evidence_ref", "ref"),
     Index("evidence_counterpart", "counterpart"),
+)
+
+# Whose records a decision's evidence holds besides its own and the counterpart's: those that may be the same person.
+evidence_person = Table(
+    "evidence_person",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("decision_id", String(36), primary_key=True),
 )
 
 

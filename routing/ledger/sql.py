@@ -142,6 +142,13 @@ def change_rows(conn: Connection, table: Table, key: tuple[str, ...], rows: Sequ
         _execute(conn, statement, list(rows[0]), rows)
 
 
+def delete_rows(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Deletes the rows that hold just these values in the columns named, which are the same in all ``rows``."""
+    if rows:
+        # At once, also within ``at_once``: what is put in their place comes after them.
+        conn.exec_driver_sql(_delete(table, tuple(rows[0]), conn.dialect.name), _values(conn, list(rows[0]), rows))
+
+
 def _write(conn: Connection, table: Table, rows: Sequence[Row], conflict: str) -> None:
     if rows:
         names = tuple(rows[0])
@@ -188,6 +195,14 @@ def _change(table: Table, names: tuple[str, ...], key: tuple[str, ...], also: st
     sets = ", ".join(f'"{name}" = {mark}' for name, mark in marks.items() if name not in key)
     where = " AND ".join([*(f'{table.name}."{name}" = {marks[name]}' for name in key), *([also] if also else [])])
     return f"UPDATE {table.name} SET {sets}{source} WHERE {where}"  # noqa: S608 - as above
+
+
+@lru_cache(256)
+def _delete(table: Table, names: tuple[str, ...], dialect: str) -> str:
+    using = f" USING {_arrays(table, names)} AS r ({', '.join(names)})" if dialect == "postgresql" else ""
+    marks = [f'r."{name}"' if using else f"?{n}" for n, name in enumerate(names, 1)]
+    where = " AND ".join(f'{table.name}."{name}" = {mark}' for name, mark in zip(names, marks, strict=True))
+    return f"DELETE FROM {table.name}{using} WHERE {where}"  # noqa: S608 - as above
 
 
 def _arrays(table: Table, names: Sequence[str]) -> str:

@@ -11,17 +11,17 @@ import structlog
 from sqlalchemy import Connection as SqlConnection
 
 from connectors.contract import Connection
+from routing.core.filing import filed
 from routing.core.keys import keys
 from routing.core.merge import merge
 from routing.core.model import ChangeEvent
 from routing.delivery.retrying import patiently
-from routing.ledger import journal, mirror, shares
+from routing.ledger import journal, match_index, mirror, shares
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of
 from routing.runtime.clock import SKEW, Clock
 from routing.runtime.feed import Feed
 from routing.runtime.policies import Policies
-from rules.policy import Policy
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ class Backfill:
                 unheard: list[ChangeEvent] = []
                 for event in page:
                     (heard if ref_of(event.system, event.entity, event.record_id) in known else unheard).append(event)
-                store_snapshots(conn, heard, self._policies.current)
+                store_snapshots(conn, heard)
                 created = [msgspec.structs.replace(e, kind="created", origin="read back") for e in unheard]
                 new += journal.accept(conn, created, self._clock())
             read += len(page)
@@ -86,7 +86,7 @@ class Backfill:
         for page in self._connection.backfill(entities):
             with self._ledger.write() as conn:
                 shares.hold_all(conn)
-                store_snapshots(conn, page, self._policies.current, since)
+                store_snapshots(conn, page, since)
             records += len(page)
         return records
 
@@ -98,16 +98,14 @@ def watch_from(ledger: Ledger, system: str, now: datetime) -> None:
             journal.set_position(conn, system, SINCE, now.isoformat().encode(), now)
 
 
-def store_snapshots(
-    conn: SqlConnection, page: Sequence[ChangeEvent], policy: Policy, since: datetime | None = None
-) -> None:
+def store_snapshots(conn: SqlConnection, page: Sequence[ChangeEvent], since: datetime | None = None) -> None:
     """Merges a page of snapshots into the mirror; what is newer there stays. ``shares.hold_all`` goes before.
 
     Records not known so far and last changed before ``since`` were there before anybody listened: should their creation be
     told after all (Salesforce replays three days after a gap), it is no news. One created later has yet to be routed.
     """
-    known = mirror.load(conn, {ref_of(e.system, e.entity, e.record_id) for e in page})
-    fresh = {}
+    stored = mirror.load(conn, {ref_of(e.system, e.entity, e.record_id) for e in page})
+    known, fresh = dict(stored), {}
     for event in page:
         name = ref_of(event.system, event.entity, event.record_id)
         before = known.get(name)
@@ -117,4 +115,6 @@ def store_snapshots(
         if changed or before is None:
             known[name] = after
             fresh[name] = after
-    mirror.save(conn, [(record, keys(record, policy)) for record in fresh.values()])
+    mirror.save(conn, [(record, keys(record)) for record in fresh.values()])
+    changes = [match_index.Change(name, filed(stored.get(name)), filed(record)) for name, record in fresh.items()]
+    match_index.save(conn, changes)

@@ -8,18 +8,24 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
+from routing.core.directory import Directory
+from routing.core.distribution.pools import Pools
 from routing.core.evidence import Evidence
-from routing.core.model import ChangeEvent, Decision, PoolState, Record, Timer, Write
+from routing.core.model import OURS, ChangeEvent, Decision, Holding, Record, Timer, Write
 from routing.core.plan import Plan
 from routing.core.settle import Settled
+from routing.core.sla.following import follow
+from routing.core.sla.model import ClockState
 from routing.core.view import View
-from routing.ledger import announcements, decisions, journal, outbox, timers
+from routing.ledger import announcements, clocks, decisions, holding, journal, outbox, pools, timers
+from routing.ledger.clocks import Given
 from routing.ledger.journal import Ending, Entry
 from routing.ledger.outbox import Unechoed
 from routing.ledger.schema import ref_of, to_ms
 from routing.runtime.books import Book, Closed
 from routing.runtime.echo import under_way
 from routing.runtime.working_set import WorkingSet
+from rules.policy import Policy
 
 
 class Batch:
@@ -34,6 +40,9 @@ class Batch:
     ) -> None:
         self.conn, self.work, self.echoes, self._waiting = conn, work, echoes, waiting
         self.endings: list[Ending] = []
+        self.clocks: list[ClockState] = []
+        self.given: list[Given] = []
+        self.touched: dict[str, int] = {}  # refs that somebody touched, and when first
         self.planned: list[tuple[Entry, Plan]] = []
         self.shown: dict[int, tuple[ChangeEvent, View]] = {}  # what ``plan`` was shown, by seq
         self.decisions: list[tuple[Entry, Decision]] = []
@@ -41,8 +50,11 @@ class Batch:
         self.writes: list[tuple[Write, int, int]] = []
         self.timers: list[Timer] = []
         self.off_hold: set[str] = set()
-        self.pools: dict[str, PoolState] = {}
+        self.pools: Pools | None = None
+        self.opened = pools.Opened({}, {}, {})
+        self.holding: dict[str, Holding] = {}
         self.heard: dict[int, Unechoed] = {}
+        self.planned_for: set[str] = set()
         self.undecided: set[str] = set()  # refs and e-mail keys of leads whose decision is still being made
         self.person_changed = False
         self.erased: list[tuple[ChangeEvent, int]] = []  # events whose values are not kept, nor those of earlier ones
@@ -58,16 +70,47 @@ class Batch:
             planned = msgspec.structs.replace(planned, under_way=under_way(waiting, planned.seen))
         self.planned.append((entry, planned))
 
-    def note(self, entry: Entry, settled: Settled) -> None:
+    def follow(
+        self, entry: Entry, planned: Plan, settled: Settled, policy: Policy, directory: Directory, now: datetime
+    ) -> None:
+        """What the event does to the clocks of its record, and to what is known of how soon it was answered."""
+        event = self.shown[entry.seq][0]
+        name, made = ref_of(event.system, event.entity, event.record_id), settled.decision
+        known = self.work.clocks.get(name, ())
+        changed = follow(event, planned, settled, known, policy, directory, now)
+        if changed:
+            self.clocks += changed
+            moved = {one.clock_id for one in changed}
+            after = [*(one for one in known if one.clock_id not in moved), *changed]
+            self.work.clocks[name] = tuple(one for one in after if one.open)
+        if made is not None and made.outcome in ("assign", "keep", "hold"):
+            self.given.append(
+                Given(
+                    decision_id=made.decision_id,
+                    ref=name,
+                    person=made.owner,
+                    pool=made.pool,
+                    source=planned.source,
+                    fresh=int(event.kind not in OURS and not planned.refused),
+                    occurred_ms=to_ms(event.occurred_at),
+                    decided_ms=to_ms(made.decided_at),
+                )
+            )
+        if planned.heard.touched:
+            self.touched.setdefault(name, to_ms(event.occurred_at))
+
+    def note(self, entry: Entry, planned: Plan, settled: Settled) -> None:
         """Takes in what an event came to."""
         event = entry.event
         name = ref_of(event.system, event.entity, event.record_id)
         made = settled.decision
         self.timers.extend(settled.timers)
+        if settled.holding is not None:
+            self.holding[name] = settled.holding
         self.writes.extend((write, to_ms(event.occurred_at), entry.accepted_ms) for write in settled.writes)
         record = self.work.records.get(name)
-        if record is not None and (made is None or made.outcome != "none" or event.kind == "tick"):
-            self._remember(name, record, settled)
+        if record is not None and (made is None or made.outcome != "none" or event.kind == "tick" or planned.says):
+            self._remember(name, record, planned, settled)
         if made is not None:
             self.decisions.append((entry, made))
         if settled.skipped:
@@ -75,16 +118,27 @@ class Batch:
         else:
             self.end(entry, "applied")
 
-    def _remember(self, name: str, record: Record, settled: Settled) -> None:
+    def _remember(self, name: str, record: Record, planned: Plan, settled: Settled) -> None:
         made = settled.decision
         held_before = record.on_hold
         after = record
         if made is not None and made.outcome == "assign":
             after = msgspec.structs.replace(
-                record, decided_owner=made.owner, decided_at=made.decided_at.isoformat(), on_hold=False, taken=False
+                record,
+                decided_owner=made.owner,
+                decided_at=made.decided_at.isoformat(),
+                on_hold=False,
+                held_since="",
+                taken=False,
+                turns=settled.turns,
             )
         elif held_before != settled.on_hold:
-            after = msgspec.structs.replace(record, on_hold=settled.on_hold, taken=False)
+            since = made.decided_at.isoformat() if settled.on_hold and made is not None else ""
+            after = msgspec.structs.replace(record, on_hold=settled.on_hold, held_since=since, taken=False)
+        if planned.says:
+            after = msgspec.structs.replace(after, priority=planned.priority)
+        elif made is not None:
+            after = msgspec.structs.replace(after, passed=planned.passed, priority=planned.priority)
         if after is not record:
             self.work.remember(after)
         if held_before and not settled.on_hold:
@@ -93,7 +147,11 @@ class Batch:
     def save(self, book: Book, now: datetime) -> None:
         """Writes down what the events caused. May be put off with ``at_once``."""
         self.work.save(self.conn)
-        decisions.save_pools(self.conn, self.pools.values())
+        if self.pools is not None:
+            pools.save(self.conn, self.opened, self.pools.entries)
+            pools.save_bonds(self.conn, self.pools.bound)
+        holding.clear(self.conn, self.off_hold)
+        holding.save(self.conn, self.holding)
         made = [(entry.seq, one) for entry, one in self.decisions]
         decisions.save(self.conn, made)
         if book.shared:
@@ -104,9 +162,12 @@ class Batch:
         waiting = {ref_of(timer.system, timer.entity, timer.record_id) for timer in self.timers}
         timers.clear(self.conn, self.off_hold | waiting)
         timers.save(self.conn, self.timers)
+        clocks.save(self.conn, self.clocks)
+        clocks.give(self.conn, self.given)
 
     def close(self, book: Book, taken: int, now: datetime) -> Closed:
         """Writes down how the events ended, once all else is."""
+        clocks.touch(self.conn, self.touched)  # reads what ``save`` has written
         closed = book.close(self.conn, taken, self.endings, now)
         for event, seq in self.erased:
             # Only now: what came in along with it is written down by now.

@@ -16,14 +16,34 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from routing.core.availability.calendars import pools_served_by
+from routing.core.availability.people import Availability
 from routing.core.directory import Directory
+from routing.core.distribution.attendance import Attendance
+from routing.core.distribution.methods import bond_key
+from routing.core.distribution.pools import Pools
+from routing.core.distribution.workload import counting
 from routing.core.evidence import gather
 from routing.core.keys import address_of, keys
 from routing.core.merge import ERASED
-from routing.core.model import Decision
+from routing.core.model import OURS, Decision
 from routing.core.plan import plan
 from routing.core.settle import settle
-from routing.ledger import decisions, evidence, journal, mirror, outbox
+from routing.core.sla.machine import NO_TIME, close
+from routing.core.sla.planning import SLA
+from routing.ledger import (
+    clocks,
+    decisions,
+    evidence,
+    holding,
+    journal,
+    match_corrections,
+    mirror,
+    open_records,
+    outbox,
+    people,
+    pools,
+)
 from routing.ledger.engine import Ledger, is_refused
 from routing.ledger.journal import Ending, Entry
 from routing.ledger.schema import ref_of
@@ -35,6 +55,7 @@ from routing.runtime.clock import Clock
 from routing.runtime.echo import echoes_among
 from routing.runtime.feed import Feed
 from routing.runtime.intake import Intake
+from routing.runtime.open_work import OpenWork
 from routing.runtime.policies import Policies
 from routing.runtime.received import Gap, Received
 from routing.runtime.working_set import WorkingSet
@@ -47,6 +68,8 @@ FLOOD = 50
 GATHER_SECONDS = 0.02
 # The journal is looked at this often even when nobody said that something arrived: the command line writes to it too.
 LOOK_SECONDS = 0.5
+# Methods that promise everybody their share; the others put something else first.
+BY_TURNS = ("round robin", "weighted", "skill")
 MIRRORED = ("created", "updated", "deleted", "restored", "merged", "snapshot", "gap")
 
 
@@ -56,6 +79,9 @@ class Loop:
     def __init__(self, ledger: Ledger, policies: Policies, clock: Clock, feed: Feed) -> None:
         self._ledger, self._policies, self._clock, self._feed = ledger, policies, clock, feed
         self._directory: tuple[Policy, bytes, Directory] | None = None
+        self._attendance: tuple[Directory, int, Attendance] | None = None
+        self._shelf = pools.Shelf()
+        self._out_of_bound: set[tuple[str, str]] = set()
 
     def run(self, intake: Intake, owed: Callable[[], None], stop: threading.Event) -> None:
         """Works the journal off until ``stop``; finishes the batch at hand. ``owed`` is called whenever writes may be owed."""
@@ -138,7 +164,9 @@ class Loop:
             return batch, batch.close(book, taken, now)
 
         batch, closed = self._ledger.repeated(settle_all, Overtaken)
+        self._shelf.put(batch.opened)
         self._tell(closed, batch.decisions)
+        self._watch(batch, policy)
         return closed.front
 
     def _people(self, conn: Connection, policy: Policy) -> Directory:
@@ -146,6 +174,14 @@ class Loop:
         if self._directory is None or self._directory[:2] != (policy, version):
             self._directory = policy, version, Directory.build(policy, mirror.people(conn))
         return self._directory[2]
+
+    def _present(self, conn: Connection, policy: Policy, directory: Directory, now: datetime) -> Attendance:
+        version = people.version(conn)
+        if self._attendance is None or self._attendance[:2] != (directory, version):
+            systems = sorted({system for entity in policy.entities.values() for system in entity.remote})
+            available = Availability(policy, people.known(conn, now))
+            self._attendance = directory, version, Attendance(policy, directory, available, systems)
+        return self._attendance[2]
 
     def _take(self, batch: Batch, entry: Entry, policy: Policy, directory: Directory, now: datetime) -> bool:
         """Takes one event into the batch; False when it must wait for the batch before it to be settled."""
@@ -155,12 +191,15 @@ class Loop:
             names = _names(batch.work, entry)
             if names & batch.undecided:
                 return False
+        ref = ref_of(event.system, event.entity, event.record_id)
+        if event.kind in OURS and ref in batch.planned_for:
+            return False  # what came before it may have moved the clocks that it is about
         try:
             if event.kind == "erased":
                 if batch.planned or batch.endings:
                     return False  # what the batch has come to so far must be written down to be erased
-                self._erase(batch, entry, policy)
-            elif event.kind == "tick":
+                self._erase(batch, entry)
+            elif event.kind in OURS:
                 self._tick(batch, entry, policy, directory, now)
             elif event.kind in MIRRORED:
                 self._change(batch, entry, policy, directory, now)
@@ -172,6 +211,7 @@ class Loop:
             batch.endings.append(self._parking(entry, error))
             return True
         if batch.planned and batch.planned[-1][0] is entry:
+            batch.planned_for.add(ref)
             planned = batch.planned[-1][1]
             held = batch.work.records.get(ref_of(event.system, event.entity, event.record_id))
             # Who waits may stop waiting, whatever the event: the next one about them must see whether they did.
@@ -213,17 +253,18 @@ class Loop:
     def _tick(self, batch: Batch, entry: Entry, policy: Policy, directory: Directory, now: datetime) -> None:
         event = entry.event
         record = batch.work.records.get(ref_of(event.system, event.entity, event.record_id))
-        if record is None or record.deleted or not record.on_hold:
-            batch.end(entry, "skipped", "the record no longer waits")
+        waits = event.kind == "tick" and event.origin != SLA
+        if record is None or record.deleted or (waits and not record.on_hold):
+            batch.end(entry, "skipped", "the record no longer waits" if waits else "the record is gone, or not known")
             return
         view = batch.work.view(entry, record)
         batch.plan(entry, event, view, plan(event, view, policy, directory, now))
 
-    def _erase(self, batch: Batch, entry: Entry, policy: Policy) -> None:
+    def _erase(self, batch: Batch, entry: Entry) -> None:
         event, conn = entry.event, batch.conn
         name = ref_of(event.system, event.entity, event.record_id)
         known = batch.work.records.get(name)
-        same_person = mirror.find(conn, keys(known, policy)) if known is not None else {}
+        same_person = mirror.find(conn, keys(known)) if known is not None else {}
         # A stub stays in the mirror: an older change of the record that arrives only now must not bring the person back.
         batch.work.apply(entry)
         batch.erased.append((event, entry.seq))
@@ -232,30 +273,80 @@ class Loop:
         borrowed = evidence.erase(conn, name, {ref for found in same_person.values() for ref in found})
         decisions.erase_borrowed(conn, borrowed)
         outbox.erase(conn, name)
+        match_corrections.erase(conn, name)
         batch.off_hold.add(name)
+        still = clocks.load(conn, {name}).get(name, ())
+        batch.clocks += [close(one, event.occurred_at, "ended", "the person was erased", NO_TIME) for one in still]
         if event.entity == "person":
             batch.person_changed = True
             evidence.erase_person(conn, event.system, event.record_id)
+            if known is not None:
+                people.forget(conn, str(known.values.get("email") or "").strip().lower())
         batch.end(entry, "applied", "the person was erased at their request")
 
     def _settle(self, batch: Batch, policy: Policy, directory: Directory, now: datetime) -> None:
-        named = {pool for _, planned in batch.planned for pool in planned.pools}
-        pools = decisions.load_pools(batch.conn, named)
+        working = self._open(batch, policy, directory, now)
+        open_work = OpenWork(batch.work, self._attendance[2]) if self._attendance and counting(policy) else None
         for entry, planned in batch.planned:
+            if open_work is not None:
+                open_work.before(entry)
             try:
-                settled = settle(planned, pools, policy, directory, now)
+                settled = settle(planned, working, policy, directory, now)
             except Exception as error:  # noqa: BLE001 - as above
                 batch.endings.append(self._parking(entry, error))
                 continue
             if settled.decision is not None:
-                shown = gather(now, entry.event, *batch.shown[entry.seq], [pools[name] for name in planned.pools])
+                shown = gather(now, entry.event, *batch.shown[entry.seq], working.seen.values())
                 batch.evidence.append((settled.decision.decision_id, shown))
-            pools |= settled.pools
-            batch.pools |= settled.pools
-            batch.note(entry, settled)
+            batch.follow(entry, planned, settled, policy, directory, now)
+            batch.note(entry, planned, settled)
+            if open_work is not None:
+                open_work.after(entry)
+        if open_work is not None and open_work.freed():
+            holding.hurry(batch.conn, pools_served_by(policy, open_work.freed()), now)
         new = evidence.save(batch.conn, batch.evidence, directory.roster, directory.roster_digest, now)
         if new and self._directory is not None and self._directory[1] != mirror.people_version(batch.conn):
             raise Overtaken
+
+    def _open(self, batch: Batch, policy: Policy, directory: Directory, now: datetime) -> Pools:
+        """The pools that the batch may touch, locked, and who is there."""
+        names = {name for _, planned in batch.planned for name in planned.asked}
+        names = pools.closure(policy, names)
+        opened = self._shelf.take(batch.conn, policy, names, now)
+        attendance = self._present(batch.conn, policy, directory, now)
+        attendance.given = opened.given
+        attendance.count(open_records.workload(batch.conn, policy, directory, names))
+        keys = {
+            bond_key(policy.pools[name], planned.account_id, planned.contact)
+            for _, planned in batch.planned
+            for name in planned.pools
+        }
+        bonds = pools.bonds(batch.conn, keys - {""})
+        working = Pools(policy, directory, attendance, opened.rotations, bonds)
+        batch.opened, batch.pools = opened, working
+        return working
+
+    def _watch(self, batch: Batch, policy: Policy) -> None:
+        """Tells how far from their shares the members of the pools are that gave leads, and says so once when that is too far."""
+        for (name, kind), rotation in batch.opened.rotations.items():
+            pool = policy.pools.get(name)
+            if pool is None or rotation.seq == batch.opened.began.get((name, kind), 0):
+                continue
+            worst = rotation.deviation()
+            self._feed.tell("deviation", 1, (name, kind, worst))
+            if pool.method not in BY_TURNS:
+                continue
+            if worst <= pool.alarm:
+                self._out_of_bound.discard((name, kind))
+            elif (name, kind) not in self._out_of_bound:
+                self._out_of_bound.add((name, kind))
+                log.warning(
+                    "a pool is out of its bound of fairness",
+                    pool=name,
+                    kind=kind,
+                    leads=round(worst, 3),
+                    bound=pool.alarm,
+                )
 
     @staticmethod
     def _parking(entry: Entry, error: Exception) -> Ending:

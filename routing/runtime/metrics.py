@@ -36,6 +36,10 @@ class Metrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600),
             **make,
         )
+        # How far the member of a pool who is furthest from their fair share is from it; `alarm` in pools.yaml is its bound.
+        self.deviation = Gauge(
+            "fingerpost_pool_deviation_leads", "Worst |assigned - ideal| of a pool's members", ["pool", "kind"], **make
+        )
         # Events waiting for a decision, and writes waiting for the CRM, at the time of asking.
         self.backlog = Gauge("fingerpost_backlog_events", "Events accepted and not settled", **make)
         self.outbox = Gauge("fingerpost_outbox_writes", "Writes owed and not ended", **make)
@@ -56,7 +60,10 @@ class Metrics:
     def watch(self, happening: Happening) -> None:
         """Counts one happening of the feed."""
         what, detail = happening.what, happening.detail
-        if what == "accepted":
+        if what == "deviation":
+            pool, kind, leads = detail
+            self.deviation.labels(pool, kind).set(leads)
+        elif what == "accepted":
             self.accepted.inc(happening.count)
         elif what == "settled":
             self.settled.inc(happening.count)

@@ -13,9 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from routing.core.directory import FILE, Directory
-from routing.core.keys import keys, wanted
-from routing.core.model import Candidate, ChangeEvent, Correction, PoolState, Record, Step, derived_id
+from routing.core.distribution.pools import Pools
+from routing.core.matching.decide import shortlist
+from routing.core.matching.features import account_features
+from routing.core.matching.index import MemoryIndex
+from routing.core.model import Candidate, ChangeEvent, Correction, Record, Step, derived_id
 from routing.core.plan import Plan, plan
+from routing.core.recognise import lead_side, weights_of
 from routing.core.settle import Settled, settle
 from routing.core.view import AccountView, View
 from routing.runtime.tables import Row, Table, TableError
@@ -77,12 +81,16 @@ class Summary(Struct):
 
 
 class Accounts:
-    """The accounts of a file, found by the keys a lead wants."""
+    """The accounts of a file, found by what is like a lead's company."""
 
     def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._by_key: dict[tuple[str, str], list[AccountView]] = {}
-        self.count = 0
+        self._policy, self._weights = policy, weights_of(policy)
+        self._index = MemoryIndex()
+        self._views: dict[str, AccountView] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._views)
 
     @classmethod
     def load(cls, table: Table, policy: Policy) -> Accounts:
@@ -111,19 +119,17 @@ class Accounts:
         return self
 
     def _add(self, record: Record, records: dict[str, Record], derived: tuple[int | None, str] | None) -> None:
-        self.count += 1
         count, owner = derived or (None, "")
-        view = AccountView(record, records.get(record.values.get("parent") or ""), count, owner)
-        for key in keys(record, self._policy):
-            self._by_key.setdefault(key, []).append(view)
+        self._index.put(account_features(record.record_id, record.values))
+        parent = records.get(record.values.get("parent") or "")
+        self._views[record.record_id] = AccountView(record, parent, count, owner)
 
     def view(self, record: Record) -> View:
         """What ``plan`` is shown for a lead."""
-        found: list[AccountView] = []
-        for key in wanted(record, self._policy):
-            if key[0] == "domain":
-                found += self._by_key.get(key, ())
-        return View(record, tuple(found))
+        lead = lead_side(record, self._policy)
+        found = shortlist(lead, self._index.candidates(lead), self._weights)
+        views = tuple(msgspec.structs.replace(self._views[one.account_id], features=one) for one in found)
+        return View(record, views, lead=lead)
 
 
 class Offline:
@@ -132,7 +138,7 @@ class Offline:
     def __init__(self, policy: Policy, accounts: Accounts, now: datetime) -> None:
         self.policy, self._accounts, self._now = policy, accounts, now
         self._directory = Directory.build(policy, ())
-        self._pools: dict[str, PoolState] = {}
+        self._pools = Pools.fresh(policy, self._directory, (FILE,))
         self._deviation: dict[str, float] = {}
         self.summary = Summary()
 
@@ -171,9 +177,10 @@ class Offline:
         policy, directory = self.policy, self._directory
         planned = plan(event, self._accounts.view(record), policy, directory, self._now)
         settled = settle(planned, self._pools, policy, directory, self._now)
-        for name, state in settled.pools.items():
-            self._pools[name] = state
-            self._deviation[name] = max(self._deviation.get(name, 0.0), _deviation(state))
+        for pool, kind, _ in settled.turns:
+            deviation = self._pools.rotations[pool, kind].deviation()
+            self._deviation[pool] = max(self._deviation.get(pool, 0.0), deviation)
+        self._pools.entries.clear()
         return self._line(row, planned, settled)
 
     def _line(self, row: Row, planned: Plan, settled: Settled) -> Line:
@@ -215,15 +222,12 @@ class Offline:
         )
 
     def _sum_up(self) -> None:
+        given: dict[str, int] = {}
+        for (name, _), rotation in self._pools.rotations.items():
+            given[name] = given.get(name, 0) + sum(rotation.assigned)
         self.summary.pools = {
-            name: PoolShare(sum(state.assigned.values()), round(self._deviation[name], 4))
-            for name, state in sorted(self._pools.items())
+            name: PoolShare(given[name], round(deviation, 4)) for name, deviation in sorted(self._deviation.items())
         }
-
-
-def _deviation(state: PoolState) -> float:
-    assigned = state.assigned
-    return max(abs(assigned.get(person, 0) - ideal) for person, ideal in state.ideal.items())
 
 
 def open_accounts(path: Path, policy: Policy) -> Table:

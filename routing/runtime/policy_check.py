@@ -7,8 +7,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from routing.core.recognise import weights_of
 from routing.runtime.policy_tests import problems_of, run_tests
-from rules.model import Problem
+from rules.model import PolicyError, Problem
 from rules.policy import Policy, check, digest
 
 
@@ -29,6 +30,10 @@ def check_files(files: Mapping[str, bytes], now: datetime, exact: bool = False) 
     policy, problems = check(files)
     if policy is None:
         return Checked(None, problems, digest(files))
+    try:
+        weights_of(policy)
+    except PolicyError as error:
+        return Checked(None, sorted([*problems, *error.problems]), policy.digest)
     failed = problems_of(run_tests(policy, now))
     found = analyse(policy, files, now, exact=exact)
     problems = sorted([*problems, *failed, *found.problems])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rules.source import MAX_BYTES
 
-_SUFFIXES = (".yaml", ".yml", ".csv", ".xlsx")  # .yml is read so that the check can say that it is not used
+_SUFFIXES = (".yaml", ".yml", ".csv", ".xlsx", ".json")  # .yml is read so that the check can say that it is not used
 _MAX_FILES = 1_000
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from routing.core.model import Decision
+from routing.core.recognise import weights_of
 from routing.runtime.story import headline, show, steps
 from routing.runtime.trial import Court, Trial
 from rules.model import PolicyError, Problem
@@ -62,6 +63,7 @@ def problems_of(outcomes: Iterable[Outcome]) -> list[Problem]:
 def compile_tested(files: Mapping[str, bytes], now: datetime) -> Policy:
     """The policy of these files, its tests passed. Raises PolicyError, also where a test fails."""
     policy = compile_policy(files)
+    weights_of(policy)
     failed = problems_of(run_tests(policy, now))
     if failed:
         raise PolicyError(failed)

@@ -12,11 +12,15 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from routing.core.availability.people import Availability
 from routing.core.directory import Directory
+from routing.core.distribution.attendance import Attendance
+from routing.core.distribution.pools import Pools
+from routing.core.distribution.rotation import Rotation
 from routing.core.evidence import Evidence, decide_again
-from routing.core.model import ChangeEvent, Decision, PoolState
+from routing.core.model import ChangeEvent, Decision
 from routing.core.roster import Roster
-from routing.ledger import evidence, policies
+from routing.ledger import evidence, people, policies, pools
 from routing.ledger.engine import Ledger
 from routing.ledger.evidence import ERASED, Recorded
 from rules.model import PolicyError
@@ -71,7 +75,8 @@ class Replay:
         self._compiled: dict[str, Policy] = {}
         self._rosters: dict[str, Roster] = {}
         self._directories: dict[tuple[str, str], Directory] = {}
-        self._pools: dict[str, PoolState] = {}
+        self._history = pools.History()
+        self._rotations: dict[tuple[str, str], Rotation] = {}
 
     def run(self, span: Span) -> Iterator[Replayed]:
         """Makes the decisions of the span again, in the order in which their events were accepted. Raises when the ledger fails."""
@@ -99,18 +104,21 @@ class Replay:
             return Replayed(one, "erased", "what it was made from was erased at a person's request")
         try:
             kept, event = evidence.load(one.evidence), _decode_event(one.event)
-            people = self._people(one.roster)
+            known = self._people(one.roster)
             policy = self._policy or self._recorded_policy(one.policy)
         except _CannotSay as error:
             return Replayed(one, "unproven", str(error))
         except msgspec.DecodeError as error:
             return Replayed(one, "different", f"what it was made from cannot be read any more: {error}")
-        directory = self._directory(policy, one.roster, people)
+        directory = self._directory(policy, one.roster, known)
         try:
             if self._policy is None:
-                made, _ = decide_again(event, kept, policy, directory)
-                return _compared(one, made, people.erased)
+                standing, bonds = self._recorded_pools(kept)
+                made = decide_again(event, kept, policy, directory, Pools(policy, directory, None, standing, bonds))
+                return _compared(one, made, known.erased)
             return self._otherwise(one, event, kept, directory, carry)
+        except _CannotSay as error:
+            return Replayed(one, "unproven", str(error))
         except Exception as error:  # noqa: BLE001 - told, and the others are still to be looked at
             return Replayed(one, "different", f"deciding it again failed: {type(error).__name__}: {error}")
 
@@ -119,15 +127,35 @@ class Replay:
     ) -> Replayed:
         assert self._policy is not None
         before = _decode(one.body)
-        pools = {**kept.states(), **self._pools} if carry else None
-        made, changed = decide_again(event, kept, self._policy, directory, pools)
-        self._pools |= changed
+        standing, bonds = self._recorded_pools(kept)
+        if carry:
+            for key, rotation in standing.items():
+                self._rotations.setdefault(key, rotation)
+            standing = self._rotations
+        with self._ledger.read() as conn:
+            available = Availability(self._policy, people.known_then(conn, kept.at))
+        systems = sorted({system for entity in self._policy.entities.values() for system in entity.remote})
+        attendance = Attendance(self._policy, directory, available, systems)
+        made = decide_again(
+            event, kept, self._policy, directory, Pools(self._policy, directory, attendance, standing, bonds)
+        )
         if made is None:
             return Replayed(one, "different", "nothing would have been decided: the entry criteria keep it out", before)
         verdict: Verdict = "different"
         if _choice(before) == _choice(made):
             verdict = "identical" if before.owner == made.owner else "turn" if made.pool else "different"
         return Replayed(one, verdict, "" if verdict == "identical" else _instead(before, made), before, made)
+
+    def _recorded_pools(self, kept: Evidence) -> tuple[dict[tuple[str, str], Rotation], dict[tuple[str, str], str]]:
+        """The pools as the decision found them. Raises _CannotSay when the pool ledger does not have them."""
+        standing: dict[tuple[str, str], Rotation] = {}
+        with self._ledger.read() as conn:
+            for seen in kept.pools:
+                found = self._history.at(conn, seen.pool, seen.kind, seen.seq)
+                if found is None:
+                    raise _CannotSay(f"the entries of the pool {seen.pool} are not all in the ledger")
+                standing[seen.pool, seen.kind] = found
+        return standing, {(seen.pool, seen.key): seen.bond for seen in kept.pools if seen.bond}
 
     def _recorded_policy(self, digest: str) -> Policy:
         known = self._compiled.get(digest)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from routing.core.model import Step
+from routing.core.model import Candidate, Step
 from routing.runtime.trial import Trial
 
 # Of a long text or list no more than this is shown.
 _SHOWN = 80
+_LIKELIEST = 3
 _STAGES = {"entry": "Entry", "match": "Account", "ladder": "Rung", "distribute": "Pool", "hold": "Hold"}
 
 
@@ -37,6 +39,8 @@ def steps(trial: Trial) -> list[str]:
     decision = trial.settled.decision
     for step in decision.trace if decision is not None else trial.planned.trace or _entry(trial):
         lines += _step(step, trial)
+        if (step.stage, step.name) == ("match", "Account"):
+            lines += _candidates(trial.planned.candidates)
     if decision is not None and len(decision.members) > 1:
         for member in decision.members:
             name, why = trial.directory.name(member.person), member.unavailable
@@ -44,6 +48,18 @@ def steps(trial: Trial) -> list[str]:
                 f"             {name}: {why}" if why else f"             {name} can take it, weight {member.weight:g}"
             )
     return lines
+
+
+def _candidates(candidates: Sequence[Candidate]) -> list[str]:
+    """The likeliest accounts, with what speaks for and against each."""
+    return [f"             {told(one)}" for one in candidates[:_LIKELIEST]]
+
+
+def told(candidate: Candidate) -> str:
+    """One candidate on a line: how likely it is, the evidence, and why it was passed over."""
+    verdict = f"passed over: {candidate.passed_over}" if candidate.passed_over else "chosen"
+    evidence = ", ".join(candidate.evidence) or "no evidence kept"
+    return f"{candidate.name} ({candidate.account_id}), {candidate.probability:.1%}: {evidence}; {verdict}"
 
 
 def _entry(trial: Trial) -> tuple[Step, ...]:
@@ -64,6 +80,10 @@ def _step(step: Step, trial: Trial) -> list[str]:
         "distribute": "has nobody",
     }
     words = (held if step.held else not_held).get(step.stage, "yes" if step.held else "no")
+    if step.stage == "match" and step.name == "Person":
+        words = "known" if step.held else "perhaps known"
+    elif step.stage == "match" and step.values.get("band") == "ask":
+        words = "a person is asked"
     sign = "✓" if step.held else "·"
     lines = [f"{sign} {_STAGES.get(step.stage, step.stage):<9}  {step.name}: {words}"]
     if step.condition:
@@ -71,7 +91,7 @@ def _step(step: Step, trial: Trial) -> list[str]:
     shown = [f"{name} is {_value(value, trial)}" for name, value in step.values.items()]
     if shown and step.stage != "match":
         lines.append(f"             {', '.join(shown)}")
-    elif step.stage == "match" and step.values:
+    elif step.stage == "match" and "account" in step.values:
         lines.append(f"             {show(step.values.get('account'))}")
     if step.rule and step.stage != "match":
         lines.append(f"             {step.rule}")

@@ -45,13 +45,22 @@ class Row(msgspec.Struct):
 class Table:
     """A CSV or JSONL file of records of one entity. Opening it reads it once to check its encoding.
 
-    ``fields`` are the entity's fields by name; other columns are not read, and named in ``ignored``.
-    ``needs`` names columns of which at least one must be there. ``notes`` are sentences for whoever started the command.
-    Raises TableError.
+    ``fields`` are the entity's fields by name; other columns are not read, and named in a note as columns ``ignored`` says of.
+    ``needs`` names columns of which at least one must be there, ``key`` the one with the records' ids. ``notes`` are sentences for
+    whoever started the command. Raises TableError.
     """
 
-    def __init__(self, path: Path, what: str, fields: dict[str, Field], needs: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        what: str,
+        fields: dict[str, Field],
+        needs: tuple[str, ...],
+        key: str = "id",
+        ignored: str = "that fields.yaml does not declare",
+    ) -> None:
         self.path, self.what, self._fields, self._needs = path, what, fields, needs
+        self._key, self._ignored = key, ignored
         self.size = _check_bytes(path)
         self.notes: list[str] = []
         self.read = 0  # bytes read so far, for a progress bar
@@ -102,20 +111,20 @@ class Table:
                 f" Did you mean '{near[0]}'?" if near else f" It has: {', '.join(sorted(names - {''})[:30]) or 'none'}."
             )
             raise TableError(f"{self.path}:1: there is no column {wanted}.{hint}")
-        if "id" not in names:
+        if self._key not in names:
             self._own_ids = True
-            self.notes.append(f"{self.path} has no column 'id': {self.what} are numbered by row (row-1, row-2, …).")
-        ignored = sorted(name for name in names if name and name != "id" and name not in self._fields)
-        if ignored:
             self.notes.append(
-                f"{self.path}: columns that fields.yaml does not declare are ignored: {', '.join(ignored)}."
+                f"{self.path} has no column '{self._key}': {self.what} are numbered by row (row-1, row-2, …)."
             )
+        ignored = sorted(name for name in names if name and name != self._key and name not in self._fields)
+        if ignored:
+            self.notes.append(f"{self.path}: columns {self._ignored} are ignored: {', '.join(ignored)}.")
 
     def _csv_rows(self) -> Iterator[Row]:
         width = len(self._columns)
         names = [name if name in self._fields else "" for name in self._columns]
         typed = [(name, convert.text) for name in names if name and (convert := self._converts[name]).text is not None]
-        id_index = -1 if self._own_ids else self._columns.index("id")
+        id_index = -1 if self._own_ids else self._columns.index(self._key)
         number = 0
         with self.path.open("rb") as file:
             records = _csv_records(_Feed(_lines(file, self)), self._delimiter)
@@ -134,7 +143,7 @@ class Table:
                         if not row.record_id:
                             row.record_id, row.problem = f"row-{number}", "the row has no id"
                         elif formula(row.record_id):
-                            row.problem = f"column {id_index + 1} (id) holds a spreadsheet formula"
+                            row.problem = f"column {id_index + 1} ({self._key}) holds a spreadsheet formula"
                 elif 0 <= id_index < len(cells):
                     row.record_id = cells[id_index].strip() or row.record_id
                 yield row
@@ -185,7 +194,7 @@ class Table:
                 found = {_column_name(name): value for name, value in found.items()}
                 if number == 1:
                     self._check_columns(set(found))
-                    seen = {"id", *found}
+                    seen = {self._key, *found}
                 elif not found.keys() <= seen:
                     self._note_late(found.keys() - seen)
                     seen |= found.keys()
@@ -195,11 +204,11 @@ class Table:
     def _note_late(self, names: set[str]) -> None:
         unknown = sorted(name for name in names if name not in self._fields)
         if unknown and len(self.notes) < 20:
-            self.notes.append(f"{self.path}: keys that fields.yaml does not declare are ignored: {', '.join(unknown)}.")
+            self.notes.append(f"{self.path}: keys {self._ignored} are ignored: {', '.join(unknown)}.")
 
     def _fill_json(self, row: Row, found: dict[str, Any]) -> None:
         if not self._own_ids:
-            record_id = found.get("id")
+            record_id = found.get(self._key)
             if record_id is None or isinstance(record_id, (dict, list, bool)) or not str(record_id).strip():
                 row.problem = "the row has no id"
                 return

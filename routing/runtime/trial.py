@@ -15,6 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from routing.core.directory import Directory
+from routing.core.distribution.pools import Pools
+from routing.core.keys import account_field
 from routing.core.model import ChangeEvent, Entity, Record, Values, derived_id
 from routing.core.plan import Plan, plan
 from routing.core.settle import Settled, settle
@@ -57,7 +59,9 @@ class Court:
         at = case.at or now
         event, view = _scene(case, policy, directory, at)
         planned = plan(event, view, policy, directory, at)
-        return Trial(case, at, policy, directory, planned, settle(planned, {}, policy, directory, at))
+        # A case that says no time is to come out the same by day and by night.
+        pools = Pools.fresh(policy, directory, (planned.system,), hours=case.at is not None)
+        return Trial(case, at, policy, directory, planned, settle(planned, pools, policy, directory, at))
 
 
 def _directory(policy: Policy) -> Directory:
@@ -95,6 +99,8 @@ def _scene(case: Case, policy: Policy, directory: Directory, at: datetime) -> tu
         seen = _values(case.counterpart, entity, other, policy, directory, at)
         counterpart = Record(system=other, entity=entity, record_id=f"the same {entity}", values=seen)
     accounts = (_account(case, values, policy, directory, system, at),) if case.account is not None else ()
+    if accounts and entity != "lead" and (field := account_field(entity, policy)):
+        values[field] = ACCOUNT
     view = View(Record(system=system, entity=entity, record_id=record_id, values=values), accounts, counterpart)
     before = told.get("before")
     if before and "before" in View.__struct_fields__:

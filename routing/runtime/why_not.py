@@ -202,7 +202,8 @@ class _Answer:
         return lines
 
     def _pools(self, key: str) -> list[tuple[str, float]]:
-        return [(pool.name, pool.members[key]) for pool in self.policy.pools.values() if key in pool.members]
+        found = ((pool.name, pool.weights.get(key)) for pool in self.policy.pools.values())
+        return [(name, weight) for name, weight in found if weight is not None]
 
     def _memberships(self, key: str, pools: list[tuple[str, float]]) -> list[str]:
         name = self.policy.people[key].name

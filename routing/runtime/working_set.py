@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
 
-from routing.core.keys import keys, wanted
+from routing.core.filing import filed
+from routing.core.keys import keys, own_account, wanted
+from routing.core.matching.model import AccountFeatures
 from routing.core.merge import merge
-from routing.core.model import ChangeEvent, Record, Values
-from routing.core.view import AccountView, View
-from routing.ledger import locks, mirror
+from routing.core.model import OURS, ChangeEvent, Record, Values
+from routing.core.recognise import originals
+from routing.core.shape import shape_of
+from routing.core.sla.model import ClockState
+from routing.core.sla.planning import SLA
+from routing.core.view import AccountView, Contact, View
+from routing.ledger import clocks, locks, match_index, mirror
 from routing.ledger.journal import Entry
 from routing.ledger.mirror import Key
-from routing.ledger.schema import ref_of
+from routing.ledger.schema import ref_of, split_ref
+from routing.runtime.neighbours import Ask, Neighbours, asking
+from rules.fields import OF_PEOPLE
 from rules.policy import Policy
+
+# Kinds of record that are filed by what is like them.
+_FILED = ("account", "contact", "lead")
 
 
 class _Ahead(NamedTuple):
-    """A record after an event, the fields it changed, and the keys of the lead's surroundings."""
+    """A record after an event, the fields it changed, and what to look for around it (None: nothing is decided)."""
 
     record: Record
     fields: frozenset[str]
-    wanted: frozenset[Key]
+    ask: Ask | None
 
 
 class WorkingSet:
@@ -35,17 +46,25 @@ class WorkingSet:
     ) -> None:
         """``echoes`` holds the numbers of entries that are echoes of ours: nothing is decided on them, so they need no
         surroundings."""
-        self._policy = policy
+        self._conn, self._policy = conn, policy
         self._echoes = echoes
         self.records: dict[str, Record] = mirror.load(conn, {_ref(entry.event) for entry in entries})
+        clocked = shape_of(policy).clocked
+        # A clock may be there still whose policy is gone: its timer finds it.
+        timed = {_ref(e.event) for e in entries if e.event.entity in clocked or e.event.origin == SLA}
+        self.clocks: dict[str, tuple[ClockState, ...]] = clocks.load(conn, timed) if timed else {}
+        self._stored = dict(self.records)  # as the ledger has them
         self._ahead: dict[int, _Ahead] = {}  # what each entry makes of its record, by seq
         self._by_key: dict[Key, dict[str, Record]] = {}
         self._keys: dict[str, frozenset[Key]] = {}  # of the records changed here, by ref
+        self._around: dict[str, Record] = {}  # records that no event of the batch is about
         self.changed: dict[str, Record] = {}
         self._moved: set[str] = set()  # refs whose keys changed
-        self._prefetch(conn, entries)
+        self._refiled: set[str] = set()  # refs whose values changed, so that they may be filed elsewhere
+        self.moves: list[tuple[int, Record | None, Record]] = []  # what each event made of its record, by number
+        self._prefetch(entries)
 
-    def _prefetch(self, conn: Connection, entries: Sequence[Entry]) -> None:
+    def _prefetch(self, entries: Sequence[Entry]) -> None:
         now_known = dict(self.records)
         asked: set[Key] = set()
         for entry in entries:
@@ -55,30 +74,61 @@ class WorkingSet:
             after, fields = merge(before, event)
             if entry.seq in self._echoes and after.taken and before is not None and not before.taken:
                 after = msgspec.structs.replace(after, taken=False)  # it was us, not a person
-            if before is not None or event.kind != "tick":
+            if before is not None or event.kind not in OURS:
                 now_known[name] = after
-            decides = event.entity in self._policy.ladders and entry.seq not in self._echoes
-            wants = wanted(after, self._policy) if decides else frozenset[Key]()
-            self._ahead[entry.seq] = _Ahead(after, fields, wants)
-            asked |= wants
+            decides = event.entity in OF_PEOPLE and event.entity in self._policy.ladders
+            decides = decides and entry.seq not in self._echoes and not after.deleted
+            self._ahead[entry.seq] = _Ahead(after, fields, asking(after, self._policy) if decides else None)
+            asked |= wanted(after) if decides else frozenset()
         # Leads of one person may be decided in two processes: the second sees what the first made of theirs. Also where nothing
         # is decided: an erasure must see who borrowed from the record, and that is found by the address it has.
-        left = {key for r in self.records.values() for key in keys(r, self._policy)}
-        locks.take(conn, [f"email:{name}" for kind, name in asked | left if kind == "email"])
-        self._by_key = mirror.find(conn, asked)
-        accounts = [r for key, found in self._by_key.items() if key[0] == "domain" for r in found.values()]
-        of_account = {("account", record.record_id) for record in accounts}
-        of_account |= {("account", e.event.record_id) for e in entries if e.event.entity == "account"}
-        self._by_key |= mirror.find(conn, of_account)
+        left = {key for r in self.records.values() for key in keys(r)}
+        locks.take(self._conn, [f"email:{name}" for kind, name in asked | left if kind == "email"])
+        self._find(asked)
+        asks = [ahead.ask for ahead in self._ahead.values() if ahead.ask is not None]
+        self.neighbours = Neighbours(self._conn, asks, len(entries), self._policy)
+        self._gather(asks, [e.event.record_id for e in entries if e.event.entity == "account"])
+
+    def _gather(self, asks: Sequence[Ask], changing: Sequence[str]) -> None:
+        """Loads at once what most views will need. What a view needs besides, because of a change within the batch, it loads itself."""
+        accounts = [one for ask in asks for one in self.neighbours.accounts(ask)]
+        named = {self._own_ref(ahead.record) for ahead in self._ahead.values()} - {""}
+        self._load(named | {one.ref for one in accounts} | {ref for ask in asks for ref in self.neighbours.people(ask)})
+        of_account = {one.features.account_id for one in accounts} | {split_ref(ref)[2] for ref in named}
+        self._find({("account", one) for one in of_account.union(changing)})
         # Of every state on the way, not only the last: an event in the middle of the batch sees the parent of that moment.
-        on_the_way = [ahead.record for ahead in self._ahead.values() if ahead.record.entity == "account"]
-        stored = [record for record in self.records.values() if record.entity == "account"]
-        parents = {_parent_ref(record) for record in [*accounts, *stored, *on_the_way]} - {""}
-        self._parents = mirror.load(conn, parents - self.records.keys())
+        on_the_way = [ahead.record for ahead in self._ahead.values()]
+        held = [
+            *on_the_way,
+            *self.records.values(),
+            *(self._around[ref] for ref in named.union(one.ref for one in accounts) if ref in self._around),
+        ]
+        self._load({_parent_ref(record) for record in held} - {""})
+
+    def _load(self, refs: Collection[str]) -> None:
+        missing = {ref for ref in refs if ref not in self.records and ref not in self._around}
+        if missing:
+            self._around |= mirror.load(self._conn, missing)
+
+    def _find(self, wanted_keys: Iterable[Key]) -> None:
+        missing = {key for key in wanted_keys if key not in self._by_key}
+        for key, found in mirror.find(self._conn, missing).items() if missing else ():
+            # What the batch changed is filed by ``_put`` already, if it still belongs there.
+            self._by_key[key] = {name: record for name, record in found.items() if name not in self._keys}
+        for key in missing:
+            self._by_key.setdefault(key, {})
+
+    def _record(self, ref: str) -> Record | None:
+        if ref in self.records:
+            return self.records[ref]
+        if ref not in self._around:
+            self._load((ref,))
+        return self._around.get(ref)
 
     def wanted(self, entry: Entry) -> frozenset[Key]:
-        """The keys by which the surroundings of the entry's lead are found; none for other records."""
-        return self._ahead[entry.seq].wanted
+        """The keys by which the same person is found in the other system; none for records that are not routed."""
+        ahead = self._ahead[entry.seq]
+        return wanted(ahead.record) if ahead.ask is not None else frozenset()
 
     def apply(self, entry: Entry) -> tuple[Record, frozenset[str]]:
         """Makes the entry's change visible to later events of the batch. Returns the record with the changed fields."""
@@ -87,72 +137,110 @@ class WorkingSet:
         after, fields = self._ahead[entry.seq].record, self._ahead[entry.seq].fields
         if before is None or fields or after != before:
             self._put(name, before, after)
+            self.moves.append((entry.seq, before, after))
         return after, fields
 
     def remember(self, record: Record) -> None:
         """Stores what a decision changed about a record (decided owner, hold), leaving its values alone."""
         name = ref_of(record.system, record.entity, record.record_id)
         self.records[name] = self.changed[name] = record
-        for key in self._keys.get(name) or keys(record, self._policy):
+        for key in self._keys.get(name) or keys(record):
             if name in self._by_key.get(key, {}):
                 self._by_key[key][name] = record
 
     def _put(self, name: str, before: Record | None, after: Record) -> None:
         old = self._keys.get(name)
         if old is None:
-            old = keys(before, self._policy) if before is not None else frozenset()
-        new = frozenset() if after.deleted else keys(after, self._policy)
+            old = keys(before) if before is not None else frozenset()
+        new = keys(after)
+        self._find(old | new)
         for key in old - new:
-            self._by_key.get(key, {}).pop(name, None)
+            self._by_key[key].pop(name, None)
         for key in new:
-            self._by_key.setdefault(key, {})[name] = after
+            self._by_key[key][name] = after
         self._keys[name] = new
         if old != new or before is None:
             self._moved.add(name)
+        if after.entity in _FILED and (
+            before is None or before.values != after.values or before.deleted != after.deleted
+        ):
+            self._refiled.add(name)
+            self.neighbours.file(name, filed(before), filed(after))
         self.records[name] = self.changed[name] = after
 
     def view(self, entry: Entry, record: Record, before: Record | None = None) -> View:
         """What ``plan`` may know of the surroundings of the entry's record, which is ``record`` by now and was ``before``."""
-        accounts: dict[str, Record] = {}
+        ask = self._ahead[entry.seq].ask
+        own, open_clocks = self._own(record), self.clocks.get(_ref(entry.event), ())
+        if ask is None:
+            return View(record, own, before=self._before(entry, before), clocks=open_clocks)
         counterparts: dict[str, Record] = {}
         for key in self.wanted(entry):
             found = self._by_key.get(key, {})
-            if key[0] == "domain":
-                accounts |= {name: r for name, r in found.items() if r.entity == "account" and not r.deleted}
-            elif key[0] == "email":
-                counterparts |= {name: r for name, r in found.items() if r.system != record.system and not r.deleted}
-        # The CRM where customers are kept is asked first; another system's companies only where it knows none.
-        preferred = {n: r for n, r in accounts.items() if r.system == "salesforce"} or accounts
+            counterparts |= {name: r for name, r in found.items() if r.system != record.system and not r.deleted}
+        others = [
+            one for ref in self.neighbours.people(ask) if (one := self._record(ref)) is not None and not one.deleted
+        ]
+        found_accounts = [self._account(one.ref, one.contact, one.features) for one in self.neighbours.accounts(ask)]
+        accounts = [one for one in found_accounts if one is not None]
+        named = {one.record.record_id for one in accounts}
+        accounts += [one for one in own if one.record.record_id not in named]
         return View(
             record=record,
-            candidates=tuple(self._account(preferred[name]) for name in sorted(preferred)),
+            candidates=tuple(accounts),
             counterpart=_counterpart(counterparts),
             before=self._before(entry, before),
+            clocks=open_clocks,
+            people=tuple(originals(record, others)),
+            said=self.neighbours.said(ask),
+            lead=ask.lead,
         )
+
+    def _own(self, record: Record) -> tuple[AccountView, ...]:
+        """The account that the record names itself, if it is there."""
+        name = self._own_ref(record)
+        account = self._account(name) if name else None
+        return () if account is None else (account,)
+
+    def _own_ref(self, record: Record) -> str:
+        named = own_account(record, self._policy) if record.entity in self._policy.ladders else ""
+        return ref_of(record.system, "account", named) if named else ""
 
     def _before(self, entry: Entry, before: Record | None) -> Values:
         if before is None or "before" not in self._policy.event_reads:
             return {}
         return {name: before.values.get(name) for name in entry.event.changed}
 
-    def _account(self, record: Record) -> AccountView:
-        opportunities = [
-            o for o in self._by_key.get(("account", record.record_id), {}).values() if o.system == record.system
-        ]
+    def _account(self, ref: str, contact: Contact = "", features: AccountFeatures | None = None) -> AccountView | None:
+        record = self._record(ref)
+        if record is None or record.deleted:
+            return None
+        of_account = ("account", record.record_id)
+        self._find((of_account,))
+        opportunities = [o for o in self._by_key[of_account].values() if o.system == record.system]
         still_open = [o for o in opportunities if not o.deleted and not o.values.get("closed")]
         # The owner of the most recently changed one speaks for the account; the id decides between equals.
         newest = max(still_open, key=lambda o: (max(o.changed_at.values(), default=""), o.record_id), default=None)
         parent_ref = _parent_ref(record)
         return AccountView(
             record=record,
-            parent=self.records.get(parent_ref) or self._parents.get(parent_ref),
+            parent=self._record(parent_ref) if parent_ref else None,
             open_opportunities=len(still_open),
             opportunity_owner=str(newest.values.get("owner") or "") if newest else "",
+            contact=contact,
+            features=features,
         )
 
     def save(self, conn: Connection) -> None:
-        """Writes what changed back to the mirror."""
+        """Writes what changed back to the mirror, and files it anew."""
         mirror.save(conn, [(r, self._keys[name] if name in self._moved else None) for name, r in self.changed.items()])
+        match_index.save(
+            conn,
+            [
+                match_index.Change(name, filed(self._stored.get(name)), filed(self.records[name]))
+                for name in sorted(self._refiled)
+            ],
+        )
 
 
 def _counterpart(found: Mapping[str, Record]) -> Record | None:

@@ -1,0 +1,85 @@
+"""A rep's answer on its way in: accepted or rejected, written to the journal like any event, and what came of it."""
+
+from __future__ import annotations
+
+from threading import Event
+from typing import Literal
+from uuid import uuid4
+
+from msgspec import Struct
+
+from routing.core.model import ChangeEvent, Decision
+from routing.ledger import decisions, journal
+from routing.ledger.engine import Ledger
+from routing.ledger.schema import split_ref
+from routing.runtime.clock import Clock, monotonic, utcnow
+
+MOST = 500  # letters of a reason
+_ENDS = ("applied", "skipped", "parked")
+
+Answer = Literal["accepted", "rejected"]
+
+
+class Unanswerable(Exception):
+    """The answer cannot be written down; the text says why, and what to do."""
+
+
+class Outcome(Struct, frozen=True):
+    """How the answer ended: ``state`` of the journal's entry (not an end yet: ``accepted``), the reason, and the decision made."""
+
+    state: str
+    reason: str
+    decision: Decision | None
+
+
+def answer(
+    ledger: Ledger, kind: Answer, record_id: str, by: str, because: str, system: str = "", clock: Clock = utcnow
+) -> str:
+    """Writes the answer down; the loop takes it up in its turn. Returns the event's id.
+
+    ``by`` is the person's e-mail address. Raises Unanswerable for a record that nobody was ever given, for an id that several
+    records have, and for an answer without the reason it needs.
+    """
+    because = " ".join(because.split())[:MOST]
+    person = by.strip().lower()
+    if "@" not in person:
+        raise Unanswerable(f"Who answers is named by the e-mail address of people.csv, not '{by}'.")
+    if kind == "rejected" and not because:
+        raise Unanswerable("A rejection needs a reason: whoever gets the lead next should know it.")
+    with ledger.read() as conn:
+        refs = [ref for ref in decisions.refs_of(conn, record_id) if system in ("", split_ref(ref)[0])]
+    if not refs:
+        raise Unanswerable(
+            f"Nothing was ever decided for {record_id!r}; `fingerpost decisions list` shows the records."
+        )
+    if len(refs) > 1:
+        names = ", ".join(sorted(f"{split_ref(ref)[1]} in {split_ref(ref)[0]}" for ref in refs))
+        raise Unanswerable(f"Several records have the id {record_id!r} ({names}): name the system.")
+    where, entity, _ = split_ref(refs[0])
+    now = clock()
+    event = ChangeEvent(
+        event_id=str(uuid4()),
+        system=where,
+        entity=entity,
+        record_id=record_id,
+        kind=kind,
+        occurred_at=now,
+        observed_at=now,
+        values={"by": person, "because": because},
+        origin="answer",
+    )
+    with ledger.write() as conn:
+        journal.accept(conn, [event], now)
+    return event.event_id
+
+
+def outcome(ledger: Ledger, event_id: str, wait: float, look: float) -> Outcome:
+    """What became of an answer; looks every ``look`` seconds until it has ended, for at most ``wait`` seconds."""
+    until, pause = monotonic() + wait, Event()
+    while True:
+        with ledger.read() as conn:
+            state, reason = journal.state_of(conn, event_id)
+            made = decisions.of_event(conn, event_id)
+        if state in _ENDS or monotonic() >= until:
+            return Outcome(state, reason, made)
+        pause.wait(look)
