@@ -237,7 +237,7 @@ def assert_alike(run: Run, outcome: Outcome, calm: Run, expected: Outcome, parke
             )
         else:
             assert outcome.records[name]["owner"] == row["owner"], name
-    assert _pools(outcome) == _pools(expected)
+    assert outcome.pools == expected.pools
     assert outcome.decided == expected.decided
     assert outcome.writes == expected.writes
     assert outcome.writes.keys() <= {"confirmed"}
@@ -270,7 +270,3 @@ def _but_turn(one: Made) -> Made:
 def _but_owner(row: dict[str, Any], ref: str) -> dict[str, Any]:
     field = OWNER[ref.split(":")[0]]
     return {**row, "owner": "", "fields": {**row["fields"], field: ""}}
-
-
-def _pools(outcome: Outcome) -> list[tuple[str, str, int, float]]:
-    return [(pool, person, assigned, round(ideal, 6)) for pool, person, assigned, ideal in outcome.pools]

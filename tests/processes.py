@@ -21,6 +21,7 @@ import rules
 from routing.cli.sandbox_run import HOOK, write_settings
 from routing.ledger import journal, outbox, shares
 from routing.ledger.engine import Ledger
+from routing.ledger.pools import rotations
 from routing.runtime.clock import monotonic
 from tests.servers.kafka import free_ports
 
@@ -173,7 +174,11 @@ class Run:
             ask = conn.exec_driver_sql
             outcome = Outcome(
                 records=records,
-                pools=[tuple(row) for row in ask("SELECT * FROM pool_member ORDER BY pool, person")],
+                pools=[
+                    (one.pool, person, one.assigned[n], round(one.claim(n), 6))
+                    for one in rotations(conn)
+                    for n, person in sorted(enumerate(one.people), key=lambda member: member[1])
+                ],
                 journal=dict(tuple(row) for row in ask("SELECT state, count(*) FROM journal GROUP BY state")),
                 writes=dict(tuple(row) for row in ask("SELECT state, count(*) FROM outbox GROUP BY state")),
                 decided=ask("SELECT count(*) FROM decision").scalar_one(),

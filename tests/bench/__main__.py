@@ -7,7 +7,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import check, daemon, kafka, mirror, route, rules, settle, tables
+from tests.bench import (
+    check,
+    daemon,
+    kafka,
+    matching,
+    matching_people,
+    mirror,
+    pools,
+    route,
+    rules,
+    settle,
+    tables,
+    timers,
+)
 from tests.bench.report import Line, show
 
 PARTS: dict[str, Callable[[Path], list[Line]]] = {
@@ -18,12 +31,16 @@ PARTS: dict[str, Callable[[Path], list[Line]]] = {
     "start": mirror.run,
     "tables": tables.run,
     "settle": settle.run,
+    "timers": timers.run,
+    "pools": pools.run,
     "kafka": kafka.against_faust,
     "workers": kafka.two_workers,
     "arrival": kafka.arrival,
     "backlog": kafka.backlog,
     "rules": rules.run,
     "check": check.run,
+    "match": matching.run,
+    "people": matching_people.run,
 }
 
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from connectors.sandbox.names import slug, words
 from connectors.sandbox.people import read_people
 from connectors.sandbox.world import World
 from routing.core.model import ChangeEvent, derived_id
 from routing.ledger.engine import Ledger
 from routing.runtime.backfill import store_snapshots
 from routing.runtime.clock import utcnow
-from routing.runtime.policy_folder import read_folder
-from rules.policy import compile_policy
 from tests.processes import POLICY
 
 FIRMS, KNOWN = 5_000, 2_000
 COUNTRIES = ("US", "DE", "FR", "GB", "CA", "NL")
+
+
+def firm(n: int) -> str:
+    """The n-th name; no two are alike, as with real firms."""
+    parts = words()
+    adjectives, nouns = len(parts.adjectives), len(parts.nouns)
+    rest, first = divmod(n, adjectives)
+    kind, second = divmod(rest, nouns)
+    return f"{parts.adjectives[first]}{parts.nouns[second][0]} {('Group', 'Labs')[kind]}"
 
 
 def leads(count: int, start: int = 0) -> list[ChangeEvent]:
@@ -29,8 +37,8 @@ def leads(count: int, start: int = 0) -> list[ChangeEvent]:
         values: dict[str, Any] = {
             "first_name": "Ana",
             "last_name": f"Rossi {who}",
-            "email": f"ana.{who}@firm{who % FIRMS}.example",
-            "company": f"Firm {who % FIRMS} Ltd",
+            "email": f"ana.{who}@{slug(firm(who % FIRMS))}.example",
+            "company": f"{firm(who % FIRMS)} Ltd",
             "country": COUNTRIES[who % len(COUNTRIES)],
             "employees": who % 2000,
             "phone": f"+1 415 555 {who % 10000:04}",
@@ -57,7 +65,7 @@ def leads(count: int, start: int = 0) -> list[ChangeEvent]:
 def fill(ledger: Ledger) -> None:
     """Puts the people and the accounts into the mirror, as the first fill does."""
     with ledger.write() as conn:
-        store_snapshots(conn, [*_people(), *_accounts()], compile_policy(read_folder(POLICY)))
+        store_snapshots(conn, [*_people(), *_accounts()])
 
 
 def _people() -> list[ChangeEvent]:
@@ -73,8 +81,8 @@ def _accounts() -> list[ChangeEvent]:
         _snapshot(
             "account",
             f"001BENCH{n:010d}",
-            name=f"Firm {n} Ltd",
-            website=f"https://www.firm{n}.example",
+            name=f"{firm(n)} Ltd",
+            website=f"https://www.{slug(firm(n))}.example",
             country="DE",
             employees=n,
             type="Prospect",

@@ -10,10 +10,8 @@ from routing.ledger import journal
 from routing.ledger.engine import Ledger
 from routing.runtime.backfill import DONE, store_snapshots
 from routing.runtime.clock import monotonic
-from routing.runtime.policy_folder import read_folder
-from rules.policy import compile_policy
 from tests.bench.report import Line
-from tests.processes import PATIENCE, POLICY, Run
+from tests.processes import PATIENCE, Run
 
 ACCOUNTS = 100_000
 
@@ -40,7 +38,6 @@ def run(folder: Path) -> list[Line]:
 
 
 def _fill(ledger_file: Path) -> None:
-    policy = compile_policy(read_folder(POLICY))
     ledger = Ledger(f"sqlite:///{ledger_file}")
     seen = datetime(2026, 1, 1, tzinfo=UTC)
     for start in range(0, ACCOUNTS, 2000):
@@ -65,7 +62,7 @@ def _fill(ledger_file: Path) -> None:
             for n in range(start, start + 2000)
         ]
         with ledger.write() as conn:
-            store_snapshots(conn, page, policy)
+            store_snapshots(conn, page)
     with ledger.read() as conn:
         assert journal.get_position(conn, "salesforce", DONE) is not None
     ledger.close()

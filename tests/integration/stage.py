@@ -16,6 +16,7 @@ import structlog
 from click.testing import Result
 from typer.testing import CliRunner
 
+from connectors.salesforce.settings import Secret
 from connectors.sandbox.faults import Fault, FaultKind, Faults
 from connectors.sandbox.hubspot import HubSpotSandbox
 from connectors.sandbox.people import read_people
@@ -33,10 +34,12 @@ from routing.core.model import Decision
 from routing.ledger import decisions, journal
 from routing.runtime import policies
 from routing.runtime.clock import monotonic, utcnow
-from routing.web.app import Server, build_app, listen
+from routing.web.api import app_of
+from routing.web.app import Server, listen
 from tests.processes import POLICY, wait_for
 
 SECRET = "the secret of the stage's webhooks"
+TOKEN = "the token of the stage's telephony"
 STREAM = "salesforce:/data/ChangeEvents"
 WAIT = 30.0
 
@@ -116,7 +119,7 @@ class Stage:
         self._daemon = daemon = Daemon(settings.ledger, settings.policy, connect(settings, self.clock), self.clock)
         if self._listening.fileno() < 0:
             self._listening = listen("127.0.0.1", self.port)
-        web = build_app(daemon.webhooks, daemon.intake, daemon.clock, daemon.health, daemon.metrics.registry)
+        web = app_of(daemon, {"telephony": Secret(TOKEN)})
         daemon.feed.watch(self.happenings.append)
         daemon.services.start("web", "web server", Server(web, self._listening).run)
         daemon.start()
@@ -340,6 +343,6 @@ def stage(
         finally:
             made.lower_curtain()
         said = repr(made.logs)
-        for secret in (SECRET, made.salesforce.client_secret, made.hubspot.access_token, "!sandbox."):
+        for secret in (SECRET, TOKEN, made.salesforce.client_secret, made.hubspot.access_token, "!sandbox."):
             assert secret not in said, "a secret was logged"
         assert "@visitor" not in said, "an e-mail address was logged"

@@ -92,7 +92,7 @@ def test_a_lead_of_a_customer_goes_to_its_csm(world: Stage) -> None:
         for site, account in zip(world.world.sites, world.world.accounts, strict=True)
         if account["Type"] == "Customer" and account["CSM__c"] and domains.count(site.domain) == 1
     )
-    lead = world.lead(Email=f"new.person@{site.domain}", Country="Japan")
+    lead = world.lead(Email=f"new.person@{site.domain}", Company=account["Name"], Country="Japan")
     world.settle()
     made = world.decision(lead)
     assert made.account_id == account["Id"]
@@ -106,7 +106,7 @@ def test_an_account_changed_a_moment_ago_already_counts(world: Stage) -> None:
     niamh = "niamh.byrne@example.com"
     new = {"Type": "Customer", "CSM__c": world.world.user_id(niamh)}
     world.salesforce.update("Account", site.account_id, new)
-    lead = world.lead(Email=f"somebody@{site.domain}")
+    lead = world.lead(Email=f"somebody@{site.domain}", Company=site.name)
     world.settle()
     assert world.owner(lead) == niamh
 

@@ -17,8 +17,7 @@ import msgspec
 import pytest
 import structlog
 
-from routing.core.distribution import pick
-from routing.core.model import ChangeEvent, Decision, PoolState, derived_id
+from routing.core.model import ChangeEvent, Decision, derived_id
 from routing.ledger import decisions, evidence, journal, locks, mirror, shares
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import metadata, ref_of, slot_of
@@ -27,6 +26,7 @@ from routing.runtime.backfill import Backfill
 from routing.runtime.feed import Feed
 from routing.runtime.loop import Loop
 from routing.runtime.received import Received
+from tests import pool_ledger
 from tests.conftest import START, ManualClock
 from tests.integration.interleaving import POINTS, Director
 from tests.servers.postgres import Postgres
@@ -84,23 +84,8 @@ class Table:
 
     def check_pools(self) -> None:
         """Every lead that a pool gave away counts, once, and each pick followed from the one before."""
-        made = [msgspec.json.decode(body, type=Decision) for (body,) in self.rows("SELECT body FROM decision")]
         with self.ledger.read() as conn:
-            pools = decisions.all_pools(conn)
-        picks: dict[str, list[Decision]] = defaultdict(list)
-        for one in made:
-            if one.outcome == "assign" and one.pool:
-                picks[one.pool].append(one)
-        assert {name: sum(state.assigned.values()) for name, state in pools.items()} == {
-            name: len(of_pool) for name, of_pool in picks.items()
-        }
-        for name, of_pool in picks.items():
-            state = PoolState(name)
-            for one in sorted(of_pool, key=lambda d: sum(m.assigned for m in d.members)):
-                absent = {m.person: m.unavailable for m in one.members if m.unavailable}
-                chosen, state, members = pick(POLICY.pools[name], state, absent)
-                assert (chosen, members) == (one.owner, one.members)
-            assert state.assigned == {p: n for p, n in pools[name].assigned.items() if n}
+            pool_ledger.check(conn)
 
 
 class Worker:
@@ -236,7 +221,8 @@ def test_two_leads_for_one_pool_take_turns_also_for_the_first_time(
         for n, point in enumerate(POINTS):
             if new:
                 with table.ledger.write() as conn:
-                    conn.exec_driver_sql("DELETE FROM pool_member")
+                    for gone in ("pool", "pool_member", "pool_entry"):
+                        conn.exec_driver_sql(f"DELETE FROM {gone}")
                     conn.exec_driver_sql("DELETE FROM decision")
             waited = director.interleave(
                 one.settling(*(changed(table.name(0), email=f"a{n}{k}{new}@b{k}.example") for k in range(3))),

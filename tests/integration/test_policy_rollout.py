@@ -215,7 +215,9 @@ def test_who_waits_is_looked_at_again_after_the_last_process_swapped(
     for made in (one, two):
         with postgres_ledger.write() as conn:
             conn.exec_driver_sql("DELETE FROM timer")
-            conn.exec_driver_sql(f"INSERT INTO timer VALUES ('t', 'hold', 'a:lead:b', {2**50})")
+            conn.exec_driver_sql(
+                f"INSERT INTO timer (timer_id, purpose, ref, due_ms) VALUES ('t', 'hold', 'a:lead:b', {2**50})"
+            )
         assert made.refresh()
         with postgres_ledger.read() as conn:
             assert timers.due(conn, clock())

@@ -24,15 +24,16 @@ from sqlalchemy import Table, select
 from routing.bootstrap.daemon import Daemon
 from routing.bootstrap.deciding import Deciding
 from routing.bootstrap.process import Process
-from routing.core.model import Decision, PoolState
-from routing.ledger import announcements, decisions, journal, schema, shares, timers
+from routing.core.distribution.entries import Snapshot
+from routing.core.model import Decision
+from routing.ledger import announcements, journal, pools, schema, shares, timers
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import from_ms, to_ms
 from routing.runtime.backfill import store_snapshots
+from routing.runtime.kafka.announcer import Announcer
 from routing.runtime.kafka.messages import encode, key_of, partition_of, ref_of_event
 from routing.runtime.kafka.settings import KafkaSettings
-from routing.runtime.policy_folder import read_folder
-from rules.policy import compile_policy
+from tests import pool_ledger
 from tests.conftest import START
 from tests.parity.stream import Event, Scene, Stream, portions
 from tests.processes import POLICY, wait_for
@@ -74,7 +75,7 @@ class Made(Struct):
     writes: dict[str, str]
     evidence: dict[str, bytes]
     timers: dict[str, int]
-    pools: dict[str, PoolState]
+    pools: dict[str, Snapshot]  # by pool and kind
     announced: Counter[str]
     shares: dict[str, int]  # how much of the log each worker settled, by its name
 
@@ -142,7 +143,7 @@ def distributed(folder: Path, stream: Stream, kafka: Kafka, ledger_url: str, *, 
 
 def _fill(ledger: Ledger, stream: Stream) -> None:
     with ledger.write() as conn:
-        store_snapshots(conn, stream.stage, compile_policy(read_folder(POLICY)))
+        store_snapshots(conn, stream.stage)
 
 
 def _play(scenes: Sequence[Scene], ledger: Ledger, clock: SharedClock, bring: Any, through: Any, check: Any) -> None:
@@ -204,6 +205,7 @@ def _holders(ledger: Ledger, topic: str) -> dict[str, int]:
 
 def _made(ledger: Ledger) -> Made:
     with ledger.read() as conn:
+        pool_ledger.check(conn)
         events = {row.seq: row for row in conn.execute(select(schema.journal).order_by(schema.journal.c.seq))}
         made = conn.execute(select(schema.decision.c.seq, schema.decision.c.body).order_by(schema.decision.c.seq)).all()
         bodies = {events[row.seq].event_id: row.body for row in made}
@@ -221,7 +223,7 @@ def _made(ledger: Ledger) -> Made:
             writes=all_of(schema.outbox, "decision_id", "body"),
             evidence=all_of(schema.evidence, "decision_id", "body"),
             timers=all_of(schema.timer, "ref", "due_ms"),
-            pools=dict(decisions.all_pools(conn)),
+            pools={f"{one.pool}/{one.kind}": one.snapshot() for one in pools.rotations(conn)},
             announced=Counter(),
             shares={},
         )
@@ -251,6 +253,7 @@ def worker(folder: str, bootstrap: str, topic: str, ledger_url: str) -> NoReturn
     )
     deciding = Deciding(process, kafka, MOST_OWED)
     process.services.start("deciding", "start-up", deciding.open)
+    process.services.start("delivery", "announcer", Announcer(kafka, process.ledger).run)
     while not process.services.failed.is_set() and not select_ready([sys.stdin], [], [], 0.1)[0]:
         continue
     late = process.stop()

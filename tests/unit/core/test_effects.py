@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from routing.core.model import Decision
+from routing.core.model import Decision, Record
+from routing.core.view import AccountView
 from rules.model import Effect
 from tests.unit.core.policy import ANA_ID, FIELDS, account, event, lead, policy, view
 from tests.unit.core.test_decisions import decide, made
@@ -126,3 +127,37 @@ ladders:
     customer = account("001A", website="acme.com", type="Customer", csm=ANA_ID)
     assert made(decide(event(contact), view(contact, customer), both)).owner == "ana@example.com"
     assert decide(event(deal), view(deal), policy()).decision is None
+
+
+OWN = policy(
+    **{
+        "fields": FIELDS.replace(
+            "opportunity:\n  in: {salesforce: Opportunity}\n  fields:\n",
+            "opportunity:\n  in: {salesforce: Opportunity}\n  fields:\n    owner: {type: person, salesforce: OwnerId}\n",
+        )
+    },
+    engagement="""
+ladders:
+  lead:
+    entry: [event.kind = "created"]
+    ladder: [{otherwise: Ana Diaz}]
+  opportunity:
+    entry: [event.kind = "created"]
+    ladder:
+      - rung: The owner of the account
+        when: account.parent.type = "Customer"
+        assign: account.owner
+      - otherwise: hold Nobody owns the account
+""",
+)
+
+
+def test_an_opportunity_knows_its_own_account() -> None:
+    deal = Record(system="salesforce", entity="opportunity", record_id="006", values={"account": "001B"})
+    other = account("001A", name="Other", owner="005CEM")
+    its_own = AccountView(account("001B", name="Acme", owner=ANA_ID), account("001P", type="Customer"))
+    decision = made(decide(event(deal), view(deal, other, its_own), OWN))
+    assert (decision.outcome, decision.owner, decision.account_id) == ("assign", "ana@example.com", "001B")
+    assert [one.evidence for one in decision.candidates] == [("the opportunity names it",)]
+    held = made(decide(event(deal), view(deal, other), OWN))
+    assert (held.outcome, held.account_id) == ("hold", "")

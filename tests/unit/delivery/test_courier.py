@@ -368,3 +368,14 @@ def test_a_write_that_happened_unheard_is_expected_back_however_it_ended(bench: 
     bench.deliver()
     assert bench.fates() == [("r1", "superseded")]
     assert waiting(bench) == {"owner": "ana"}
+
+
+def test_who_works_a_record_while_it_is_taken_away_keeps_it_and_the_loop_is_told(bench: Bench) -> None:
+    bench.crm.records["1"] = {"owner": "ana", "status": "Working"}
+    bench.owe("1", "bo", "ana", still={"status": "New"})
+    bench.deliver()
+    assert bench.fates() == [("1", "superseded")]
+    assert bench.crm.records["1"]["owner"] == "ana"
+    with bench.ledger.read() as conn:
+        rows = conn.exec_driver_sql("SELECT state, ref, kind FROM journal").all()
+    assert [tuple(row) for row in rows] == [("incomplete", "fake:lead:1", "updated")]

@@ -67,3 +67,11 @@ def test_what_an_earlier_write_of_ours_left_is_as_good_as_what_was_expected() ->
         checked = check(second, snapshot(owner=held))
         assert checked.write is not None, held
     assert check(second, snapshot(owner="a person")).state == "superseded"
+
+
+def test_a_record_that_is_just_being_worked_is_not_taken_away() -> None:
+    taken = msgspec.structs.replace(write({"owner": "b", "country": "DE"}, {"owner": "a"}), still={"status": "New"})
+    assert check(taken, snapshot(owner="a", status="New")).write is not None
+    checked = check(taken, snapshot(owner="a", status="Working"))
+    assert (checked.write, checked.state) == (None, "superseded")
+    assert "status is now 'Working', not 'New'" in checked.detail

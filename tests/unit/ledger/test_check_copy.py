@@ -105,7 +105,7 @@ def test_a_ledger_in_use_is_well(desk: Desk) -> None:
         ("UPDATE outbox SET decision_id = 'x'", "writes without decision"),
         ("UPDATE decision SET seq = 999", "decisions without event"),
         ("INSERT INTO announcement VALUES ('x', 1)", "announcements without decision"),
-        ("INSERT INTO timer VALUES ('x', 'hold', 'a:lead:b', :ago)", "timers overdue"),
+        ("INSERT INTO timer VALUES ('x', 'hold', 'a:lead:b', :ago, 0, 0)", "timers overdue"),
         ("DELETE FROM mirror WHERE entity = 'lead'", "keys without record"),
         ("DROP INDEX journal_ref", "drift"),
         ("UPDATE alembic_version SET version_num = '0001'", "schema"),
@@ -152,7 +152,7 @@ def test_the_command_says_what_to_do(empty: Callable[[str], Ledger]) -> None:
 
     assert run("upgrade") == (0, f"The ledger is up to date: schema {examine(ledger, NOW).head}.\n")
     assert run("check")[0] == 0
-    change(ledger, "INSERT INTO timer VALUES ('x', 'hold', 'a:lead:b', :ago)", ago=LONG_AGO)
+    change(ledger, "INSERT INTO timer VALUES ('x', 'hold', 'a:lead:b', :ago, 0, 0)", ago=LONG_AGO)
     code, said = run("check")
     assert code == 1
     assert "1 timers have been due for over 5 minutes." in said

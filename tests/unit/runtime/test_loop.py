@@ -21,6 +21,7 @@ from routing.runtime.feed import Feed, Happening
 from routing.runtime.loop import Loop
 from tests.conftest import START, ManualClock
 from tests.unit.core.policy import USERS, policy
+from tests.unit.core.test_effects import OWN
 
 POLICY = policy()
 
@@ -108,7 +109,7 @@ def test_a_lead_that_a_snapshot_showed_before_its_creation_was_told_is_routed(de
     """Created while the mirror was being filled: the page had it already, as it is now."""
     values = {"email": "kim@acme.example", "country": "FR"}
     with desk.ledger.write() as conn:
-        store_snapshots(conn, [desk.event("snapshot", seconds=5, **values)], POLICY)
+        store_snapshots(conn, [desk.event("snapshot", seconds=5, **values)])
     desk.play(desk.event("created", seconds=3, **values))
     assert [made.outcome for made in desk.decisions()] == ["assign"]
 
@@ -133,7 +134,7 @@ def test_leads_that_were_there_before_we_watched_are_not_routed_when_their_creat
     """After a gap, Salesforce replays three days of changes, also those from before our first start."""
     values = {"email": "kim@acme.example", "country": "FR"}
     with desk.ledger.write() as conn:
-        store_snapshots(conn, [desk.event("snapshot", **values)], POLICY, since=START + timedelta(days=1))
+        store_snapshots(conn, [desk.event("snapshot", **values)], since=START + timedelta(days=1))
     desk.play(desk.event("created", seconds=-5, **values))
     assert desk.decisions() == []
 
@@ -162,10 +163,10 @@ def test_an_event_that_the_preparation_of_a_batch_fails_on_is_parked_alone(
 ) -> None:
     wanted = working_set.wanted
 
-    def poisoned(record: Record, policy: Any) -> Any:
+    def poisoned(record: Record) -> Any:
         if record.record_id == "00Q7":
             raise ValueError("poison")
-        return wanted(record, policy)
+        return wanted(record)
 
     monkeypatch.setattr(working_set, "wanted", poisoned)
     desk.play(*(desk.event("created", f"00Q{n}", country="FR") for n in range(20)))
@@ -223,3 +224,20 @@ def test_our_own_echo_does_not_take_a_lead_off_hold(desk: Desk) -> None:
     desk.tick()
     desk.work()
     assert [made.outcome for made in desk.decisions()] == ["assign", "hold"]
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_an_opportunity_is_routed_by_its_own_account(desk: Desk, size: int) -> None:
+    desk.loop = Loop(desk.ledger, SimpleNamespace(current=OWN), desk.clock, desk.feed)  # type: ignore[arg-type]
+
+    def of(entity: str, record: str, **values: Any) -> ChangeEvent:
+        return msgspec.structs.replace(desk.event("created", record, **values), entity=entity)
+
+    desk.play(of("account", "001P", type="Customer"), of("account", "001B", owner="005BO", parent="001P"), size=size)
+    desk.play(of("opportunity", "006A", account="001B"), of("opportunity", "006B", account="001X"), size=size)
+    with desk.ledger.read() as conn:
+        found = [decisions.of_record(conn, record)[0] for record in ("006A", "006B")]
+    assert [(one.outcome, one.owner, one.account_id) for one in found] == [
+        ("assign", "bo@example.com", "001B"),
+        ("hold", "", ""),
+    ]
