@@ -186,12 +186,11 @@ class Loop:
     def _take(self, batch: Batch, entry: Entry, policy: Policy, directory: Directory, now: datetime) -> bool:
         """Takes one event into the batch; False when it must wait for the batch before it to be settled."""
         event = entry.event
-        names: set[str] = set()
-        if event.entity in policy.ladders:
-            names = _names(batch.work, entry)
-            if names & batch.undecided:
-                return False
         ref = ref_of(event.system, event.entity, event.record_id)
+        # What is only corrected waits for itself: its next write must know the one before.
+        names = _names(batch.work, entry) if event.entity in policy.ladders else {ref}
+        if names & batch.undecided:
+            return False
         if event.kind in OURS and ref in batch.planned_for:
             return False  # what came before it may have moved the clocks that it is about
         try:
@@ -215,7 +214,7 @@ class Loop:
             planned = batch.planned[-1][1]
             held = batch.work.records.get(ref_of(event.system, event.entity, event.record_id))
             # Who waits may stop waiting, whatever the event: the next one about them must see whether they did.
-            if planned.decides or planned.on_hold or (held is not None and held.on_hold):
+            if planned.decides or planned.corrections or planned.on_hold or (held is not None and held.on_hold):
                 batch.undecided |= names
         return True
 
