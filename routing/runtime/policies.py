@@ -6,7 +6,7 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from rules.source import render
 
 log = structlog.get_logger()
 LOOK_SECONDS = 1.0
+SAVING_SECONDS = 0.2  # an editor that saves in place shows an empty or half a file for some milliseconds
 SWITCH_SECONDS = 0.0005
 
 
@@ -63,6 +64,7 @@ class Policies:
         self._former: list[tuple[weakref.ref[Policy], list[object]]] = []
         self._seat = Seat(ledger, "policy")
         self._seen: dict[str, bytes] = {}  # the folder's files when they were last looked at
+        self._pause: Callable[[float], object] = lambda _: None
         self.refused = ""  # why the folder as it is now is not live, "" when it is
         self._unusable = ""  # the ledger's live policy when it does not compile here
         files = self._published() if follow else None
@@ -110,7 +112,7 @@ class Policies:
             if str(error) != self.refused:
                 self._refuse(str(error))
             return False
-        if files == self._seen:
+        if files == self._seen or self._being_saved(files):
             return False
         fresh = self._compiled(files, tested=True)
         if fresh is None:
@@ -130,6 +132,14 @@ class Policies:
             self._publish(fresh, files)  # it was changed back under our eyes
         self.refused, self._seen = "", files
         return swapped
+
+    def _being_saved(self, files: Mapping[str, bytes]) -> bool:
+        """Whether the folder changes under our eyes. Half a file may well compile: a list of people without its end."""
+        self._pause(SAVING_SECONDS)
+        try:
+            return read_folder(self.folder) != files
+        except PolicyFolderError:
+            return True
 
     def _look_at_ledger(self) -> bool:
         with self._ledger.read() as conn:
@@ -207,7 +217,8 @@ class Policies:
             timers.hurry(conn, "hold", self._clock())
 
     def run(self, stop: threading.Event) -> None:
-        """Looks once a second until ``stop``."""
+        """Looks once a second until ``stop``. A folder that changed is taken once it holds still."""
+        self._pause = stop.wait
         try:
             while not stop.wait(LOOK_SECONDS):
                 self.refresh()

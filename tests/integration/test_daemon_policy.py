@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import requests
 
+from rules.policy import compile_policy
 from tests.integration.stage import Stage, stage
 
 JONAS, MIRIAM = "jonas.keller@example.com", "miriam.vogel@example.com"  # the pool MM-DACH
@@ -30,12 +31,12 @@ def one_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture
 def world(one_stage: Stage) -> Iterator[Stage]:
     """The stage, and afterwards the policy and everybody as they were."""
-    good = one_stage.daemon.policies.current.digest
-    files = {path: path.read_bytes() for path in one_stage.policy.iterdir()}
+    files = {path.name: path.read_bytes() for path in one_stage.policy.iterdir()}
+    good = compile_policy(files).digest
     yield one_stage
     one_stage.faults.clear()
-    for path, content in files.items():
-        path.write_bytes(content)
+    for name, content in files.items():
+        (one_stage.policy / name).write_bytes(content)
     one_stage.activate(JONAS, True)
     one_stage.activate(MIRIAM, True)
     one_stage.until(
