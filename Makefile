@@ -22,7 +22,7 @@ run: setup
 	$(BIN)/fingerpost run --sandbox
 
 test: lint
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
@@ -40,7 +40,7 @@ bench: setup
 # Fits the weights that ship with the matcher, from data that anybody can fetch. The same data and code give the same file.
 WEIGHTS := routing/core/matching/weights.json
 weights: setup
-	FINGERPOST_COMPANIES=none $(BIN)/python -m tests.bench.matching --accounts 300000 --leads 10000 --labels $(VENV)/labels.jsonl
+	FINGERPOST_COMPANIES=none $(BIN)/python -m tests.bench.matching --accounts 100000 --leads 10000 --labels $(VENV)/labels.jsonl
 	$(BIN)/fingerpost match tune --labels $(VENV)/labels.jsonl --from tests/bench/matching_prior.json --out $(WEIGHTS)
 
 # Renews the locks from pyproject.toml: the newest versions that fit, with hashes, no host names. The image's is a part of the other.

@@ -9,11 +9,14 @@ import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import hypothesis
+import msgspec
 import pytest
 
 from routing.ledger.engine import Ledger
+from tests.faults.report import LINES, Line, table
 from tests.servers.kafka import Kafka
 from tests.servers.postgres import Postgres
 
@@ -23,6 +26,26 @@ hypothesis.settings.register_profile("search", deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """One of several processes that share the tests hands the storms that it saw to the one that prints them."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["storms"] = msgspec.to_builtins(LINES)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A process that shares the tests has ended."""
+    LINES.extend(msgspec.convert(getattr(node, "workeroutput", {}).get("storms", []), list[Line]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints the table of the storms when all tests have ended."""
+    if LINES:
+        terminalreporter.section("storms")
+        for line in table():
+            terminalreporter.write_line(line)
 
 
 class ManualClock:

@@ -66,7 +66,7 @@ class Stage:
             calm.traffic(count, None, today=self._today)
             calm.await_settled(600)
         self._orders.clear()
-        assert cluster.fell == []
+        assert cluster.fell == [], cluster.fell
         assert books.settled == books.accepted
         assert books.announced == books.decided
         assert books.unknown == 0
