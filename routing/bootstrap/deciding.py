@@ -51,7 +51,9 @@ class Deciding:
             settled=process.tell_couriers,
         )
         self._worker = Worker(self.settler, kafka.group, self._faust_options)
-        self.watchdog = Watchdog(kafka.changes_topic, options, self.settler.progress, self._excused)
+        self.watchdog = Watchdog(
+            kafka.changes_topic, options, self.settler.progress, self._excused, self.settler.settled_by_all
+        )
 
     def _receive(self, partition: int, offset: int, value: bytes | None) -> Received:
         return receive(self._kafka.changes_topic, partition, offset, value, to_ms(self._process.clock()))

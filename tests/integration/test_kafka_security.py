@@ -93,20 +93,23 @@ async def _read_as_faust_does(made: KafkaSettings) -> bytes | None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "more"),
+    ("protocol", "more", "why"),
     [
-        ("SASL_PLAINTEXT", {"password": Secret("wrong-horse")}),
-        ("SASL_SSL", {"ca_file": ""}),  # an authority that nobody on this machine knows
-        ("SSL", {"cert_file": "", "key_file": ""}),
+        ("SASL_PLAINTEXT", {"password": Secret("wrong-horse")}, "password"),
+        ("SASL_SSL", {"ca_file": ""}, "certificate verify failed"),  # an authority that nobody on this machine knows
+        ("SSL", {"cert_file": "", "key_file": ""}, "certificate"),
     ],
 )
-def test_who_has_no_right_is_told_so_without_the_password(broker: Kafka, protocol: str, more: dict[str, Any]) -> None:
+def test_who_has_no_right_is_told_why_without_the_password(
+    broker: Kafka, protocol: str, more: dict[str, Any], why: str
+) -> None:
     made = settings(broker, protocol, **more)
     with pytest.raises(KafkaUnwell) as refused:
         Sender(made, "changes").connect()
     with pytest.raises(KafkaUnwell) as refused_too:
         topics.check(made)
     for text in (str(refused.value), str(refused_too.value)):
+        assert why in text
         assert "horse" not in text
 
 

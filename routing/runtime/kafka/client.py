@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.record.util import calc_crc32c
+from kafka.errors import KafkaTimeoutError
 from kafka.record import default_records
 
 from routing.runtime.kafka.settings import KafkaMisconfigured, KafkaSettings
@@ -56,6 +60,43 @@ def python_options(settings: KafkaSettings) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.username
         options["sasl_plain_password"] = settings.password.reveal()
     return options
+
+
+# All that a broker does about a login that it refuses is to hang up.
+_CLOSED = " (the broker closed the connection, as it does when username, password or security_protocol are wrong)"
+
+
+class _LastFailure(logging.Handler):
+    """Keeps what kafka-python logs of connections that failed; it raises only that none was made in time."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.reason = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Called by ``logging``, in the library's thread."""
+        for said in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(said, Exception) and not isinstance(said, KafkaTimeoutError):
+                self.reason = reason(said) + (_CLOSED if "socket disconnected" in str(said) else "")
+
+
+@contextmanager
+def last_failure() -> Iterator[_LastFailure]:
+    """Within the block, ``reason`` says why kafka-python's latest connection failed, "" when none did: a wrong password, a
+    certificate that is not trusted. It has no secret."""
+    logger, handler = logging.getLogger("kafka.net"), _LastFailure()
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+
+
+def reason(error: BaseException) -> str:
+    """An error in a few words, without what was sent."""
+    words = str(error).strip()
+    kind = type(error).__name__
+    return words if words.startswith(kind) else f"{kind}: {words}" if words else kind
 
 
 def faust_broker(settings: KafkaSettings) -> list[str]:

@@ -11,7 +11,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from msgspec import Struct
 
 from routing.runtime.clock import monotonic
-from routing.runtime.kafka.client import python_options
+from routing.runtime.kafka.client import last_failure, python_options, reason
 from routing.runtime.kafka.messages import MOST_BYTES, key_of, partition_of
 from routing.runtime.kafka.settings import KafkaSettings, KafkaUnwell
 
@@ -57,32 +57,36 @@ class Sender:
         """Connects unless connected. Raises KafkaUnwell after a few seconds."""
         if self._producer is not None:
             return
-        milliseconds = int(self._seconds * 1000)
-        try:
-            producer = KafkaProducer(
-                **self._options,
-                acks="all",
-                # With it a partition has one batch on its way at a time, and a batch that is sent again is not stored again.
-                enable_idempotence=True,
-                allow_auto_create_topics=False,
-                batch_size=BATCH_BYTES,
-                max_request_size=MOST_BYTES + FRAME_BYTES,
-                bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
-                max_block_ms=int(CONNECT_SECONDS * 1000),
-                request_timeout_ms=max(500, milliseconds // 2),
-                delivery_timeout_ms=milliseconds,
-                metrics_enabled=False,
-            )
-        except (KafkaError, OSError) as error:
-            raise KafkaUnwell(f"Kafka cannot be reached: {_reason(error)}") from error
+        producer = self._produce()
         try:
             self._partitions = len(producer.partitions_for(self.topic) or ())
         except KafkaError as error:
             _discard(producer)
             raise KafkaUnwell(
-                f"the topic {self.topic} cannot be used: {_reason(error)}; `fingerpost topics check` says more"
+                f"the topic {self.topic} cannot be used: {reason(error)}; `fingerpost topics check` says more"
             ) from error
         self._producer = producer
+
+    def _produce(self) -> KafkaProducer:
+        milliseconds = int(self._seconds * 1000)
+        with last_failure() as failed:
+            try:
+                return KafkaProducer(
+                    **self._options,
+                    acks="all",
+                    # With it a partition has one batch on its way at a time, and a batch that is sent again is not stored again.
+                    enable_idempotence=True,
+                    allow_auto_create_topics=False,
+                    batch_size=BATCH_BYTES,
+                    max_request_size=MOST_BYTES + FRAME_BYTES,
+                    bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
+                    max_block_ms=int(CONNECT_SECONDS * 1000),
+                    request_timeout_ms=max(500, milliseconds // 2),
+                    delivery_timeout_ms=milliseconds,
+                    metrics_enabled=False,
+                )
+            except (KafkaError, OSError) as error:
+                raise KafkaUnwell(f"Kafka cannot be reached: {failed.reason or reason(error)}") from error
 
     def write(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
         """Sends, and waits until the brokers have each message on all in-sync replicas, at most ``delivery_timeout_seconds``.
@@ -141,9 +145,9 @@ def _answer_of(future: Any, end: float) -> Exception | None:
         # What the library itself gives up after the same time it must be able to say: a moment longer.
         future.get(timeout=max(0.0, end - monotonic()) + 0.5)
     except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
-        return TooLargeForTopic(f"the topic takes no message of that size ({_reason(error)})")
+        return TooLargeForTopic(f"the topic takes no message of that size ({reason(error)})")
     except (KafkaError, OSError) as error:
-        return KafkaUnwell(f"Kafka did not take it: {_reason(error)}")
+        return KafkaUnwell(f"Kafka did not take it: {reason(error)}")
     return None
 
 
@@ -154,9 +158,3 @@ def _discard(producer: KafkaProducer) -> None:
         producer.close(timeout=CLOSE_SECONDS)
     except KafkaTimeoutError:
         log.warning("a connection to Kafka could not be closed in time")
-
-
-def _reason(error: BaseException) -> str:
-    """In a few words, without what was sent."""
-    words = str(error).strip()
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__

@@ -136,6 +136,11 @@ class Settler:
         with self._lock:
             return dict(self._progress)
 
+    def settled_by_all(self) -> dict[int, int]:
+        """The next offset of every partition that anybody ever held, from the ledger. Raises SQLAlchemyError."""
+        with self._ledger.read() as conn:
+            return {partition: one.next_offset for partition, one in shares.positions(conn, self.topic).items()}
+
     # -- what was read from the log -----------------------------------------------------------------------------------------
 
     def offer(self, partition: int, messages: Iterable[tuple[int, bytes | None]]) -> Future[None]:

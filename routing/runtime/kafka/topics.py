@@ -11,7 +11,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from msgspec import Struct
 
 from connectors.contract import Finding
-from routing.runtime.kafka.client import python_options
+from routing.runtime.kafka.client import last_failure, python_options, reason
 from routing.runtime.kafka.messages import MOST_BYTES
 from routing.runtime.kafka.sender import CONNECT_SECONDS, FRAME_BYTES
 from routing.runtime.kafka.settings import KafkaSettings, KafkaUnwell
@@ -61,18 +61,19 @@ def wanted(settings: KafkaSettings) -> list[Topic]:
 def admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
     """A client to ask and to change things with. Raises KafkaUnwell, also for what fails within the block."""
     client = None
-    try:
-        client = KafkaAdminClient(**python_options(settings), bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000))
-        yield client
-    except (KafkaError, OSError) as error:
-        servers = ", ".join(settings.servers)
-        raise KafkaUnwell(
-            f"Kafka at {servers} did not do it: {type(error).__name__}: {error}. Check kafka.bootstrap_servers, that the brokers "
-            "run, and that security_protocol, username and password are what they expect."
-        ) from error
-    finally:
-        if client is not None:
-            client.close()
+    with last_failure() as failed:
+        try:
+            client = KafkaAdminClient(**python_options(settings), bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000))
+            yield client
+        except (KafkaError, OSError) as error:
+            why = failed.reason if client is None and failed.reason else reason(error)
+            raise KafkaUnwell(
+                f"Kafka at {', '.join(settings.servers)} did not do it: {why}. Check kafka.bootstrap_servers, that the brokers run, "
+                "and that security_protocol, username, password and ca_file are what they expect."
+            ) from error
+        finally:
+            if client is not None:
+                client.close()
 
 
 def create(settings: KafkaSettings) -> list[str]:

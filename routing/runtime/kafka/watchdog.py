@@ -6,7 +6,7 @@ The end of the log is asked from the brokers by a client of its own: what the co
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 import structlog
@@ -37,12 +37,16 @@ class Watchdog:
         options: Callable[[], Mapping[str, Any]],
         progress: Callable[[], Mapping[int, Progress]],
         excused: Callable[[], Set[int] | None],
+        settled: Callable[[], Mapping[int, int]],
         stuck_seconds: float = STUCK_SECONDS,
     ) -> None:
         """``excused`` names the partitions that may stand still (they were set aside), None for all of them (the ledger is
-        lost, or deciding pauses)."""
+        lost, or deciding pauses). ``settled`` asks the ledger for the next offset of each partition, whoever holds it."""
         self._topic, self._options, self._progress, self._excused = topic, options, progress, excused
-        self._stuck_seconds = stuck_seconds
+        self._settled, self._stuck_seconds = settled, stuck_seconds
+        self._idle: tuple[Mapping[int, int], float] | None = (
+            None  # what was settled when we last saw it move, holding nothing
+        )
         self._excused_at: dict[int, float] = {}
         self.lag: Mapping[int, int] = {}
 
@@ -60,14 +64,32 @@ class Watchdog:
         try:
             while not stop.wait(LOOK_SECONDS):
                 held = self._progress()
-                ends = self._ends(consumer, held) if held else {}
-                self.look(ends, monotonic())
+                if held:
+                    self._idle = None
+                    self.look(self._ends(consumer, held), monotonic())
+                else:
+                    every = consumer.partitions_for_topic(self._topic) or set()
+                    self.look_on(self._ends(consumer, every), monotonic())
         finally:
             consumer.close(autocommit=False)
 
-    def _ends(self, consumer: KafkaConsumer, held: Mapping[int, Progress]) -> dict[int, int]:
-        found = consumer.end_offsets([TopicPartition(self._topic, p) for p in held])
+    def _ends(self, consumer: KafkaConsumer, partitions: Iterable[int]) -> dict[int, int]:
+        found = consumer.end_offsets([TopicPartition(self._topic, p) for p in partitions])
         return {here.partition: int(end) for here, end in found.items()}
+
+    def look_on(self, ends: Mapping[int, int], now: float) -> None:
+        """For a worker that holds nothing, as one more than there are partitions does. Raises Stuck when events wait all the same
+        and nobody settles any: then it may be a member of the group in its own belief only."""
+        self.lag = {}
+        settled = self._settled()
+        waiting = sum(max(0, end - settled.get(partition, 0)) for partition, end in ends.items())
+        if self._idle is None or self._idle[0] != settled or not waiting or self._excused() is None:
+            self._idle = settled, now
+        elif now - self._idle[1] >= self._stuck_seconds:
+            raise Stuck(
+                f"{waiting} event(s) wait, nobody has settled any for {now - self._idle[1]:.0f} s, and this worker was given no "
+                "partition. It may have left the group unnoticed; the process ends to be started anew."
+            )
 
     def look(self, ends: Mapping[int, int], now: float) -> None:
         """Compares the ends of the log with what is settled. Raises Stuck."""

@@ -84,7 +84,8 @@ class Watched:
     def __init__(self) -> None:
         self.progress = {0: Progress(10, 0.0), 1: Progress(10, 0.0)}
         self.excused: frozenset[int] | None = frozenset()
-        self.dog = Watchdog("changes", dict, lambda: self.progress, lambda: self.excused)
+        self.settled = {0: 10, 1: 10}
+        self.dog = Watchdog("changes", dict, lambda: self.progress, lambda: self.excused, lambda: dict(self.settled))
 
 
 def test_lag_without_progress_for_a_minute_bites() -> None:
@@ -119,3 +120,25 @@ def test_who_is_excused_may_stand_still(excused: frozenset[int] | None) -> None:
     watched.dog.look({0: 12, 1: 12}, 1000.0)
     watched.excused = frozenset()
     watched.dog.look({0: 12, 1: 12}, 1059.0)
+
+
+def test_a_worker_without_partitions_ends_when_nobody_settles_what_waits() -> None:
+    watched = Watched()
+    watched.progress = {}
+    watched.dog.look_on({0: 10, 1: 10}, 0.0)
+    watched.dog.look_on({0: 10, 1: 10}, 100.0)  # nothing waits
+    watched.dog.look_on({0: 15, 1: 10}, 101.0)
+    watched.settled[0] = 12  # somebody is at it
+    watched.dog.look_on({0: 15, 1: 11}, 150.0)
+    watched.dog.look_on({0: 15, 1: 11}, 209.0)
+    with pytest.raises(Stuck, match=r"4 event\(s\) wait, .* for 60 s, and this worker was given no partition"):
+        watched.dog.look_on({0: 15, 1: 11}, 210.0)
+
+
+def test_a_worker_without_partitions_waits_for_a_lost_ledger() -> None:
+    watched = Watched()
+    watched.progress, watched.excused = {}, None
+    watched.dog.look_on({0: 15}, 0.0)
+    watched.dog.look_on({0: 15}, 1000.0)
+    watched.excused = frozenset()
+    watched.dog.look_on({0: 15}, 1059.0)
