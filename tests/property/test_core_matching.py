@@ -15,8 +15,11 @@ from routing.core.matching.index import (
     LEAD_KEYS,
     MemoryIndex,
     account_keys,
-    lead_keys,
+    near_keys,
+    slip_keys,
+    sure_keys,
 )
+from routing.core.matching.model import LeadFeatures
 from routing.core.matching.names import WORD_LIMIT, names
 from routing.core.matching.score import AGAINST, FOR, measure, score, scored, shipped
 
@@ -82,6 +85,11 @@ def of(accounts: list[dict[str, str]]) -> MemoryIndex:
     return MemoryIndex(account_features(f"A{n:03d}", one) for n, one in enumerate(accounts))
 
 
+def asked_for(asked: LeadFeatures) -> set[int]:
+    """All keys that the lead may come to ask for."""
+    return {key for keys in (*sure_keys(asked), *near_keys(asked), slip_keys(asked)) for key, _ in keys}
+
+
 @given(st.lists(account, max_size=12), lead, st.randoms(use_true_random=False))
 def test_the_order_of_accounts_does_not_matter(
     accounts: list[dict[str, str]], values: dict[str, str], chance: random.Random
@@ -101,7 +109,7 @@ def test_an_unrelated_account_changes_nothing(
 ) -> None:
     asked = lead_features("L", values)
     stranger = account_features("Z", another)
-    if set(account_keys(stranger)) & {key for key, _ in lead_keys(asked)}:
+    if set(account_keys(stranger)) & asked_for(asked):
         return  # related
     index = of(accounts)
     before = index.candidates(asked)
@@ -149,7 +157,7 @@ def test_a_typing_error_never_raises_the_score_above_the_exact_names(
 @settings(max_examples=300)
 def test_any_text_is_taken_and_work_is_bounded(values: dict[str, str]) -> None:
     asked = lead_features("L", values)
-    assert len(lead_keys(asked)) <= LEAD_KEYS
+    assert len(asked_for(asked)) <= LEAD_KEYS
     filed = account_features("A", {**values, "name": values.get("company", "")})
     assert len(account_keys(filed)) <= ACCOUNT_KEYS
     assert all(len(name.words) <= WORD_LIMIT for name in asked.names)

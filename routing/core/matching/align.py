@@ -129,7 +129,7 @@ def alike(word: str, other: str) -> float:
         distance = OSA.distance(word, other, score_cutoff=allowed)
         if distance <= allowed:
             return 1 - distance / longest * (1 if word[0] == other[0] else 1.5)
-    if longest - shortest <= 3 and skeleton((word,)) == skeleton((other,)):
+    if longest - shortest <= 3 and _begin_alike(word, other) and skeleton((word,)) == skeleton((other,)):
         return 0.9
     short, long = (word, other) if len(word) < len(other) else (other, word)
     if shortest >= 3 and long.startswith(short):
@@ -137,6 +137,16 @@ def alike(word: str, other: str) -> float:
     if long[0] == short[0] and long[-1] == short[-1] and longest >= 2 * shortest and _within(short, long):
         return 0.55
     return 0.0
+
+
+# What letters sound like at the beginning of a word, as far as ``names.sound`` takes them for one.
+_BEGINS = str.maketrans("cqxwyjzfu", "kkkviispo")
+
+
+def _begin_alike(word: str, other: str) -> bool:
+    """False where two words cannot sound the same: cheaper than to ask how they sound."""
+    silent = word.startswith(("h", "kh")) or other.startswith(("h", "kh"))
+    return silent or word[0].translate(_BEGINS) == other[0].translate(_BEGINS)
 
 
 def _within(short: str, long: str) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from routing.core.matching.model import AccountFeatures, Evidence, LeadFeatures, Match, Scored
-from routing.core.matching.score import Weights, scored
+from routing.core.matching.score import Weights, scored, weighed
 from rules.model import Matching
 
 # Twins lie at most so far below the best, in log-odds.
@@ -22,6 +22,7 @@ TIE = 1.5
 SHOWN, TWINS = 5, 12
 # What lies further below the best, or below this at all, is no candidate that anybody should see.
 _FAR, _FLOOR = 9.0, -6.0
+_NOTHING = "the lower id"  # what decides which is shown first when nothing else does
 _SURE = 20.0  # what a person's word weighs
 
 
@@ -58,17 +59,15 @@ NO_SIGNS = Signs()
 
 def shortlist(lead: LeadFeatures, candidates: Sequence[AccountFeatures], weights: Weights) -> list[AccountFeatures]:
     """The candidates that are worth being looked at closely, best first: at most TWINS, beyond SHOWN only twins of the best."""
-    if not candidates:
+    ordered = weighed(lead, candidates, weights)
+    if not ordered:
         return []
-    by_id = {one.account_id: one for one in candidates}
-    ordered = scored(lead, candidates, weights, shown=0)
-    best = ordered[0]
-    near = [one for one in ordered if one.log_odds >= max(best.log_odds - _FAR, _FLOOR)]
-    if not near:
-        return []
-    found = [by_id[one.account_id] for one in near]
-    twins = _twins(near, found)
-    return [one for n, one in enumerate(found) if n < SHOWN or one.account_id in twins][:TWINS]
+    least = max(ordered[0][0] - _FAR, _FLOOR)
+    near = [pair for pair in ordered if pair[0] >= least]
+    if len(near) > SHOWN:
+        twins = _twins(near)
+        near = [pair for n, pair in enumerate(near) if n < SHOWN or pair[1].account_id in twins]
+    return [one for _, one in near[:TWINS]]
 
 
 def decide(
@@ -97,12 +96,15 @@ def decide(
         why = "a person said that it is none of these" if refused else "no account is like it"
         return Match(None, 0.0, "none", refused, why)
     by_id = {one.account_id: one for one in candidates}
-    twins = _twins(listed, [by_id[one.account_id] for one in listed])
+    twins = _twins([(one.log_odds, by_id[one.account_id]) for one in listed])
     group = [one for one in listed if one.account_id in twins]
     probability = min(1.0, sum(one.probability for one in group))
     chosen, tie = _broken(group, lead, by_id, settings.tie_breakers, signs)
     ordered = (chosen, *(one for one in listed if one is not chosen), *refused)[:TWINS]
     bands = settings.bands
+    if probability >= bands.match and tie == _NOTHING:
+        why = f"{_percent(probability)} sure of the company, which has several records, and nothing says which: a person is asked"
+        return Match(None, probability, "ask", ordered, why, tie)
     if probability >= bands.match:
         return Match(chosen.account_id, probability, "match", ordered, f"{_percent(probability)} sure", tie)
     if probability >= bands.ask:
@@ -145,13 +147,13 @@ def _with_word(one: Scored, word: Said, weight: float, probability: float) -> Sc
     return msgspec.structs.replace(one, probability=probability, evidence=evidence)
 
 
-def _twins(ordered: Sequence[Scored], features: Sequence[AccountFeatures]) -> frozenset[str]:
+def _twins(ordered: Sequence[tuple[float, AccountFeatures]]) -> frozenset[str]:
     """The best one and those that are the same company: the same name, or one domain and one family."""
-    best, first = ordered[0], features[0]
+    most, first = ordered[0]
     return frozenset(
         one.account_id
-        for one, account in zip(ordered, features, strict=True)
-        if one is best or (one.log_odds >= best.log_odds - TIE and _same_company(first, account))
+        for log_odds, one in ordered
+        if one is first or (log_odds >= most - TIE and _same_company(first, one))
     )
 
 
@@ -186,7 +188,7 @@ def _broken(
     if len(left) > 1:
         most = max(one.log_odds for one in left)
         left = sorted((one for one in left if one.log_odds == most), key=lambda one: one.account_id)
-        tie = "the lower id" if len(left) > 1 else tie or "what speaks for it"
+        tie = _NOTHING if len(left) > 1 else tie or "what speaks for it"
     return left[0], tie
 
 

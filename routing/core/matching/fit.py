@@ -17,6 +17,9 @@ from routing.core.matching.score import AGAINST, FOR, KINDS, Weights
 
 # What a label weighs against the prior: a weight may move by 1/sqrt(STIFF) before that costs as much as half a label's log-odds.
 STIFF = 1.0
+# Log-odds just above the band match as it is when a policy says nothing: those who leave the company out are few among labels, and
+# policies rely on them.
+DOMAIN_ALONE = 2.3
 _ROUNDS = 60
 _DIGITS = 3
 # A candidate as unlikely as this pulls at nothing.
@@ -67,8 +70,17 @@ def fit(choices: Sequence[Choice], prior: Weights, made_from: str) -> Weights:
             break
         weights = tried
         value, slope, curve = _loss(rows, weights, start)
-    rounded = [round(weight, _DIGITS) + 0.0 for weight in weights]
+    rounded = _floored([round(weight, _DIGITS) + 0.0 for weight in weights], start)
     return Weights(rounded[_BASE], dict(zip(KINDS, rounded[1:], strict=True)), made_from)
+
+
+def _floored(weights: list[float], start: list[float]) -> list[float]:
+    """Raised where needed: if by the prior a lead with nothing but an account's own domain is that account's, it stays so."""
+    for kind in ("mail_domain", "site_domain"):
+        column = _COLUMN[kind]
+        alone, before = (one[_BASE] + one[_COLUMN["name_none"]] + one[column] for one in (weights, start))
+        weights[column] = round(weights[column] + max(0.0, min(DOMAIN_ALONE, before) - alone), _DIGITS)
+    return weights
 
 
 _COLUMN = {kind: n for n, kind in enumerate(KINDS, 1)}

@@ -9,7 +9,7 @@ most CAP candidates are compared.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Protocol
 
@@ -18,10 +18,11 @@ from routing.core.matching.model import AccountFeatures, LeadFeatures, Name
 from routing.core.matching.names import RARE, corrected, skeleton, sound, weight
 
 # Changes whenever keys or features do: an index of another version is made anew.
-INDEX_VERSION = "2"
+INDEX_VERSION = "3"
 
 ACCOUNT_KEYS = 40
-LEAD_KEYS = 40
+LEAD_KEYS = 40  # four that are sure, and _MOST of each other sort
+_MOST = 12
 FETCH = 32
 CAP = 12
 
@@ -29,15 +30,19 @@ CAP = 12
 RARE_WORD, RARE_PAIR = 8.6, 9.0
 # Of how many words of a name keys are made, rarest first.
 _WORDS, _PAIRS = 3, 4
-# A typing error is looked for within so many letters of a word of at least so many.
-_PREFIX, _LEAST = 10, 4
-# Slips in words below this weight are put right by ``names.corrected``.
-_SLIPS = 6.0
+# Typing errors are looked for in words above this weight (below, ``names.corrected`` puts them right), in at least so many letters;
+# letter by letter up to so many, beyond in halves, of which so many letters count.
+_SLIPS, _LEAST, _SHORT, _HALF = 7.0, 4, 8, 8
+# Of how many words initials are made.
+_INITIALS = range(4, 8)
+# An account whose name has so much of the lead's is near enough, and one that has its domain with less: no slips are looked for.
+_NEAR, _NEAR_HELD = 17.0, 8.0
 # A candidate that has less than this share of the best one's weight is not compared.
 _SHARE = 0.5
 
 
 Key = tuple[int, float]  # where to look, and how much it tells
+Postings = Mapping[int, Sequence[int]]  # the numbers of the accounts filed under a key
 
 
 def number_of(text: str) -> int:
@@ -56,8 +61,11 @@ def account_keys(account: AccountFeatures) -> tuple[int, ...]:
         found["p" + phone] = None
         found["q" + phone[:-3]] = None
     for name in account.names:
+        found[_whole(name)] = None
         found.update((key, None) for key, _ in _name_keys(name))
-        found.update((key, None) for key, _ in _typing_keys(name, 1))
+        found.update(dict.fromkeys(_slips(name, asks=False)))
+        if short := _initials(name):
+            found[short] = None
     return tuple(map(number_of, list(found)[:ACCOUNT_KEYS]))
 
 
@@ -71,74 +79,155 @@ def sure_keys(lead: LeadFeatures) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
     return domains, names
 
 
-def is_sure(domains: Sequence[Key], names: Sequence[Key], postings: Mapping[int, Sequence[int]]) -> bool:
+def _is_sure(domains: Sequence[Key], names: Sequence[Key], postings: Postings) -> bool:
     """Whether one account has both the domain and the name: then only others of that domain or that name can come near it."""
     named = [postings.get(key, ()) for key, _ in names]
     return any(number in filed for key, _ in domains for number in postings.get(key, ()) for filed in named)
 
 
-def lead_keys(lead: LeadFeatures) -> tuple[Key, ...]:
-    """All that the lead asks for and how much each key tells (natural logarithms), most telling first. At most LEAD_KEYS.
+def near_keys(lead: LeadFeatures) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
+    """What the lead asks for next: telephones and domains that read alike; how its name sounds, and rare words and pairs of words of it.
 
-    Of keys with negative numbers an account counts one: they are several ways to have made the same slip.
+    Each with how much it tells (natural logarithms).
     """
     found: dict[str, float] = {}
     for domain in dict.fromkeys((lead.mail_domain, lead.site)):
-        if domain:
-            found["w" + domain] = 14.0
-            if named := brand(domain):
-                found["b" + named] = 9.0
-                found["s" + skeleton((named,))] = 9.0
+        if domain and (named := brand(domain)):
+            found["b" + named] = 9.0
+            found["s" + skeleton((named,))] = 9.0
     for phone in lead.phones:
         found["p" + phone] = 12.0
         found["q" + phone[:-3]] = 8.0
+    alike: dict[str, float] = {}
     for name in lead.names[:2]:
-        for key, tells in _name_keys(name):
-            found[key] = max(found.get(key, 0.0), tells)
+        alike |= _name_keys(name)
         words = tuple(map(corrected, name.words))
         if words != name.words:
-            for key, tells in _name_keys(Name(words)):
-                found.setdefault(key, tells)
+            meant = Name(words)
+            alike = {_whole(meant): 12.0, **dict(_name_keys(meant)), **alike}
         if (named := "".join(name.words)) and len(named) >= 5:
             found.setdefault("b" + named, 7.0)
-        for key, tells in _typing_keys(name, 2):
-            found.setdefault(key, tells)
-    ordered = sorted(found.items(), key=lambda item: -abs(item[1]))[:LEAD_KEYS]
+        if (short := _acronym(name)) is not None:
+            alike.setdefault(*short)
+    return _told({key: tells for key, tells in found.items() if key not in alike}), _told(alike)
+
+
+def slip_keys(lead: LeadFeatures) -> tuple[Key, ...]:
+    """What the lead asks for last: names that are its own but for a typing error.
+
+    Their numbers are negative: of them an account counts one, as they are several ways to have made the same slip.
+    """
+    found: dict[str, float] = {}
+    for name in lead.names[:2]:
+        for key in _slips(name, asks=True):
+            found.setdefault(key, -8.0)
+    return _told(found)
+
+
+def _told(found: Mapping[str, float]) -> tuple[Key, ...]:
+    ordered = sorted(found.items(), key=lambda item: -abs(item[1]))[:_MOST]
     return tuple((number_of(key), tells) for key, tells in ordered)
 
 
+Search = Generator[tuple[Key, ...], Postings, list[int]]
+
+
+def search(lead: LeadFeatures) -> Search:
+    """Yields keys, is sent what is filed under them (at most FETCH of each), and returns the accounts to compare, by number.
+
+    Not more is asked for than is needed: nothing beyond the first step where an account has both the domain and the name, and no
+    typing errors where one has the name.
+    """
+    domains, names = sure_keys(lead)
+    asked = (*domains, *names)
+    postings = dict((yield asked))
+    if _is_sure(domains, names, postings):
+        return rank(asked, postings)
+    others, alike = near_keys(lead)
+    postings |= yield (*others, *alike)
+    asked += (*others, *alike)
+    held = {number for key, _ in domains for number in postings.get(key, ())}
+    named = _sums((*names, *alike), postings)
+    if not any(tells >= (_NEAR_HELD if number in held else _NEAR) for number, tells in named.items()):
+        more = slip_keys(lead)
+        postings |= yield more
+        asked += more
+    return rank(asked, postings)
+
+
+def found_by(looking: Search, filed: Callable[[Sequence[Key]], Postings]) -> list[int]:
+    """Goes through a ``search``; ``filed`` says what is filed under keys."""
+    try:
+        keys = next(looking)
+        while True:
+            keys = looking.send(filed(keys))
+    except StopIteration as done:
+        found: list[int] = done.value
+        return found
+
+
 def _name_keys(name: Name) -> Iterable[tuple[str, float]]:
+    """How it sounds, its rare words, and pairs of its others."""
     words = name.words
     weighed = sorted(((weight(word), word) for word in set(words)), key=lambda item: (-item[0], item[1]))
-    whole = sum(tells for tells, _ in weighed)
-    yield _whole(name), whole + 6.0
-    yield "s" + (name.sound or skeleton(words)), whole + 3.0
+    yield "s" + (name.sound or skeleton(words)), sum(tells for tells, _ in weighed) + 3.0
     rare = sum(tells >= RARE_WORD for tells, _ in weighed)
     yield from ((f"t{word}", tells) for tells, word in weighed[: min(rare, _WORDS)])
-    common = weighed[rare : rare + 4]
+    common = weighed[rare : rare + _PAIRS]
     for n, (one, first) in enumerate(common):
         for other, second in common[n + 1 :]:
             if one + other >= RARE_PAIR:
                 yield (f"u{first} {second}" if first < second else f"u{second} {first}"), one + other
 
 
+def _acronym(name: Name) -> tuple[str, float] | None:
+    """What accounts of several words are filed under when their initials are this one's only word."""
+    if len(name.words) == 1 and len(name.words[0]) in _INITIALS and name.words[0].isalpha():
+        return "a" + name.words[0], 2.5 * len(name.words[0])
+    return None
+
+
+def _initials(name: Name) -> str | None:
+    return "a" + "".join(word[0] for word in name.words) if len(name.words) in _INITIALS else None
+
+
 def _whole(name: Name) -> str:
     return "n" + " ".join(sorted(name.words))
 
 
-def _typing_keys(name: Name, words: int) -> Iterable[tuple[str, float]]:
-    """The rarest words as they sound, each with one letter left out: two spellings one slip apart share such a key."""
-    rare = sorted(
-        ((-weight(word), n) for n, word in enumerate(name.words) if len(word) >= _LEAST and weight(word) >= _SLIPS)
+def _slips(name: Name, asks: bool) -> Iterable[str]:
+    """Keys that two spellings one slip apart share: of what is rare in the name, as it sounds.
+
+    A short one with each letter left out; of a long one the two halves, one of which is as it should be.
+    """
+    core = "".join(word for word in name.words if weight(word) >= _SLIPS and corrected(word) == word) or "".join(
+        name.words
     )
-    for tells, n in rare[:words]:
-        start = sound(name.words[n])[:_PREFIX]
-        yield "d" + start, tells
-        yield from (("d" + start[:n] + start[n + 1 :], tells) for n in range(len(start)))
+    core = sound(core)
+    length = len(core)
+    if length < _LEAST:
+        return
+    if length <= _SHORT + asks:
+        yield "d" + core
+        yield from ("d" + core[:n] + core[n + 1 :] for n in range(length))
+    if length >= _SHORT + 1 - asks:
+        for half in sorted({min(n // 2, _HALF) for n in range(length - asks, length + asks + 1)}):
+            yield f"f{core[:half]}"
+            yield f"g{core[-half:]}"
 
 
-def rank(asked: Sequence[Key], postings: Mapping[int, Sequence[int]]) -> list[int]:
+def rank(asked: Sequence[Key], postings: Postings) -> list[int]:
     """The numbers of the accounts to compare, most promising first: at most CAP. Equal ones by number, so order of filing is no matter."""
+    sums = _sums(asked, postings)
+    if not sums:
+        return []
+    least = max(sums.values()) * _SHARE
+    best = sorted((-tells, number) for number, tells in sums.items() if tells >= least)
+    return [number for _, number in best[:CAP]]
+
+
+def _sums(asked: Iterable[Key], postings: Postings) -> dict[int, float]:
+    """How much tells for each account."""
     sums: dict[int, float] = {}
     slips: dict[int, float] = {}
     for key, tells in asked:
@@ -155,12 +244,8 @@ def rank(asked: Sequence[Key], postings: Mapping[int, Sequence[int]]) -> list[in
                 if slips.get(number, 0.0) < worth:
                     slips[number] = worth
     for number, worth in slips.items():
-        sums[number] = sums.get(number, 0.0) + worth * 0.8
-    if not sums:
-        return []
-    least = max(sums.values()) * _SHARE
-    best = sorted((-tells, number) for number, tells in sums.items() if tells >= least)
-    return [number for _, number in best[:CAP]]
+        sums[number] = sums.get(number, 0.0) + worth
+    return sums
 
 
 _LOGS = [0.0, *(math.log(n) for n in range(1, FETCH + 1))]
@@ -199,13 +284,7 @@ class MemoryIndex:
 
     def candidates(self, lead: LeadFeatures) -> list[AccountFeatures]:
         """The accounts to compare the lead with, at most CAP."""
-        domains, names = sure_keys(lead)
-        asked = (*domains, *names)
-        postings = self._postings(asked)
-        if not is_sure(domains, names, postings):
-            asked = lead_keys(lead)
-            postings = self._postings(asked)
-        return [self._accounts[number] for number in rank(asked, postings)]
+        return [self._accounts[number] for number in found_by(search(lead), self._postings)]
 
     def _postings(self, asked: Iterable[Key]) -> dict[int, list[int]]:
         postings = {}

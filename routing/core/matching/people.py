@@ -248,6 +248,8 @@ def _plain(text: str) -> str:
     """Folded, punctuation to spaces; apostrophes and full stops vanish, as half of the world leaves them out."""
     if not text:
         return ""
+    if text.isascii() and "  " not in text and text.replace(" ", "").isalnum():
+        return text.lower().strip()
     bare = normalise.fold(text.replace("'", "").replace("’", "").replace(".", ""))
     return _BETWEEN.sub(" ", bare).strip()
 

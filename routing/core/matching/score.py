@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import pkgutil
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -47,7 +47,7 @@ AGAINST = frozenset(
             "name_number_missing",
             "name_first",
         ),
-        *("name_none", "legal_other", "legal_missing", "mail_domain_other", "site_domain_other"),
+        *("name_none", "legal_other", "legal_missing", "mail_domain_other", "site_domain_other", "domain_not_name"),
         *("country_other", "state_other", "city_other", "postal_code_other", "phone_other"),
     )
 )
@@ -60,6 +60,7 @@ _OUT_OF_THE_QUESTION = 1e-3
 # another company: they tell less there, and a person is asked rather than nobody.
 _EXPLAINED_BY_DOMAIN = frozenset(("country_other", "state_other", "name_only_lead", "name_only_account", "name_first"))
 _LEFT_BY_DOMAIN = 0.35
+_ALSO_SITE = 0.25
 
 
 class Weights(Struct, frozen=True):
@@ -94,22 +95,26 @@ def shipped() -> Weights:
 class _Measured(Struct, frozen=True, gc=False):
     found: dict[str, float]
     alignment: Alignment | None
-    name: Name | None
 
 
 def measure(lead: LeadFeatures, account: AccountFeatures) -> dict[str, float]:
     """Which evidence there is of a pair, and how much of it, by kind (``KINDS``). What ``match tune`` fits the weights to."""
-    return _measure(lead, account, None).found
+    return dict(_measure(lead, account).found)
 
 
-def _measure(lead: LeadFeatures, account: AccountFeatures, weights: Weights | None) -> _Measured:
+# Candidates are weighed when they are found, and those that are left again with what else is known of them.
+@lru_cache(maxsize=4_096)
+def _measure(lead: LeadFeatures, account: AccountFeatures) -> _Measured:
     found: dict[str, float] = {}
-    alignment, theirs = _name(lead, account, weights, found)
+    alignment = _name(lead, account, found)
     _domain(lead, account, found)
-    # A company's own people shorten its name: with its domain, and nothing in the name that it has not, that is no other company.
     domain = "mail_domain" in found or "site_domain" in found
     if domain and found.get("name_shared") and not (_OTHERWISE & found.keys()):
+        # A company's own people shorten its name: with its domain, and nothing in the name that it has not, that is no other company.
         found["domain_and_name"] = 1.0
+    elif _family(found) and (domain or "brand_domain" in found):
+        # Funds and subsidiaries share a domain, and each has words or a number of its own.
+        found["domain_not_name"] = 1.0
     _where(lead, account, found)
     if lead.phones and account.phones:
         _phone(lead, account, found)
@@ -118,32 +123,27 @@ def _measure(lead: LeadFeatures, account: AccountFeatures, weights: Weights | No
     if "mail_domain" in found or "site_domain" in found:
         for kind in _EXPLAINED_BY_DOMAIN & found.keys():
             found[kind] *= _LEFT_BY_DOMAIN
-    return _Measured(found, alignment, theirs)
+    return _Measured(found, alignment)
 
 
-def _name(
-    lead: LeadFeatures, account: AccountFeatures, weights: Weights | None, found: dict[str, float]
-) -> tuple[Alignment | None, Name | None]:
-    """The best pair of names. Which is best, the weights say; without them (in fitting), what the names share."""
+def _name(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]) -> Alignment | None:
+    """The pair of names that share the most."""
     if not lead.names or not account.names:
         found["name_none"] = 1.0
-        return None, None
+        return None
     best, chosen = -math.inf, None
     for ours in lead.names:
         for theirs in account.names:
             alignment = align(ours, theirs)
             pieces = name_pieces(ours, theirs, alignment)
-            if len(lead.names) == 1 == len(account.names):
-                worth = 0.0
-            elif weights is not None:
-                worth = sum(weights.kinds.get(kind, 0.0) * much for kind, much in pieces.items())
-            else:
-                worth = pieces.get("name_share", 1.0) + pieces.get("name_shared", 0.0) / 100
+            worth = (
+                pieces.get("name_share", 0.0) + (pieces.get("name_shared", 0.0) + pieces.get("name_acronym", 0.0)) / 100
+            )
             if worth > best:
-                best, chosen = worth, (pieces, alignment, theirs)
+                best, chosen = worth, (pieces, alignment)
     assert chosen is not None
     found.update(chosen[0])
-    return chosen[1], chosen[2]
+    return chosen[1]
 
 
 def name_pieces(lead: Name, account: Name, alignment: Alignment) -> dict[str, float]:
@@ -201,7 +201,8 @@ def _domain(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float
     if mail and mail in theirs:
         found["mail_domain"] = 1.0
     if site and site in theirs:
-        found["site_domain"] = 1.0
+        # Who writes from a domain has it as a website, too: that is hardly more than either says.
+        found["site_domain"] = 1.0 if site != mail else _ALSO_SITE
     if mail and mail in account.contact_domains:
         found["contact_domain"] = 1.0
     ours = {brand(one) for one in (mail, site) if one} - {""}
@@ -215,6 +216,11 @@ def _domain(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float
             found["mail_domain_other"] = 1.0
         if site and "site_domain" not in found:
             found["site_domain_other"] = 1.0
+
+
+def _family(found: Mapping[str, float]) -> bool:
+    """Whether each of the names has something that the other lacks."""
+    return "name_numbers" in found or ("name_only_lead" in found and "name_only_account" in found)
 
 
 def _like_name(brands: Iterable[str], name: Name) -> float:
@@ -266,7 +272,7 @@ def log_odds(found: Mapping[str, float], weights: Weights) -> float:
 
 def score(lead: LeadFeatures, account: AccountFeatures, weights: Weights) -> Scored:
     """One pair by itself, its evidence in words, the weightiest first."""
-    return _explained(lead, account, weights, _measure(lead, account, weights), None)
+    return _explained(lead, account, weights, _measure(lead, account), None)
 
 
 def scored(lead: LeadFeatures, candidates: Iterable[AccountFeatures], weights: Weights, shown: int = 5) -> list[Scored]:
@@ -274,21 +280,27 @@ def scored(lead: LeadFeatures, candidates: Iterable[AccountFeatures], weights: W
 
     The ``shown`` first ones come with their evidence in words, as far as they are not out of the question.
     """
-    measured = [(one, _measure(lead, one, weights)) for one in candidates]
-    ordered = sorted(
-        ((-log_odds(found.found, weights), one.account_id, one, found) for one, found in measured),
-        key=lambda item: item[:2],
-    )
-    top = max(0.0, -ordered[0][0]) if ordered else 0.0
-    parts = [math.exp(-less - top) for less, *_ in ordered]
+    ordered = weighed(lead, candidates, weights)
+    top = max(0.0, ordered[0][0]) if ordered else 0.0
+    parts = [math.exp(total - top) for total, _ in ordered]
     whole = math.exp(-top) + sum(parts)
     result = []
-    for n, (less, account_id, one, found) in enumerate(ordered):
+    for n, (total, one) in enumerate(ordered):
         if n < shown and (not n or parts[n] > _OUT_OF_THE_QUESTION * whole):
-            result.append(_explained(lead, one, weights, found, parts[n] / whole))
+            result.append(_explained(lead, one, weights, _measure(lead, one), parts[n] / whole))
         else:
-            result.append(Scored(account_id, one.label, -less, parts[n] / whole))
+            result.append(Scored(one.account_id, one.label, total, parts[n] / whole))
     return result
+
+
+def weighed(
+    lead: LeadFeatures, candidates: Iterable[AccountFeatures], weights: Weights
+) -> list[tuple[float, AccountFeatures]]:
+    """The candidates with their log-odds, best first."""
+    found = [(log_odds(_measure(lead, one).found, weights), one) for one in candidates]
+    if len(found) > 1:
+        found.sort(key=lambda pair: (-pair[0], pair[1].account_id))
+    return found
 
 
 def _explained(

@@ -22,6 +22,7 @@ _PLAIN = {
     "phone_near": "a telephone number of the same switchboard",
     "phone_other": "another telephone number",
     "domain_and_name": "the domain is the account's, and all of the lead's company name is in the account's",
+    "domain_not_name": "the domain is the account's, but each name has words or a number of its own, as in a family of companies",
     "known_contact": "the e-mail address is a known contact's at the account",
 }
 
