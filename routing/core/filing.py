@@ -5,8 +5,6 @@ Nothing here depends on the policy: an index stays good when the policy changes.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import msgspec
 from msgspec import Struct
 
@@ -25,7 +23,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(AccountFeatures).decode
 
 
-class Filed(Struct, frozen=True):
+# A record of this kind is filed by these fields alone; one of another kind by whatever it holds.
+_READ = {"lead": PERSON_FIELDS, "contact": (*PERSON_FIELDS, "account")}
+
+
+class Filed(Struct, frozen=True, gc=False):
     """Where a record is filed. ``body`` is what is compared of an account, and the account's id of a contact."""
 
     keys: frozenset[int]
@@ -57,17 +59,22 @@ def filed(record: Record | None) -> Filed:
     return NOWHERE
 
 
+def stays(before: Record, after: Record) -> bool:
+    """Whether both states of a record are surely filed in the same place: nothing changed by which it is filed."""
+    if before.values is after.values:
+        return before.deleted == after.deleted
+    if before.deleted != after.deleted:
+        return False
+    read = _READ.get(after.entity)
+    if read is None:
+        return before.values == after.values
+    was, now = before.values.get, after.values.get
+    return all(was(name) == now(name) for name in read)
+
+
 def people_keys(record: Record) -> frozenset[int]:
     """By which a person's other records are found."""
-    # Asked for one and the same state of a record when it is looked up, filed for the batch, and filed for good.
-    values = record.values
-    return _people_keys(tuple([value if isinstance(value := values.get(name), str) else "" for name in PERSON_FIELDS]))
-
-
-@lru_cache(maxsize=4_096)
-def _people_keys(values: tuple[str, ...]) -> frozenset[int]:
-    of = person(dict(zip(PERSON_FIELDS, values, strict=True)))
-    return frozenset(number_of(f"person:{key}") for key in person_keys(of))
+    return frozenset([number_of(f"person:{key}") for key in person_keys(person(record.values))])
 
 
 def contact_key(address_or_domain: str) -> int:

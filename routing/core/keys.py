@@ -5,6 +5,7 @@ What is alike rather than the same (accounts, other records of a person) is foun
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from routing.core import normalise
@@ -50,9 +51,9 @@ def account_field(entity: str, policy: Policy) -> str:
     )
 
 
-def own_account(record: Record, policy: Policy) -> str:
-    """The id of the account that a record itself names; "" when it names none."""
-    field = account_field(record.entity, policy)
+def own_account(record: Record, fields: Mapping[str, str]) -> str:
+    """The id of the account that a record itself names; "" when it names none. ``fields`` by kind (``Shape.accounts``)."""
+    field = fields.get(record.entity)
     return str(record.values.get(field) or "") if field else ""
 
 

@@ -61,6 +61,7 @@ def _email(text: str) -> str | None:
     return text
 
 
+@lru_cache(maxsize=4_096)  # as above
 def email_domain(address: str) -> str | None:
     """The registrable domain of an address as ``email`` returns it."""
     return registrable(address[address.rindex("@") + 1 :]) if "@" in address else None

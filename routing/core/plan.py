@@ -19,7 +19,7 @@ from routing.core.model import OURS, Candidate, ChangeEvent, Correction, Entity,
 from routing.core.recognise import NOBODY, own, recognise, weights_digest
 from routing.core.shape import shape_of
 from routing.core.sla.hearing import NOTHING, Heard, hear
-from routing.core.sla.planning import SLA, turn_of
+from routing.core.sla.planning import SLA, turn_of, waits_on
 from routing.core.view import View
 from routing.core.words import LIST_VERSIONS
 from rules.fields import OF_PEOPLE
@@ -44,7 +44,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     done, where that is worth saying; ``says`` is the reason of a decision that leaves the owner. ``watched`` are fields that must
     not change meanwhile. ``passed`` are those who had the record and do not get it again, ``refused`` who gave it back just now.
     ``heard`` is what the event means to the clocks, ``source`` where the lead came from, ``priority`` what clocks have added to
-    that of the record.
+    that of the record. ``effects`` are what the rung does beside choosing the owner, ``told`` whom a clock's step tells, whatever
+    becomes of the record; ``has`` is who has it as far as we know, also where the CRM does not show it yet.
     """
 
     event_id: str
@@ -62,6 +63,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     rule: str = ""
     person: str = ""
     owner: str = ""
+    has: str = ""
     pools: tuple[str, ...] = ()
     account_id: str = ""
     corrections: tuple[Correction, ...] = ()
@@ -69,6 +71,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     trace: tuple[Step, ...] = ()
     facts: dict[str, Any] = {}
     effects: tuple[Effect, ...] = ()
+    told: tuple[Effect, ...] = ()
     seen: Values = {}
     seen_at: datetime | None = None
     under_way: Values = {}
@@ -96,6 +99,22 @@ class Plan(Struct, frozen=True, kw_only=True):
     def contact(self) -> str:
         """What the person behind the record goes by: the e-mail address, else the record's id."""
         return str((self.facts.get(self.entity) or {}).get("email") or self.record_id).lower()
+
+
+def may_route(event: ChangeEvent, policy: Policy) -> bool:
+    """Whether the event may send its record down the ladder, as far as the event alone tells. Where it surely does not, the record
+    needs no surroundings: nothing is matched, and nobody is looked for."""
+    if event.kind == "updated":
+        if event.entity not in shape_of(policy).by_event:
+            return True
+        told = {
+            "kind": event.kind,
+            "system": event.system,
+            "changed": list(event.changed),
+            "record_id": event.record_id,
+        }
+        return policy.enters({"event": told}, entity=event.entity).held
+    return event.kind in ROUTING or event.kind in OURS
 
 
 def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, now: datetime) -> Plan:
@@ -129,11 +148,11 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
     def active(account: Record) -> bool:
         return can_not(directory.key_of(account.system, str(account.values.get("owner") or ""))) is None
 
-    matched = recognise(view, policy, active) if event.entity in OF_PEOPLE else NOBODY
+    matched = recognise(view, policy, active) if event.entity in OF_PEOPLE and may_route(event, policy) else NOBODY
     if matched is not NOBODY:
         lead["domain"] = matched.domain or None
         lead["free_email"] = matched.free_mail
-    named = keys.own_account(record, policy)
+    named = keys.own_account(record, shape.accounts)
     account = next((one for one in view.candidates if one.record.record_id == named), None) if named else None
     if account is not None:
         matched = own(account, event.entity, matched)
@@ -174,10 +193,13 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
         who = directory.name(lead["owner"]) if lead["owner"] else str(name)
         return replace(_taken(event, record, policy, facts, who), **common)
     trace += matched.steps
-    if turn is None or turn.again:
+    waits = waits_on(record, policy) if tick else None
+    if waits is not None:
+        walk = Walk(waits, "Hold", "", "", (), ())
+    elif turn is None or turn.again:
         walk = policy.walk(facts, why_not, now, event.entity)
     else:
-        walk = Walk(turn.action or Action("hold"), turn.steps[0].name, "", "", (), turn.effects)
+        walk = Walk(turn.action or Action("hold"), turn.steps[0].name, "", "", (), ())
     trace += [_step("ladder", step) for step in walk.steps]
     facts["lists"] = LIST_VERSIONS
     facts["weights"] = weights_digest(policy)
@@ -195,8 +217,10 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
         rung=walk.rung,
         rule=walk.rule,
         person=walk.person,
-        effects=walk.effects if turn is None or not turn.again else (*turn.effects, *walk.effects),
+        effects=walk.effects,
+        told=turn.effects if turn is not None else (),
         owner=owner,
+        has=record.decided_owner or owner,
         pools=() if turn is not None and turn.says else _pools(walk.action, policy),
         account_id=matched.account.record.record_id if matched.account else "",
         corrections=fixed,
@@ -293,7 +317,9 @@ def _step(stage: str, step: WalkStep) -> Step:
 
 
 def _pools(action: Action, policy: Policy) -> tuple[str, ...]:
-    """The pool named and those it overflows into. The policy's check refuses loops; one is cut here all the same."""
+    """The pool named (also: while somebody is away) and those it overflows into. The policy's check refuses loops; one is cut here
+    all the same."""
+    action = action.away or action
     if action.kind != "pool":
         return ()
     chain: list[str] = []

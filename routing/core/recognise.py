@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,7 +28,7 @@ MailKind = Literal["", "company", "free", "disposable"]
 
 # Compiled weights kept at hand: those of the live policy, and of a few that old decisions were made with.
 _KEEP = 8
-_weights: dict[bytes, Weights] = {}
+_weights: dict[bytes, tuple[Weights, str]] = {}  # by the bytes of their file, with what they are known by
 
 
 class Recognised(Struct, frozen=True):
@@ -49,30 +48,27 @@ NOBODY = Recognised(None, (), (), {}, "", False)
 
 def weights_of(policy: Policy) -> Weights:
     """What the policy's evidence weighs. Raises PolicyError where its file of weights cannot be used: it does not go live then."""
+    return _weighed(policy)[0]
+
+
+def _weighed(policy: Policy) -> tuple[Weights, str]:
     data = policy.matching.weights_file
-    if not data:
-        return shipped()
     found = _weights.get(data)
     if found is None:
         try:
-            found = Weights.of(data)
+            weights = Weights.of(data) if data else shipped()
         except ValueError as error:
             raise PolicyError([Problem(policy.matching.weights, 1, 1, str(error))]) from error
         if len(_weights) >= _KEEP:
             _weights.pop(next(iter(_weights)))
-        _weights[data] = found
+        told = repr((weights.base, tuple(sorted(weights.kinds.items())))).encode()
+        found = _weights[data] = weights, blake2b(told, digest_size=6).hexdigest()
     return found
 
 
 def weights_digest(policy: Policy) -> str:
     """What the weights are known by in decisions: the file's name, and a digest that is another one when they are."""
-    weights = weights_of(policy)
-    return f"{policy.matching.weights or 'shipped'} {_digest(weights.base, tuple(sorted(weights.kinds.items())))}"
-
-
-@lru_cache(_KEEP)
-def _digest(*parts: object) -> str:
-    return blake2b(repr(parts).encode(), digest_size=6).hexdigest()
+    return f"{policy.matching.weights or 'shipped'} {_weighed(policy)[1]}"
 
 
 def mail_kind(domain: str | None, policy: Policy) -> MailKind:

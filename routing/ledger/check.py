@@ -12,11 +12,14 @@ from alembic.script import ScriptDirectory
 from msgspec import Struct
 from sqlalchemy import Connection, Select, Table, exists, func, select, text
 
+from routing.core.sla.model import OPEN
+from routing.core.sla.planning import SLA
 from routing.ledger import journal as journal_of
 from routing.ledger import outbox as outbox_of
 from routing.ledger.engine import MIGRATIONS, Ledger
 from routing.ledger.schema import (
     announcement,
+    clock,
     decision,
     journal,
     match_key,
@@ -120,6 +123,15 @@ def _broken(conn: Connection) -> Iterator[Finding]:
     mirrored = exists().where(mirror.c.ref == mirror_key.c.ref)
     behind = exists().where(match_record.c.number == match_key.c.number)
     alike = exists().where(mirror.c.ref == match_record.c.ref)
+    timed = exists().where(timer.c.timer_id == clock.c.clock_id)
+    # Its timer has fired, and what came of it waits, or is parked.
+    fired = exists().where(
+        journal.c.ref == clock.c.ref, journal.c.kind == "tick", journal.c.state.in_((*journal_of.OPEN, "parked"))
+    )
+    due = (clock.c.state == "running") & clock.c.body.contains('"due_at":"', autoescape=True)
+    of_clock = exists().where(clock.c.clock_id == timer.c.timer_id, clock.c.state == "running")
+    still_open = clock.c.state.in_(OPEN)
+    twice = select(clock.c.ref).where(still_open).group_by(clock.c.ref, clock.c.name).having(func.count() > 1)
     ended = journal.c.state.in_(_ENDS)
     known = journal.c.state.in_(_ENDS + journal_of.OPEN)
     write_known = outbox.c.state.in_(_WRITE_ENDS + outbox_of.OPEN)
@@ -156,6 +168,26 @@ def _broken(conn: Connection) -> Iterator[Finding]:
             "events ended without a time",
         ),
         ("writes in no state", _rows(conn, outbox, ~write_known), "writes are neither owed nor have they ended"),
+        (
+            "clocks without timer",
+            _rows(conn, clock, due & ~timed & ~fired),
+            "SLA clocks have a next step and no timer for it (or a tick of theirs was discarded by hand)",
+        ),
+        (
+            "timers without clock",
+            _rows(conn, timer, timer.c.purpose == SLA, ~of_clock),
+            "timers are of SLA clocks that do not run",
+        ),
+        (
+            "clocks twice",
+            _count(conn, select(func.count()).select_from(twice.subquery())),
+            "SLA clocks run twice for one record",
+        ),
+        (
+            "clocks half ended",
+            _rows(conn, clock, ~still_open & clock.c.closed_ms.is_(None)),
+            "SLA clocks ended without a time",
+        ),
     ):
         if n:
             yield Finding(name, n, f"{n} {what}.", report)

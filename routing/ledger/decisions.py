@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Select, select, update
 
+from routing.core.evidence import Evidence
 from routing.core.model import Decision, Step
+from routing.ledger.evidence import columns
 from routing.ledger.schema import decision, journal, ref_of, to_ms
 from routing.ledger.sql import add_rows, chunks
 
@@ -16,9 +18,16 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Decision).decode
 
 
-def save(conn: Connection, decisions: Sequence[tuple[int, Decision]]) -> None:
-    """Stores decisions with the number of the event each was made for."""
-    add_rows(conn, decision, [_row(seq, made) for seq, made in decisions])
+def save(
+    conn: Connection, decisions: Sequence[tuple[int, Decision]], kept: Mapping[str, Evidence] = {}, people: str = ""
+) -> None:
+    """Stores decisions with the number of the event each was made for, and what they were made from: ``kept`` by decision id,
+    with the digest of the ``people`` known."""
+    add_rows(
+        conn,
+        decision,
+        [_row(seq, made) | columns(kept.get(made.decision_id), people) for seq, made in decisions],
+    )
 
 
 def _row(seq: int, made: Decision) -> dict[str, Any]:

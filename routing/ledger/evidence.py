@@ -1,20 +1,21 @@
-"""What decisions were made from, kept beside them, so that each can be made again."""
+"""What decisions were made from, kept in their rows, so that each can be made again; and the people they knew."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from routing.core.evidence import Evidence
 from routing.core.roster import Roster
 from routing.ledger import locks, mirror
-from routing.ledger.schema import decision, evidence, evidence_person, journal, position, ref_of, roster, to_ms
+from routing.ledger.schema import decision, evidence_person, journal, position, ref_of, roster, to_ms
 from routing.ledger.sql import add_new, add_rows, chunks, upsert
 
 _encode = msgspec.json.Encoder().encode
@@ -24,6 +25,8 @@ _decode_roster = msgspec.json.Decoder(Roster).decode
 # What stands for evidence that was erased: that there was some must stay known, or its loss would look like a defect.
 ERASED = b""
 PAGE = 500
+# How exactly it is known when a roster was last used: no row is written for each batch.
+_SEEN_EVERY = timedelta(days=1)
 # How far ``forget`` has come: the number of the last decision's event.
 _FORGETTING = {"system": "fingerpost", "stream": "evidence"}
 _FORGOTTEN = select(position.c.cursor).where(position.c.system == "fingerpost", position.c.stream == "evidence")
@@ -45,33 +48,46 @@ class Recorded(Struct, frozen=True):
     evidence: bytes | None
 
 
-def save(conn: Connection, kept: Sequence[tuple[str, Evidence]], people: Roster, digest: str, now: datetime) -> bool:
-    """Stores evidence by decision id, and the people all of it knew (whose ``digest`` is handed in, since it is dear).
+def save(conn: Connection, kept: Mapping[str, Evidence], people: Roster, digest: str, now: datetime) -> bool:
+    """Stores what does not stand in the decisions' own rows: the people all of them knew (whose ``digest`` is handed in, since it is
+    dear), and whose records were compared. ``kept`` is the evidence by decision id.
 
     Returns whether these people are new here. Then nobody changes people until the transaction ends; if somebody did after they
     were read, it must not be committed: one of them may have been erased.
     """
     if not kept:
         return False
-    new = conn.scalar(select(roster.c.digest).where(roster.c.digest == digest)) is None
+    new = not _seen(conn, digest, now)
     if new:
         mirror.hold_people(conn)
         row = {"digest": digest, "body": zlib.compress(_encode(people)), "seen_ms": to_ms(now)}
         add_new(conn, roster, [row], "digest")
-    add_rows(conn, evidence, [_row(decision_id, one, digest) for decision_id, one in kept])
-    shown = {(ref_of(p.system, p.entity, p.record_id), decision_id) for decision_id, one in kept for p in one.people}
+    shown = {
+        (ref_of(p.system, p.entity, p.record_id), decision_id) for decision_id, one in kept.items() for p in one.people
+    }
     add_rows(conn, evidence_person, [{"ref": ref, "decision_id": decision_id} for ref, decision_id in sorted(shown)])
     return new
 
 
-def _row(decision_id: str, one: Evidence, digest: str) -> dict[str, object]:
-    record, other = one.record, one.counterpart
+def _seen(conn: Connection, digest: str, now: datetime) -> bool:
+    """Whether the ledger has these people, who are remembered as used now."""
+    seen_ms = conn.scalar(select(roster.c.seen_ms).where(roster.c.digest == digest))
+    if seen_ms is None:
+        return False
+    if to_ms(now - _SEEN_EVERY) < seen_ms:
+        return True
+    return conn.execute(update(roster).where(roster.c.digest == digest).values(seen_ms=to_ms(now))).rowcount == 1
+
+
+def columns(one: Evidence | None, digest: str) -> dict[str, Any]:
+    """The evidence as it stands in a decision's row; ``digest`` is of the people it knew."""
+    if one is None:
+        return {"evidence": None, "roster": None, "counterpart": None}
+    other = one.counterpart
     return {
-        "decision_id": decision_id,
-        "ref": ref_of(record.system, record.entity, record.record_id),
-        "counterpart": None if other is None else ref_of(other.system, other.entity, other.record_id),
+        "evidence": _encode(one),
         "roster": digest,
-        "body": _encode(one),
+        "counterpart": None if other is None else ref_of(other.system, other.entity, other.record_id),
     }
 
 
@@ -94,13 +110,18 @@ def erase(conn: Connection, ref: str, same_person: Collection[str] = ()) -> set[
     ``same_person`` are records whose decisions forget whatever they borrowed: they can no longer be made again either.
     """
     compared = select(evidence_person.c.decision_id).where(evidence_person.c.ref == ref)
-    borrowed = set(conn.scalars(select(evidence.c.ref).where(evidence.c.counterpart == ref)))
-    where = (evidence.c.ref == ref) | (evidence.c.counterpart == ref) | evidence.c.decision_id.in_(compared)
-    conn.execute(update(evidence).where(where).values(body=ERASED, counterpart=None))
+    borrowed = set(conn.scalars(select(decision.c.ref).where(decision.c.counterpart == ref)))
+    # One by one: each reads an index.
+    for where in (decision.c.ref == ref, decision.c.counterpart == ref, decision.c.decision_id.in_(compared)):
+        _erase(conn, where)
     for some in chunks(sorted((borrowed | set(same_person)) - {ref})):
-        where = evidence.c.ref.in_(some) & evidence.c.counterpart.is_not(None)
-        conn.execute(update(evidence).where(where).values(body=ERASED, counterpart=None))
+        _erase(conn, decision.c.ref.in_(some) & decision.c.counterpart.is_not(None))
     return (borrowed | set(same_person)) - {ref}
+
+
+def _erase(conn: Connection, where: ColumnElement[bool]) -> None:
+    there = where & decision.c.evidence.is_not(None)
+    conn.execute(update(decision).where(there).values(evidence=ERASED, counterpart=None))
 
 
 def erase_person(conn: Connection, system: str, record_id: str) -> int:
@@ -131,11 +152,11 @@ def forget(conn: Connection, before: datetime, limit: int = PAGE) -> int:
     ).all()
     old = list(takewhile(lambda row: row.decided_ms < to_ms(before), rows))
     if not old:
-        used = exists().where(evidence.c.roster == roster.c.digest)
-        conn.execute(delete(roster).where(~used, roster.c.seen_ms < to_ms(before)))
+        conn.execute(delete(roster).where(roster.c.seen_ms < to_ms(before - _SEEN_EVERY)))
         return 0
     for some in chunks([row.decision_id for row in old]):
-        conn.execute(delete(evidence).where(evidence.c.decision_id.in_(some)))
+        gone = columns(None, "")
+        conn.execute(update(decision).where(decision.c.decision_id.in_(some)).values(gone))
         conn.execute(delete(evidence_person).where(evidence_person.c.decision_id.in_(some)))
     upsert(conn, position, [{**_FORGETTING, "cursor": str(old[-1].seq).encode(), "updated_ms": 0}])
     return len(old)
@@ -163,11 +184,10 @@ def recorded(
             decision.c.body,
             journal.c.body.label("event"),
             decision.c.policy,
-            func.coalesce(evidence.c.roster, "").label("roster"),
-            evidence.c.body.label("evidence"),
+            func.coalesce(decision.c.roster, "").label("roster"),
+            decision.c.evidence,
         )
         .join(journal, journal.c.seq == decision.c.seq)
-        .outerjoin(evidence, evidence.c.decision_id == decision.c.decision_id)
         .where(decision.c.seq > after)
         .order_by(decision.c.seq)
         .limit(limit)

@@ -171,7 +171,7 @@ def next_entries(
         .limit(limit)
     )
     # Of the entries that wait, only one that was parked has a reason.
-    return [Entry(seq, _decode(body), accepted_ms, reason != "") for seq, body, accepted_ms, reason in rows]
+    return [Entry(seq, _decode(body), accepted_ms, reason != "") for seq, body, accepted_ms, reason in rows.all()]
 
 
 def _of(system: str) -> tuple[ColumnElement[bool], ...]:

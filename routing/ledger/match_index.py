@@ -6,7 +6,6 @@ they are rows of two numbers.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
@@ -25,7 +24,10 @@ _MADE = select(position.c.cursor).where(position.c.system == "fingerpost", posit
 _FILED = ("account", "contact", "lead")
 _PAGE = 1000
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
+
+Filing = tuple[int, int]  # a key and a number under it
 
 # Of each key the accounts with the lowest numbers, at most so many. A plain "key IN (…)" would read a hundred thousand rows of a key
 # that a hundred thousand accounts share.
@@ -54,7 +56,7 @@ def postings(conn: Connection, keys: Collection[int], limit: int) -> dict[int, l
     found: dict[int, list[int]] = {}
     sqlite = conn.dialect.name == "sqlite"
     for some in chunks(sorted(keys), 2000):
-        asked = json.dumps(some) if sqlite else some
+        asked = _encode(some).decode() if sqlite else some
         for key, number in conn.exec_driver_sql(_POSTINGS[conn.dialect.name], (asked, limit)).all():
             found.setdefault(key, []).append(number)
     for numbers in found.values():
@@ -79,29 +81,29 @@ def records(conn: Connection, numbers: Collection[int]) -> dict[int, tuple[str, 
 
 def save(conn: Connection, changes: Iterable[Change]) -> None:
     """Files records anew: only the keys that differ are touched."""
-    gone: list[dict[str, int]] = []
-    fresh: list[dict[str, int]] = []
+    gone: list[Filing] = []
+    fresh: list[Filing] = []
     bodies: list[dict[str, object]] = []
     dropped: list[dict[str, int]] = []
     for change in changes:
         if change.before == change.after:
             continue
         number = number_of(change.ref)
-        gone += [{"key": key, "number": number} for key in change.before.keys - change.after.keys]
-        fresh += [{"key": key, "number": number} for key in change.after.keys - change.before.keys]
+        gone += [(key, number) for key in change.before.keys - change.after.keys]
+        fresh += [(key, number) for key in change.after.keys - change.before.keys]
         if change.after == NOWHERE:
             dropped.append({"number": number})
         elif change.before.body != change.after.body or not change.before.keys:
             bodies.append({"number": number, "ref": change.ref, "body": change.after.body})
-    delete_rows(conn, match_key, sorted(gone, key=_in_order))
-    add_new(conn, match_key, sorted(fresh, key=_in_order), "key", "number")
+    delete_rows(conn, match_key, _in_order(gone))
+    add_new(conn, match_key, _in_order(fresh), "key", "number")
     delete_rows(conn, match_record, dropped)
     upsert(conn, match_record, bodies)
 
 
-def _in_order(row: dict[str, int]) -> tuple[int, int]:
+def _in_order(filings: list[Filing]) -> list[dict[str, int]]:
     """Rows next to each other are written together, and two who write the same wait for each other in one order."""
-    return row["key"], row["number"]
+    return [{"key": key, "number": number} for key, number in sorted(filings)]
 
 
 def ensure(ledger: Ledger) -> int:
@@ -126,12 +128,13 @@ def ensure(ledger: Ledger) -> int:
 def _pages(conn: Connection) -> Iterable[Sequence[Record]]:
     last = ""
     while True:
-        query = select(mirror.c.ref, mirror.c.body).where(mirror.c.entity.in_(_FILED), mirror.c.ref > last)
+        # By the primary key alone: with a condition on the entity SQLite would sort all that is left for each page.
+        query = select(mirror.c.ref, mirror.c.entity, mirror.c.body).where(mirror.c.ref > last)
         rows = conn.execute(query.order_by(mirror.c.ref).limit(_PAGE)).all()
         if not rows:
             return
-        yield [_decode(body) for _, body in rows]
-        last = rows[-1][0]
+        yield [_decode(row.body) for row in rows if row.entity in _FILED]
+        last = rows[-1].ref
 
 
 def _file(conn: Connection, page: Sequence[Record]) -> int:

@@ -71,6 +71,13 @@ def named(conn: Connection, name: str, entities: Collection[str]) -> dict[str, R
     return {ref: record for ref, record in found.items() if record.entity in entities}
 
 
+def living(conn: Connection, system: str, entity: str) -> list[str]:
+    """The ids of the records of that kind that are not deleted. Reads all of them."""
+    front = ref_of(system, entity, "")
+    rows = conn.execute(select(mirror.c.ref, mirror.c.body).where(mirror.c.entity == entity))
+    return [ref.removeprefix(front) for ref, body in rows if ref.startswith(front) and not _decode(body).deleted]
+
+
 def people(conn: Connection) -> list[Record]:
     """All users and owners of all systems."""
     rows = conn.execute(select(mirror.c.body).where(mirror.c.entity == "person").order_by(mirror.c.ref))

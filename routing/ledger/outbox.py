@@ -20,6 +20,8 @@ from routing.ledger.schema import outbox, ref_of, to_ms
 from routing.ledger.sql import add_rows, change_rows, chunks, one_of
 
 OPEN = ("pending", "sending")
+# Writes that change a record; the others create one (a task).
+CHANGES = ~outbox.c.body.contains('"kind":"create"', autoescape=True)
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Write).decode
@@ -74,10 +76,11 @@ def add(conn: Connection, writes: Sequence[tuple[Write, int, int]], now: datetim
             "write_id": write.write_id,
             "decision_id": write.decision_id,
             "system": write.system,
-            "ref": ref_of(write.system, write.entity, write.record_id),
+            # What is created is filed with the record it is about: it goes out after that one's writes, and an erasure finds it.
+            "ref": ref_of(write.system, *write.about),
             "state": "pending",
             "body": _encode(write).decode(),
-            "unechoed": _names(write.fields),
+            "unechoed": _names(write.fields if write.kind == "update" else ()),
             "not_before_ms": now_ms,
             "occurred_ms": occurred_ms,
             "accepted_ms": accepted_ms,
@@ -89,7 +92,7 @@ def add(conn: Connection, writes: Sequence[tuple[Write, int, int]], now: datetim
 
 
 def _names(fields: Iterable[str]) -> str:
-    return msgspec.json.encode(list(fields)).decode()
+    return _encode(list(fields)).decode()
 
 
 def claim(conn: Connection, system: str, limit: int, now: datetime, courier: str = "") -> list[Owed]:
@@ -282,6 +285,8 @@ def of_decision(conn: Connection, decision_id: str) -> list[dict[str, Any]]:
                 "detail": row.detail,
                 "attempts": row.attempts,
                 "ended_ms": row.ended_ms,
+                "kind": write.kind,
+                "entity": write.entity,
                 "fields": write.fields,
                 "guard": write.guard,
             }
@@ -294,7 +299,7 @@ def erase(conn: Connection, ref: str) -> int:
     found = select(outbox.c.seq, outbox.c.body, outbox.c.state).where(outbox.c.ref == ref)
     rows = conn.execute(found.order_by(outbox.c.seq).with_for_update()).all()  # a courier may just be ending one
     for seq, body, state in rows:
-        bare = msgspec.structs.replace(_decode(body), fields={}, guard={})
+        bare = msgspec.structs.replace(_decode(body), fields={}, guard={}, ours={}, still={})
         # The detail may say what a field held.
         values = {"body": _encode(bare).decode(), "unechoed": "[]", "detail": "the person was erased at their request"}
         if state not in ("confirmed", "superseded"):

@@ -23,6 +23,7 @@ from routing.ledger import locks
 from routing.ledger.schema import from_ms, pool, pool_bond, pool_entry, pool_member, pool_snapshot, to_ms
 from routing.ledger.sql import add_new, add_rows, one_of, upsert
 from rules.policy import Policy
+from rules.pools.checks import pools_asked
 
 _SNAPSHOT_EVERY = 500
 
@@ -41,7 +42,7 @@ Key = tuple[str, str]  # pool, kind
 
 
 def closure(policy: Policy, names: Iterable[str]) -> set[str]:
-    """These pools, those within them, and those that share somebody with a cap of their own over all pools: what must be locked
+    """These pools, those that they ask (``pools_asked``), and those that share somebody with a cap of their own over all pools: what must be locked
     together for a decision."""
     shared: dict[str, list[str]] = {}
     for name, one in policy.pools.items():
@@ -56,8 +57,9 @@ def closure(policy: Policy, names: Iterable[str]) -> set[str]:
         if name in found:
             continue
         found.add(name)
+        left += pools_asked(policy.pools, [name])
         for member in policy.pools[name].members:
-            left += [member.who] if member.is_pool else shared.get(member.who, ())
+            left += [] if member.is_pool else shared.get(member.who, ())
     return found
 
 

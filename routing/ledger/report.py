@@ -85,9 +85,9 @@ def leads_in(conn: Connection) -> int:
 
 
 def _latencies(conn: Connection) -> list[int]:
-    """Of all confirmed writes, sorted."""
-    query = select(outbox_table.c.ended_ms - outbox_table.c.occurred_ms).where(outbox_table.c.state == "confirmed")
-    return sorted(conn.scalars(query))
+    """Of all confirmed writes that change a record, sorted."""
+    took = select(outbox_table.c.ended_ms - outbox_table.c.occurred_ms)
+    return sorted(conn.scalars(took.where(outbox_table.c.state == "confirmed", outbox.CHANGES)))
 
 
 def percentile(ordered: list[int], percent: int) -> int | None:

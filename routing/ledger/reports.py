@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from routing.core.sla.model import OPEN
 from routing.ledger import pools
+from routing.ledger.outbox import CHANGES
 from routing.ledger.report import percentile
 from routing.ledger.schema import assignment, clock, from_ms, outbox, to_ms
 
@@ -110,7 +111,7 @@ def speed(conn: Connection, since: datetime, until: datetime, by: By, zone: tzin
 
 
 def _leads(conn: Connection, since_ms: int, until_ms: int) -> Iterator[_Lead]:
-    when = (outbox.c.state == "confirmed") & (outbox.c.created_ms >= since_ms)
+    when = (outbox.c.state == "confirmed") & (outbox.c.created_ms >= since_ms) & CHANGES
     confirmed: dict[str, int] = dict(conn.execute(select(outbox.c.decision_id, outbox.c.ended_ms).where(when)).all())
     rows = conn.execute(
         select(assignment)

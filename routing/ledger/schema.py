@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zlib import crc32
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text, text
 
 metadata = MetaData()
 
@@ -112,8 +112,19 @@ decision = Table(
     Column("policy", String(64), nullable=False),
     Column("decided_ms", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
+    # What it was made from, so that it can be made again, byte for byte: null once that was forgotten, empty once it was erased.
+    Column("evidence", LargeBinary),
+    Column("roster", String(64)),
+    # The same person's record in another system, whose values are in the evidence too.
+    Column("counterpart", Text),
     Index("decision_seq", "seq"),
     Index("decision_ref", "ref"),
+    Index(
+        "decision_counterpart",
+        "counterpart",
+        sqlite_where=text("counterpart IS NOT NULL"),
+        postgresql_where=text("counterpart IS NOT NULL"),
+    ),
 )
 
 # One rotation each: a pool, or the part of it that is of one kind of lead. ``seq`` is the number of its last entry.
@@ -357,27 +368,14 @@ announcement = Table(
     Index("announcement_seq", "seq"),
 )
 
-# The people of the CRMs as decisions knew them; ``digest`` is the sha256 of the body before it was compressed (zlib).
+# The people of the CRMs as decisions knew them; ``digest`` is the sha256 of the body before it was compressed (zlib). ``seen_ms`` is
+# when one last did, or up to a day before.
 roster = Table(
     "roster",
     metadata,
     Column("digest", String(64), primary_key=True),
     Column("body", LargeBinary, nullable=False),
     Column("seen_ms", BigInteger, nullable=False),
-)
-
-# What each decision was made from, so that it can be made again, byte for byte. Empty once it was erased.
-evidence = Table(
-    "evidence",
-    metadata,
-    Column("decision_id", String(36), primary_key=True),
-    Column("ref", Text, nullable=False),
-    # The same person's record in another system, whose values are in the body too.
-    Column("counterpart", Text),
-    Column("roster", String(64), nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Index("evidence_ref", "ref"),
-    Index("evidence_counterpart", "counterpart"),
 )
 
 # Whose records a decision's evidence holds besides its own and the counterpart's: those that may be the same person.

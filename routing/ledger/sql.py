@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -94,11 +95,12 @@ def at_once(conn: Connection) -> Iterator[None]:
         yield
         return
     later: list[tuple[str, Sequence[Any]]] = []
-    conn.info[_LATER] = later
+    noted = conn.info  # of a connection that is lost within, it cannot be asked for any more
+    noted[_LATER] = later
     try:
         yield
     finally:
-        del conn.info[_LATER]
+        noted.pop(_LATER, None)
     if later:
         *first, last = [statement for statement, _ in later]
         named = ", ".join(f"w{n} AS ({statement})" for n, statement in enumerate(first))
@@ -128,10 +130,11 @@ def upsert(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
     if not rows:
         return
     keys = tuple(column.name for column in table.primary_key)
-    by_key = {tuple(row[name] for name in keys): row for row in rows}
+    key = itemgetter(*keys)
+    by_key = {key(row): row for row in rows}
     others = ", ".join(f'"{name}" = excluded."{name}"' for name in rows[0] if name not in keys)
     _write(
-        conn, table, [by_key[key] for key in sorted(by_key)], f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {others}"
+        conn, table, [by_key[one] for one in sorted(by_key)], f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {others}"
     )
 
 
@@ -165,8 +168,10 @@ def _execute(conn: Connection, statement: str, names: Sequence[str], rows: Seque
 
 def _values(conn: Connection, names: Sequence[str], rows: Sequence[Row]) -> Any:
     if conn.dialect.name == "postgresql":
-        return tuple([[row[name] for row in rows] for name in names])
-    return [tuple([row[name] for name in names]) for row in rows]
+        return tuple([list(map(itemgetter(name), rows)) for name in names])
+    if len(names) == 1:
+        return [(row[names[0]],) for row in rows]
+    return list(map(itemgetter(*names), rows))
 
 
 @lru_cache(256)

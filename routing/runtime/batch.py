@@ -41,12 +41,14 @@ class Batch:
         self.conn, self.work, self.echoes, self._waiting = conn, work, echoes, waiting
         self.endings: list[Ending] = []
         self.clocks: list[ClockState] = []
+        self.breached: list[str] = []  # the names of clocks whose limit was found passed
         self.given: list[Given] = []
         self.touched: dict[str, int] = {}  # refs that somebody touched, and when first
         self.planned: list[tuple[Entry, Plan]] = []
         self.shown: dict[int, tuple[ChangeEvent, View]] = {}  # what ``plan`` was shown, by seq
         self.decisions: list[tuple[Entry, Decision]] = []
-        self.evidence: list[tuple[str, Evidence]] = []
+        self.evidence: dict[str, Evidence] = {}  # by decision id
+        self.people = ""  # the digest of the people the decisions knew
         self.writes: list[tuple[Write, int, int]] = []
         self.timers: list[Timer] = []
         self.off_hold: set[str] = set()
@@ -81,6 +83,8 @@ class Batch:
         if changed:
             self.clocks += changed
             moved = {one.clock_id for one in changed}
+            late = {one.clock_id for one in known if one.breached_at is not None}
+            self.breached += [one.name for one in changed if one.breached_at is not None and one.clock_id not in late]
             after = [*(one for one in known if one.clock_id not in moved), *changed]
             self.work.clocks[name] = tuple(one for one in after if one.open)
         if made is not None and made.outcome in ("assign", "keep", "hold"):
@@ -137,7 +141,7 @@ class Batch:
             after = msgspec.structs.replace(record, on_hold=settled.on_hold, held_since=since, taken=False)
         if planned.says:
             after = msgspec.structs.replace(after, priority=planned.priority)
-        elif made is not None:
+        elif made is not None and (after.passed != planned.passed or after.priority != planned.priority):
             after = msgspec.structs.replace(after, passed=planned.passed, priority=planned.priority)
         if after is not record:
             self.work.remember(after)
@@ -153,7 +157,7 @@ class Batch:
         holding.clear(self.conn, self.off_hold)
         holding.save(self.conn, self.holding)
         made = [(entry.seq, one) for entry, one in self.decisions]
-        decisions.save(self.conn, made)
+        decisions.save(self.conn, made, self.evidence, self.people)
         if book.shared:
             announcements.add(self.conn, made)
         outbox.add(self.conn, self.writes, now)

@@ -6,6 +6,7 @@ before an event whose decision could depend on one still being made.
 
 from __future__ import annotations
 
+import gc
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -27,10 +28,10 @@ from routing.core.evidence import gather
 from routing.core.keys import address_of, keys
 from routing.core.merge import ERASED
 from routing.core.model import OURS, Decision
-from routing.core.plan import plan
+from routing.core.plan import READ_BACK, plan
 from routing.core.settle import settle
 from routing.core.sla.machine import NO_TIME, close
-from routing.core.sla.planning import SLA
+from routing.core.sla.planning import LOOK, SLA
 from routing.ledger import (
     clocks,
     decisions,
@@ -81,6 +82,7 @@ class Loop:
         self._directory: tuple[Policy, bytes, Directory] | None = None
         self._attendance: tuple[Directory, int, Attendance] | None = None
         self._shelf = pools.Shelf()
+        self._batches = 0
         self._out_of_bound: set[tuple[str, str]] = set()
 
     def run(self, intake: Intake, owed: Callable[[], None], stop: threading.Event) -> None:
@@ -103,7 +105,9 @@ class Loop:
         those that had been settled before). Raises Fenced when a partition was lost, Gap when offsets are missing at the front;
         SQLAlchemyError when the ledger fails. Then nothing was settled.
         """
-        return self._process(LogBook(received, shares))
+        settled = self._process(LogBook(received, shares))
+        self._tidy_up()
+        return settled
 
     def work_off(self, limit: int, shares: Mapping[int, Share] | None = None, partitions: int = 1) -> int:
         """Settles one batch from the journal: events that came past the log, or all of them where the journal is the log.
@@ -116,7 +120,17 @@ class Loop:
                 entries = journal.next_entries(conn, "accepted", limit)
             else:
                 entries = journal.next_entries(conn, "accepted", limit, partitions=partitions, of=shares.keys())
-        return self._process(JournalBook(_no_person_twice(entries), shares)) if entries else 0
+        if not entries:
+            return 0
+        settled = self._process(JournalBook(_no_person_twice(entries), shares))
+        self._tidy_up()
+        return settled
+
+    def _tidy_up(self) -> None:
+        """Has the garbage collector look around now, between batches: within one it would follow all that the batch works on, and
+        find nothing to let go."""
+        self._batches += 1
+        gc.collect(2 if self._batches % 1_000 == 0 else 1 if self._batches % 20 == 0 else 0)
 
     def _process(self, book: Book) -> int:
         """Settles the longest front part of a batch that can be decided together, in one transaction.
@@ -166,6 +180,8 @@ class Loop:
         batch, closed = self._ledger.repeated(settle_all, Overtaken)
         self._shelf.put(batch.opened)
         self._tell(closed, batch.decisions)
+        for name in batch.breached:
+            self._feed.tell("breached", 1, name)
         self._watch(batch, policy)
         return closed.front
 
@@ -243,6 +259,11 @@ class Loop:
             else:
                 # All its values may be known from a snapshot, or from changes told before it; that it is new is not.
                 news = True
+        if event.kind == "updated" and event.origin in (READ_BACK, LOOK) and not entry.again:
+            # All that was read back was named as changed; what was known already did not change. An owner that was named was set
+            # by somebody, though it be the one we know.
+            told = tuple(one for one in event.changed if one in changed or one == "owner")
+            event = msgspec.structs.replace(event, changed=told)
         if event.kind in ("created", "updated", "restored") and not news:
             batch.end(entry, "skipped", "nothing in it is newer than what is known")
             return
@@ -296,14 +317,15 @@ class Loop:
                 continue
             if settled.decision is not None:
                 shown = gather(now, entry.event, *batch.shown[entry.seq], working.seen.values())
-                batch.evidence.append((settled.decision.decision_id, shown))
+                batch.evidence[settled.decision.decision_id] = shown
             batch.follow(entry, planned, settled, policy, directory, now)
             batch.note(entry, planned, settled)
             if open_work is not None:
                 open_work.after(entry)
         if open_work is not None and open_work.freed():
             holding.hurry(batch.conn, pools_served_by(policy, open_work.freed()), now)
-        new = evidence.save(batch.conn, batch.evidence, directory.roster, directory.roster_digest, now)
+        batch.people = directory.roster_digest
+        new = evidence.save(batch.conn, batch.evidence, directory.roster, batch.people, now)
         if new and self._directory is not None and self._directory[1] != mirror.people_version(batch.conn):
             raise Overtaken
 
@@ -319,6 +341,7 @@ class Loop:
             bond_key(policy.pools[name], planned.account_id, planned.contact)
             for _, planned in batch.planned
             for name in planned.pools
+            if policy.pools[name].sticky
         }
         bonds = pools.bonds(batch.conn, keys - {""})
         working = Pools(policy, directory, attendance, opened.rotations, bonds)
@@ -380,5 +403,8 @@ def _no_person_twice(entries: Sequence[Entry]) -> Sequence[Entry]:
 def _names(work: WorkingSet, entry: Entry) -> set[str]:
     """By what another event of the batch could meet this record: its ref and its e-mail address."""
     event = entry.event
-    email = {f"{kind}:{value}" for kind, value in work.wanted(entry) if kind == "email"}
-    return {ref_of(event.system, event.entity, event.record_id)} | email
+    found = {ref_of(event.system, event.entity, event.record_id)}
+    for kind, value in work.wanted(entry):
+        if kind == "email":
+            found.add(f"email:{value}")
+    return found

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from routing.core.filing import NOWHERE, Filed, contact_key, features_of, people_keys
 from routing.core.matching.decide import Said, company_of, shortlist
-from routing.core.matching.index import CAP, FETCH, Key, is_sure, lead_keys, number_of, rank, sure_keys
+from routing.core.matching.index import CAP, FETCH, Key, number_of, search
 from routing.core.matching.model import AccountFeatures, LeadFeatures
 from routing.core.model import Record
 from routing.core.recognise import lead_side, weights_of, with_contact
@@ -21,21 +21,9 @@ from routing.ledger.schema import ref_of, split_ref
 from rules.policy import Policy
 
 # The CRM where customers are kept is asked first; another system's companies only where it knows none.
-PREFERRED = "salesforce"
+_PREFERRED = "salesforce:"
 # Of the accounts that contacts point to so many are looked at, those of the most contacts.
 _BY_CONTACTS = 4
-
-
-class Ask(Struct, frozen=True):
-    """What one record asks for."""
-
-    ref: str
-    lead: LeadFeatures
-    domains: tuple[Key, ...]
-    names: tuple[Key, ...]
-    contacts: tuple[tuple[int, Contact], ...]
-    people: frozenset[int]
-    subjects: tuple[str, ...]
 
 
 class Found(Struct, frozen=True):
@@ -46,8 +34,21 @@ class Found(Struct, frozen=True):
     contact: Contact = ""
 
 
-def asking(record: Record, policy: Policy) -> Ask:
-    """What to look for around a record that is to be routed."""
+class Ask(Struct):
+    """What one record asks for. ``Neighbours`` remembers here what it found, for as long as ``as_of`` says that it is good."""
+
+    ref: str
+    lead: LeadFeatures
+    contacts: tuple[tuple[int, Contact], ...]
+    people: frozenset[int]
+    subjects: tuple[str, ...]
+    as_of: int = -1
+    ranked: list[int] = []
+    accounts: list[Found] | None = None
+
+
+def asking(record: Record, policy: Policy, people: frozenset[int] | None = None) -> Ask:
+    """What to look for around a record that is to be routed. ``people`` are its ``people_keys`` where they are known."""
     ref = ref_of(record.system, record.entity, record.record_id)
     lead = lead_side(record, policy)
     contacts: list[tuple[int, Contact]] = []
@@ -55,14 +56,12 @@ def asking(record: Record, policy: Policy) -> Ask:
         contacts.append((contact_key(lead.address), "address"))
     if lead.mail_domain:
         contacts.append((contact_key(lead.mail_domain), "domain"))
-    return Ask(
-        ref,
-        lead,
-        *sure_keys(lead),
-        tuple(contacts),
-        people_keys(record) if policy.matching.duplicates is not None else frozenset(),
-        tuple(match_corrections.subjects(ref, company_of(lead))),
-    )
+    if policy.matching.duplicates is None:
+        people = frozenset()
+    elif people is None:
+        people = people_keys(record)
+    subjects = tuple(match_corrections.subjects(ref, company_of(lead)))
+    return Ask(ref, lead, tuple(contacts), people, subjects)
 
 
 class Neighbours:
@@ -72,82 +71,88 @@ class Neighbours:
         """``changes``: how many events of the batch may file a record anew. So many rows more are read of each key: what one takes
         away another must take the place of, or the answer would depend on where batches are cut."""
         self._conn, self._weights, self._most = conn, weights_of(policy), FETCH + changes
-        self._postings: dict[int, list[int]] = {}
-        self._moves: list[
-            tuple[int, frozenset[int], frozenset[int]]
-        ] = []  # what the batch filed elsewhere: from where, to where
+        self._read: set[int] = set()  # the keys that were looked up
+        self._postings: dict[int, list[int]] = {}  # of those that have any
+        # What the batch filed elsewhere: from where, to where.
+        self._moves: list[tuple[int, frozenset[int], frozenset[int]]] = []
+        self._moved = 0  # how often an account, or who points to one, was filed elsewhere
         self._behind: dict[int, tuple[str, bytes]] = {}
         self._features: dict[bytes, AccountFeatures] = {}
         self._said = match_corrections.find(conn, {one for ask in asks for one in ask.subjects}) if asks else {}
-        self._asks = asks  # kept, so that no identity is given twice
-        self._more: dict[int, tuple[Key, ...]] = {}  # by the identity of what was asked, as the two that follow
-        self._lists: dict[int, list[Found]] = {}
-        self._ranks: dict[int, list[int]] = {}
-        self._need(
-            key
-            for ask in asks
-            for key in (*(k for k, _ in (*ask.domains, *ask.names)), *(k for k, _ in ask.contacts), *ask.people)
-        )
-        self._need(key for ask in asks if not self._sure(ask) for key, _ in self._all(ask))
-        people = {number for ask in asks for number in self._of(ask.people)}
-        contacts = {number for ask in asks for number in self._of(key for key, _ in ask.contacts)}
-        ranked = {number for ask in asks for number in self._ranked(ask)}
-        self._load(people | contacts | ranked)
+        self._prefetch(asks)
 
-    def _need(self, keys: Iterable[int]) -> None:
+    def _prefetch(self, asks: Sequence[Ask]) -> None:
+        first: set[int] = set()
+        for ask in asks:
+            first.update(ask.people)
+            first.update([key for key, _ in ask.contacts])
+        self._look_up(first)
+        self._look(asks)
+        numbers: set[int] = set()
+        for ask in asks:
+            numbers.update(ask.ranked)
+            numbers.update(self._of(ask.people))
+            numbers.update(self._of([key for key, _ in ask.contacts]))
+        self._load(numbers)
+
+    def _look_up(self, keys: set[int]) -> None:
         """Reads what is filed under these keys, as the batch has left it by now."""
-        missing = {key for key in keys if key not in self._postings}
+        missing = keys - self._read
         if not missing:
             return
-        found = match_index.postings(self._conn, missing, self._most)
-        self._postings |= {key: found.get(key, []) for key in missing}
+        self._read |= missing
+        self._postings |= match_index.postings(self._conn, missing, self._most)
         for number, gone, come in self._moves:
             self._refile(number, gone & missing, come & missing)
 
     def _refile(self, number: int, gone: Iterable[int], come: Iterable[int]) -> None:
         for key in gone:
-            if number in self._postings[key]:
+            filed = self._postings.get(key, ())
+            if number in filed:
                 self._postings[key].remove(number)
         for key in come:
-            if number not in self._postings[key]:
-                insort(self._postings[key], number)
+            filed = self._postings.setdefault(key, [])
+            if number not in filed:
+                insort(filed, number)
 
     def file(self, ref: str, before: Filed, after: Filed) -> None:
         """A record was filed elsewhere."""
-        number, known = number_of(ref), self._postings.keys()
+        number = number_of(ref)
         gone, come = before.keys - after.keys, after.keys - before.keys
-        self._refile(number, gone & known, come & known)
+        self._refile(number, gone & self._read, come & self._read)
         self._moves.append((number, gone, come))
         self._behind[number] = (ref, after.body) if after != NOWHERE else ("", b"")
         if split_ref(ref)[1] != "lead":
-            self._lists.clear()
-            self._ranks.clear()
+            self._moved += 1
 
     def said(self, ask: Ask) -> tuple[Said, ...]:
         """What people said of the record's account, and of its company's."""
-        return tuple(one for subject in ask.subjects for one in self._said.get(subject, ()))
+        return tuple([one for subject in ask.subjects for one in self._said.get(subject, ())]) if self._said else ()
 
     def accounts(self, ask: Ask) -> list[Found]:
         """The accounts that the record may belong to, best first: of the preferred system if it has any. Remembered until
         something is filed anew."""
-        known = self._lists.get(id(ask))
-        if known is None:
-            known = self._lists[id(ask)] = self._accounts(ask)
-        return known
+        self._ranked(ask)
+        if ask.accounts is None:
+            ask.accounts = self._accounts(ask)
+        return ask.accounts
 
     def _accounts(self, ask: Ask) -> list[Found]:
         contacts = self._by_contacts(ask)
         named = {ref_of(one.system, "account", one.account_id) for one in self.said(ask)}
         numbers = dict.fromkeys(self._ranked(ask))
-        numbers |= dict.fromkeys(number_of(ref) for ref in sorted({*contacts, *named}))
+        if contacts or named:
+            numbers |= dict.fromkeys(number_of(ref) for ref in sorted({*contacts, *named}))
+        elif not numbers:
+            return []
         self._load(numbers)
-        found = [self._found(number, ask, contacts) for number in numbers]
-        there = [one for one in found if one is not None]
-        preferred = [one for one in there if one.ref.startswith(f"{PREFERRED}:")] or there
+        there = [one for number in numbers if (one := self._found(number, ask, contacts)) is not None]
+        preferred = [one for one in there if one.ref.startswith(_PREFERRED)] or there
         by_id = {one.features.account_id: one for one in preferred}
-        best = [
-            by_id[one.account_id] for one in shortlist(ask.lead, [one.features for one in preferred], self._weights)
-        ]
+        near = shortlist(ask.lead, [one.features for one in preferred], self._weights)
+        best = [by_id[one.account_id] for one in near]
+        if not named:
+            return best
         # What a person spoke of is shown, however little speaks for it.
         return best + [one for one in preferred if one.ref in named and one not in best][:CAP]
 
@@ -165,6 +170,8 @@ class Neighbours:
         """The refs of accounts that have a contact of the record's address, or several of its domain."""
         found: dict[str, Contact] = {}
         for key, how in ask.contacts:
+            if key not in self._postings:
+                continue
             counted: Counter[str] = Counter()
             for number in self._of((key,)):
                 ref, account = self._behind.get(number, ("", b""))
@@ -176,35 +183,44 @@ class Neighbours:
 
     def people(self, ask: Ask) -> list[str]:
         """The refs of the records of the same system that may be the same person."""
-        self._load(self._of(ask.people))
+        numbers = self._of(ask.people)
+        if not numbers:
+            return []
+        self._load(numbers)
         system = split_ref(ask.ref)[0]
-        refs = {self._behind.get(number, ("", b""))[0] for number in self._of(ask.people)}
-        return sorted(ref for ref in refs if ref and ref != ask.ref and split_ref(ref)[0] == system)
+        refs = {self._behind[number][0] for number in numbers} - {"", ask.ref}
+        return sorted([ref for ref in refs if split_ref(ref)[0] == system])
 
     def _of(self, keys: Iterable[int]) -> set[int]:
-        return {number for key in keys for number in self._postings.get(key, ())[:FETCH]}
-
-    def _sure(self, ask: Ask) -> bool:
-        return is_sure(ask.domains, ask.names, self._now((*ask.domains, *ask.names)))
-
-    def _all(self, ask: Ask) -> tuple[Key, ...]:
-        found = self._more.get(id(ask))
-        if found is None:
-            found = self._more[id(ask)] = lead_keys(ask.lead)
+        found: set[int] = set()
+        for key in keys:
+            filed = self._postings.get(key)
+            if filed:
+                found.update(filed[:FETCH])
         return found
 
     def _now(self, asked: Sequence[Key]) -> dict[int, Sequence[int]]:
-        return {key: self._postings[key][:FETCH] for key, _ in asked}
+        postings = self._postings
+        return {key: postings[key][:FETCH] for key, _ in asked if key in postings}
 
     def _ranked(self, ask: Ask) -> list[int]:
-        found = self._ranks.get(id(ask))
-        if found is None:
-            asked = (*ask.domains, *ask.names)
-            if not self._sure(ask):
-                asked = self._all(ask)
-                self._need(key for key, _ in asked)
-            found = self._ranks[id(ask)] = rank(asked, self._now(asked))
-        return found
+        """The numbers of the accounts to compare, most promising first."""
+        if ask.as_of != self._moved:
+            self._look((ask,))
+        return ask.ranked
+
+    def _look(self, asks: Iterable[Ask]) -> None:
+        """Finds the accounts for all of them, with one query a step of their searches."""
+        running = [(ask, looking := search(ask.lead), next(looking)) for ask in asks]
+        while running:
+            self._look_up({key for *_, asked in running for key, _ in asked})
+            left = []
+            for ask, looking, asked in running:
+                try:
+                    left.append((ask, looking, looking.send(self._now(asked))))
+                except StopIteration as done:
+                    ask.as_of, ask.ranked, ask.accounts = self._moved, done.value, None
+            running = left
 
     def _load(self, numbers: Iterable[int]) -> None:
         missing: Collection[int] = {number for number in numbers if number not in self._behind}

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
-from routing.core.filing import filed
+from routing.core.filing import NOWHERE, Filed, filed, stays
 from routing.core.keys import keys, own_account, wanted
 from routing.core.matching.model import AccountFeatures
 from routing.core.merge import merge
 from routing.core.model import OURS, ChangeEvent, Record, Values
+from routing.core.plan import may_route
 from routing.core.recognise import originals
 from routing.core.shape import shape_of
 from routing.core.sla.model import ClockState
@@ -31,10 +32,12 @@ _FILED = ("account", "contact", "lead")
 
 
 class _Ahead(NamedTuple):
-    """A record after an event, the fields it changed, and what to look for around it (None: nothing is decided)."""
+    """A record after an event, the fields it changed, the keys by which it could meet another that is decided on, and what to
+    look for around it (None: it is not sent down the ladder)."""
 
     record: Record
     fields: frozenset[str]
+    wanted: frozenset[Key]
     ask: Ask | None
 
 
@@ -49,18 +52,19 @@ class WorkingSet:
         self._conn, self._policy = conn, policy
         self._echoes = echoes
         self.records: dict[str, Record] = mirror.load(conn, {_ref(entry.event) for entry in entries})
-        clocked = shape_of(policy).clocked
+        clocked, self._accounts = shape_of(policy).clocked, shape_of(policy).accounts
         # A clock may be there still whose policy is gone: its timer finds it.
         timed = {_ref(e.event) for e in entries if e.event.entity in clocked or e.event.origin == SLA}
         self.clocks: dict[str, tuple[ClockState, ...]] = clocks.load(conn, timed) if timed else {}
-        self._stored = dict(self.records)  # as the ledger has them
         self._ahead: dict[int, _Ahead] = {}  # what each entry makes of its record, by seq
         self._by_key: dict[Key, dict[str, Record]] = {}
         self._keys: dict[str, frozenset[Key]] = {}  # of the records changed here, by ref
         self._around: dict[str, Record] = {}  # records that no event of the batch is about
         self.changed: dict[str, Record] = {}
         self._moved: set[str] = set()  # refs whose keys changed
-        self._refiled: set[str] = set()  # refs whose values changed, so that they may be filed elsewhere
+        # Of what is filed elsewhere now: as the ledger has it, and by now.
+        self._filed: dict[str, tuple[Filed, Filed]] = {}
+        self._places: dict[int, tuple[Record, Filed]] = {}  # where records are filed, by their identity
         self.moves: list[tuple[int, Record | None, Record]] = []  # what each event made of its record, by number
         self._prefetch(entries)
 
@@ -77,9 +81,13 @@ class WorkingSet:
             if before is not None or event.kind not in OURS:
                 now_known[name] = after
             decides = event.entity in OF_PEOPLE and event.entity in self._policy.ladders
-            decides = decides and entry.seq not in self._echoes and not after.deleted
-            self._ahead[entry.seq] = _Ahead(after, fields, asking(after, self._policy) if decides else None)
-            asked |= wanted(after) if decides else frozenset()
+            if decides and entry.seq not in self._echoes and not after.deleted:
+                sought = wanted(after)
+                asked |= sought
+                ask = self._asking(after) if may_route(event, self._policy) else None
+                self._ahead[entry.seq] = _Ahead(after, fields, sought, ask)
+            else:
+                self._ahead[entry.seq] = _Ahead(after, fields, frozenset(), None)
         # Leads of one person may be decided in two processes: the second sees what the first made of theirs. Also where nothing
         # is decided: an erasure must see who borrowed from the record, and that is found by the address it has.
         left = {key for r in self.records.values() for key in keys(r)}
@@ -88,6 +96,18 @@ class WorkingSet:
         asks = [ahead.ask for ahead in self._ahead.values() if ahead.ask is not None]
         self.neighbours = Neighbours(self._conn, asks, len(entries), self._policy)
         self._gather(asks, [e.event.record_id for e in entries if e.event.entity == "account"])
+
+    def _asking(self, record: Record) -> Ask:
+        if record.entity == "lead" and self._policy.matching.duplicates is not None:
+            return asking(record, self._policy, self._place(record).keys)
+        return asking(record, self._policy)
+
+    def _place(self, record: Record) -> Filed:
+        known = self._places.get(id(record))
+        if known is None:
+            # The record is kept: no other can get its identity.
+            known = self._places[id(record)] = record, filed(record)
+        return known[1]
 
     def _gather(self, asks: Sequence[Ask], changing: Sequence[str]) -> None:
         """Loads at once what most views will need. What a view needs besides, because of a change within the batch, it loads itself."""
@@ -127,14 +147,14 @@ class WorkingSet:
 
     def wanted(self, entry: Entry) -> frozenset[Key]:
         """The keys by which the same person is found in the other system; none for records that are not routed."""
-        ahead = self._ahead[entry.seq]
-        return wanted(ahead.record) if ahead.ask is not None else frozenset()
+        return self._ahead[entry.seq].wanted
 
     def apply(self, entry: Entry) -> tuple[Record, frozenset[str]]:
         """Makes the entry's change visible to later events of the batch. Returns the record with the changed fields."""
         name = _ref(entry.event)
         before = self.records.get(name)
-        after, fields = self._ahead[entry.seq].record, self._ahead[entry.seq].fields
+        ahead = self._ahead[entry.seq]
+        after, fields = ahead.record, ahead.fields
         if before is None or fields or after != before:
             self._put(name, before, after)
             self.moves.append((entry.seq, before, after))
@@ -161,11 +181,10 @@ class WorkingSet:
         self._keys[name] = new
         if old != new or before is None:
             self._moved.add(name)
-        if after.entity in _FILED and (
-            before is None or before.values != after.values or before.deleted != after.deleted
-        ):
-            self._refiled.add(name)
-            self.neighbours.file(name, filed(before), filed(after))
+        if after.entity in _FILED and (before is None or not stays(before, after)):
+            was, place = NOWHERE if before is None else self._place(before), self._place(after)
+            self._filed[name] = self._filed.get(name, (was,))[0], place
+            self.neighbours.file(name, was, place)
         self.records[name] = self.changed[name] = after
 
     def view(self, entry: Entry, record: Record, before: Record | None = None) -> View:
@@ -203,7 +222,7 @@ class WorkingSet:
         return () if account is None else (account,)
 
     def _own_ref(self, record: Record) -> str:
-        named = own_account(record, self._policy) if record.entity in self._policy.ladders else ""
+        named = own_account(record, self._accounts) if record.entity in self._policy.ladders else ""
         return ref_of(record.system, "account", named) if named else ""
 
     def _before(self, entry: Entry, before: Record | None) -> Values:
@@ -236,10 +255,7 @@ class WorkingSet:
         mirror.save(conn, [(r, self._keys[name] if name in self._moved else None) for name, r in self.changed.items()])
         match_index.save(
             conn,
-            [
-                match_index.Change(name, filed(self._stored.get(name)), filed(self.records[name]))
-                for name in sorted(self._refiled)
-            ],
+            [match_index.Change(name, was, place) for name, (was, place) in sorted(self._filed.items())],
         )
 
 

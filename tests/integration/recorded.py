@@ -15,10 +15,10 @@ from sqlalchemy import LargeBinary
 
 from routing.core.words import LIST_VERSIONS
 from routing.ledger.engine import Ledger
-from routing.ledger.schema import decision, evidence, journal, policy, pool_entry, pool_snapshot, roster
+from routing.ledger.schema import decision, journal, policy, pool_entry, pool_snapshot, roster
 
 HISTORY = Path(__file__).parent / "data" / "history.jsonl"
-TABLES = (policy, roster, journal, pool_entry, pool_snapshot, decision, evidence)
+TABLES = (policy, roster, journal, pool_entry, pool_snapshot, decision)
 
 
 def export(ledger: Ledger, file: Path) -> int:

@@ -52,14 +52,17 @@ def fill(ledger: Ledger) -> None:
     write = Write(
         write_id="w", decision_id="d1", system="s", entity="lead", record_id="1", fields={"owner": "a"}, guard={}
     )
+    about = {"subject": "Call", "owner": "a", "about_entity": "lead", "about": "1"}
+    task = msgspec.structs.replace(write, write_id="t", entity="task", record_id="t", fields=about, kind="create")
     with ledger.write() as conn:
         clocks.give(conn, leads)
         clocks.touch(conn, {"s:lead:1": to_ms(MORNING + timedelta(minutes=10)), "s:lead:9": 5})
         clocks.touch(conn, {"s:lead:1": to_ms(MORNING + timedelta(minutes=50))})
         clocks.touch(conn, {"s:lead:4": to_ms(MORNING + timedelta(hours=1))})
-        outbox.add(conn, [(write, to_ms(MORNING), 0)], MORNING)
-        (owed,) = outbox.claim(conn, "s", 1, MORNING)
-        outbox.end(conn, [Fate(owed.seq, "confirmed")], MORNING + timedelta(seconds=3))
+        outbox.add(conn, [(one, to_ms(MORNING), 0) for one in (write, task)], MORNING)
+        for seconds in (3, 90):  # the task comes after the owner, and tells nothing of the lead's speed
+            (owed,) = outbox.claim(conn, "s", 2, MORNING)
+            outbox.end(conn, [Fate(owed.seq, "confirmed")], MORNING + timedelta(seconds=seconds))
         clocks.save(conn, [_clock("met", 600), _clock("late", 7200, breached=True), _clock("open", 0, open_=True)])
         clocks.save(conn, [_clock("lost", 3600, breached=True, how="ended"), _clock("gone", 5, how="ended")])
 

@@ -18,7 +18,7 @@ from routing.core.model import ChangeEvent, Decision, derived_id
 from routing.ledger import decisions, journal, match_index, mirror
 from routing.ledger.check import examine
 from routing.ledger.engine import Ledger
-from routing.ledger.schema import evidence, evidence_person, match_key, match_record, position
+from routing.ledger.schema import decision, evidence_person, match_key, match_record, position
 from routing.runtime.feed import Feed
 from routing.runtime.loop import Loop
 from routing.runtime.replay import Replay, Span
@@ -233,7 +233,7 @@ def test_who_was_compared_is_forgotten_with_the_person(stand: Stand) -> None:
         assert conn.scalars(select(evidence_person.c.ref)).all() == ["salesforce:lead:00Q1"]
     stand.play(stand.tell("lead", "00Q1", "erased"))
     with stand.ledger.read() as conn:
-        assert set(conn.scalars(select(evidence.c.body))) == {b""}
+        assert set(conn.scalars(select(decision.c.evidence))) == {b""}
         left = {ref for (ref,) in conn.execute(select(match_record.c.ref))}
     assert left == {"salesforce:lead:00Q2"}
 

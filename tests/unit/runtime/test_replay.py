@@ -134,7 +134,7 @@ def test_of_an_erased_person_nothing_is_left_to_decide_on(desk: Desk) -> None:
     desk.play(example_of(desk.event("erased", "9", seconds=9), "lead", "hubspot"))
     assert set(verdicts(desk.ledger)) == {"erased"}
     with desk.ledger.read() as conn:
-        kept = conn.exec_driver_sql("SELECT body FROM evidence").scalars().all()
+        kept = conn.exec_driver_sql("SELECT evidence FROM decision").scalars().all()
         stored = conn.exec_driver_sql("SELECT body FROM decision").scalars().all()
     assert b"Erasable" not in b"".join(bytes(body) for body in kept)
     assert "Erasable" not in "".join(stored)
@@ -277,11 +277,11 @@ def test_decisions_that_somebody_altered_are_found(history: Ledger) -> None:
 def test_altered_evidence_is_found(history: Ledger) -> None:
     decision_id, _ = one_of(history)
     with history.write() as conn:
-        query = "SELECT body FROM evidence WHERE decision_id = ?"
+        query = "SELECT evidence FROM decision WHERE decision_id = ?"
         kept = json.loads(conn.exec_driver_sql(query, (decision_id,)).scalar_one())
         kept[2][3]["email"] = "somebody@else.example"
         body = json.dumps(kept).encode()
-        conn.exec_driver_sql("UPDATE evidence SET body = ? WHERE decision_id = ?", (body, decision_id))
+        conn.exec_driver_sql("UPDATE decision SET evidence = ? WHERE decision_id = ?", (body, decision_id))
     code, said = run(history)
     assert code == 1
     # With another address the lead goes another way.

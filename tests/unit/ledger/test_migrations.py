@@ -1,0 +1,71 @@
+"""What an older version wrote is there after an upgrade, and means what it meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import func, select
+
+from routing.ledger import evidence
+from routing.ledger.check import examine
+from routing.ledger.engine import Ledger
+from routing.ledger.schema import decision, metadata, roster
+from routing.runtime.clock import utcnow
+
+_DECISION = (
+    "INSERT INTO decision (decision_id, seq, ref, outcome, owner, pool, rung, corrections, policy, decided_ms, body) "
+    "VALUES ('{0}', {1}, 'salesforce:lead:{0}', 'assign', '', '', '', 0, 'p', {2}, '{{}}')"
+)
+_EVENT = (
+    "INSERT INTO journal (seq, event_id, ref, kind, state, reason, body, occurred_ms, accepted_ms, settled_ms, slot) "
+    "VALUES ({0}, 'e{0}', 'r', 'created', 'applied', '', '{{}}', 0, 0, 0, 0)"
+)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """A ledger without a schema."""
+    if request.param == "sqlite":
+        made = Ledger(f"sqlite:///{tmp_path / 'empty.db'}")
+    else:
+        made = Ledger(request.getfixturevalue("postgres").fresh(migrated=False))
+    yield made
+    made.close()
+
+
+def test_evidence_moves_into_the_rows_of_its_decisions(empty: Ledger) -> None:
+    command.upgrade(empty._alembic(), "0004")
+    with empty.write() as conn:
+        for n, (name, decided_ms) in enumerate({"kept": 5_000, "erased": 9_000, "unproven": 7_000}.items(), 1):
+            conn.exec_driver_sql(_EVENT.format(n))
+            conn.exec_driver_sql(_DECISION.format(name, n, decided_ms))
+        body = "x'5b315d'" if empty.is_sqlite else "'[1]'::bytea"
+        nothing = "x''" if empty.is_sqlite else "''::bytea"
+        add = "INSERT INTO evidence (decision_id, ref, counterpart, roster, body) VALUES "
+        conn.exec_driver_sql(f"{add} ('kept', 'salesforce:lead:kept', 'hubspot:lead:1', 'd', {body})")
+        conn.exec_driver_sql(f"{add} ('erased', 'salesforce:lead:erased', NULL, 'd', {nothing})")
+        conn.exec_driver_sql(f"INSERT INTO roster (digest, body, seen_ms) VALUES ('d', {nothing}, 1000)")
+    empty.upgrade()
+    with empty.read() as conn:
+        columns = (decision.c.decision_id, decision.c.evidence, decision.c.roster, decision.c.counterpart)
+        found = {name: rest for name, *rest in conn.execute(select(*columns))}
+        assert found == {
+            "kept": [b"[1]", "d", "hubspot:lead:1"],
+            "erased": [b"", "d", None],
+            "unproven": [None, None, None],
+        }
+        # They were used until the last of those decisions, and must not be let go before it.
+        assert conn.scalar(select(roster.c.seen_ms)) == 9_000
+        assert [one.evidence for one in evidence.recorded(conn, 0)] == [b"[1]", b"", None]
+    assert examine(empty, utcnow()).findings == ()
+
+
+def test_a_ledger_made_step_by_step_is_as_a_new_one(empty: Ledger) -> None:
+    for revision in ("0001", "0002", "0003", "0004", "head"):
+        command.upgrade(empty._alembic(), revision)
+    assert examine(empty, utcnow()).findings == ()
+    with empty.read() as conn:
+        assert all(conn.scalar(select(func.count()).select_from(one)) == 0 for one in metadata.sorted_tables)
