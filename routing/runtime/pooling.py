@@ -75,6 +75,13 @@ class Simulated(Struct, frozen=True, kw_only=True):
     worst: float
 
 
+class Claimed(Struct, frozen=True):
+    """A record that was taken out of a queue, and the event by which it will be decided."""
+
+    ref: str
+    event_id: str
+
+
 class Desk:
     """One look at the pools of the live policy, as of ``now``. With ``locked`` it can be changed: that takes a write transaction."""
 
@@ -148,8 +155,8 @@ class Desk:
         holding.hurry(self.conn, [name], self.now)
         return rotation
 
-    def claim(self, name: str, member: str, record_id: str = "") -> str:
-        """Takes the next record (or that one) out of a queue for a member: it is decided with the next batch. "" when none waits.
+    def claim(self, name: str, member: str, record_id: str = "") -> Claimed | None:
+        """Takes the next record (or that one) out of a queue for a member: it is decided with the next batch. None when none waits.
 
         Raises ValueError with the reason when the member cannot claim now.
         """
@@ -165,7 +172,7 @@ class Desk:
         waiting = holding.waiting(self.conn, name, 1 if not record_id else 100_000)
         mine = next((one for one in waiting if not record_id or one.ref.endswith(f":{record_id}")), None)
         if mine is None:
-            return ""
+            return None
         system, entity, found = split_ref(mine.ref)
         holding.clear(self.conn, [mine.ref])  # nobody else gets it meanwhile
         tick = ChangeEvent(
@@ -180,7 +187,7 @@ class Desk:
             values={"claim": member},
         )
         journal.accept(self.conn, [tick], self.now)
-        return mine.ref
+        return Claimed(mine.ref, tick.event_id)
 
     def simulate(
         self, name: str, leads: int, start: datetime, end: datetime, facts: Mapping[str, Any] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rules.pools.model import Member, Pool
 from rules.pools.people import People
@@ -45,6 +45,23 @@ def people_of(pool: Pool, pools: Mapping[str, Pool]) -> Iterator[tuple[str, floa
     """Everybody who may get leads of a pool, with their own weight; those of pools within it too. Nobody where one is in a circle."""
     for member, weight in _within(pool, pools, 0):
         yield member.who, weight
+
+
+def pools_asked(pools: Mapping[str, Pool], names: Iterable[str]) -> set[str]:
+    """Every pool that may be asked for a lead of these: those within them too, and what these overflow into."""
+    found: set[str] = set()
+    left = [name for name in names if name in pools]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            for inner in (member.who for member in pools[name].members if member.is_pool):
+                chain: list[str] = []
+                while inner in pools and inner not in chain:
+                    chain.append(inner)
+                    inner = pools[inner].overflow
+                left += chain
+    return found
 
 
 def _within(pool: Pool, pools: Mapping[str, Pool], depth: int) -> Iterator[tuple[Member, float]]:

@@ -114,7 +114,7 @@ class Pool(Struct, frozen=True):
     """One pool of ``pools.yaml``. ``members`` are in the order written.
 
     ``overflow`` (a pool) or ``overflow_queue`` (of the CRM) takes what nobody here can. ``caps`` are those of the pool as a
-    whole, ``member_caps`` those of each member. ``sticky`` is what a sticky pool keeps together. ``balance`` is the field whose sum over open records a load
+    whole, by the calendar of ``time_zone`` (UTC when that is ""), ``member_caps`` those of each member. ``sticky`` is what a sticky pool keeps together. ``balance`` is the field whose sum over open records a load
     balanced pool evens out, "" their number. ``value`` is the field of a lead's value, the second measure of fairness.
     ``catch_up`` is the most leads that somebody makes up after an absence, ``alarm`` the deviation |assigned − ideal| that is
     told. ``priority`` orders who waits: the largest first.
@@ -134,6 +134,7 @@ class Pool(Struct, frozen=True):
     balance: str = ""
     value: str = ""
     hours: bool = True
+    time_zone: str = ""
     catch_up: float = 1.0
     alarm: float = 1.1
     priority: Formula | None = None

@@ -77,7 +77,9 @@ class People:
         """The sentence and the hint for a text that ``find`` did not find."""
         if len(named := self._by_name.get(fold(text), [])) > 1:
             return f"several people are called '{text}'", f"write the e-mail: {' or '.join(p.key for p in named)}"
-        return f"'{text}' is not in people.csv", nearest(text, self.words())
+        parts = {part: person.name for person in self.by_key.values() for part in person.name.casefold().split()}
+        known = parts.get(fold(text))  # a first or last name alone
+        return f"'{text}' is not in people.csv", f"did you mean '{known}'?" if known else nearest(text, self.words())
 
     def words(self) -> Iterator[str]:
         for person in self.by_key.values():

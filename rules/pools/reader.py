@@ -10,14 +10,14 @@ from rules.pools.asking import Asker
 from rules.pools.checks import check_pools
 from rules.pools.members import MemberReader, read_caps
 from rules.pools.model import METHODS, Kind, Method, Points, Pool, Score, Skill, Sticky
-from rules.pools.people import People, number
+from rules.pools.people import People, is_zone, number, zones
 from rules.source import Report, nearest
 from rules.values import fold
 from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_flag, as_text, known_keys
 
 POOL_KEYS = (
     "method", "members", "weights", "overflow", "caps", "member_caps", "ramp", "kinds", "skills", "sticky", "score", "balance",
-    "value", "hours", "catch_up", "alarm", "priority",
+    "value", "hours", "time_zone", "catch_up", "alarm", "priority",
 )  # fmt: skip
 SKILL_KEYS = ("skill", "of", "preferred", "relax_after")
 POINT_KEYS = ("points", "when")
@@ -98,6 +98,7 @@ class _PoolReader:
             balance=self._field("balance", "what open leads are weighed by"),
             value=self._field("value", "the value of a lead"),
             hours=as_flag(self.body.get("hours"), self.report, f"'hours' of {self.what}", True),
+            time_zone=self._zone(),
             catch_up=self._number("catch_up", 0, 1.0),
             alarm=self._number("alarm", 1, 1.1),
             priority=self.asker.number(text) if (text := self._text("priority")) is not None and self.asker else None,
@@ -109,6 +110,17 @@ class _PoolReader:
     def _block(self, name: str) -> Block | None:
         node = self.body.get(name)
         return node if isinstance(node, Block) else None
+
+    def _zone(self) -> str:
+        """The time zone that the caps of the whole pool go by."""
+        text = self._text("time_zone")
+        if text is None:
+            return ""
+        if not is_zone(text.text):
+            message = f"'{text.text}' is no time zone: write it as Europe/Berlin"
+            self.report.error(text.place, message, nearest(text.text, zones()))
+            return ""
+        return text.text
 
     def _method(self) -> Method:
         written = as_text(self.body.get("method"), self.report, f"the method of {self.what}")

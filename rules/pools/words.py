@@ -83,6 +83,7 @@ def settings(pool: Pool) -> dict[str, str]:
         "balance": pool.balance,
         "value": pool.value,
         "hours": "" if pool.hours else "no",
+        "time_zone": pool.time_zone,
         "catch_up": "" if pool.catch_up == 1 else f"{pool.catch_up:g}",
         "alarm": "" if pool.alarm == 1.1 else f"{pool.alarm:g}",
         "priority": pool.priority.text if pool.priority is not None else "",

@@ -114,11 +114,17 @@ def settled(folder: Path) -> list[Line]:
 
 
 def year(leads: int = LEADS) -> list[Line]:
-    """One pool of 300 people in five zones, with hours, holidays and caps, for a year. Who finds nobody waits for the first."""
+    """One pool of 300 people in five zones, with hours, holidays and caps, for a year. Who finds nobody waits for the first.
+
+    From Friday evening in Los Angeles to Monday morning in Kolkata nobody is at work, and what has come meanwhile fills the caps of
+    those who begin first; at Christmas and Easter others are off besides. So the longest wait is days, and yet no lead waits while
+    somebody can take it. Five shifts come and go
+    every day: the 1 lead of a fixed roster is not promised here (``routing.core.distribution.rotation``).
+    """
     of = team(PEOPLE, f"P0: {{method: weighted, members: {members(0, PEOPLE)}, member_caps: 40 a day}}\n")
     directory, attendance = desk(of)
     pools, step = Pools(of, directory, attendance), timedelta(days=YEAR) / leads
-    waiting, worst, longest = 0, 0.0, timedelta(0)
+    waiting, far, longest, latest = 0, list[float](), timedelta(0), MONDAY
     began = monotonic()
     for n in range(leads):
         now = MONDAY + step * n
@@ -129,12 +135,20 @@ def year(leads: int = LEADS) -> list[Line]:
             if not found.person:
                 break
             pools.give(found, ask)
-            longest, waiting = max(longest, step * (waiting - 1)), waiting - 1
+            waiting -= 1
+            if step * waiting > longest:
+                longest, latest = step * waiting, now
         if n % 500 == 0:
             pools.entries.clear()
-            worst = max(worst, pools.rotations["P0", ""].deviation())
+            far.append(pools.rotations["P0", ""].deviation())
     return [
         Line(f"a year of {leads:,} leads over {PEOPLE} people", monotonic() - began, "s", 60, at_least=False),
-        Line("… the worst |assigned − ideal| at every 500th lead", worst, "leads"),
-        Line("… the longest wait for somebody", longest.total_seconds() / 3600, "hours"),
+        Line("… the worst |assigned − ideal| of anybody, at every 500th lead: median", median(far), "leads"),
+        Line("… the same, 99 of 100", sorted(far)[len(far) * 99 // 100], "leads"),
+        Line("… the same, of the whole year", max(far), "leads"),
+        Line(
+            f"… the longest wait for somebody to be there, until {latest:%A %Y-%m-%d}",
+            longest.total_seconds() / 3600,
+            "hours",
+        ),
     ]

@@ -32,7 +32,7 @@ def fixed(weights: list[float]) -> Rotation:
     return rotation
 
 
-def give(rotation: Rotation, among: list[int] | None = None) -> int:
+def give(rotation: Rotation, among: tuple[int, ...] | None = None) -> int:
     """Gives the next lead."""
     n = rotation.next(among)
     enter(rotation, rotation.people[n], "assigned", leads=1.0, among="" if among is None else mask_of(among))
@@ -60,23 +60,34 @@ class Ideal:
     away: set[str] = field(default_factory=set)
     capped: set[str] = field(default_factory=set)
 
+    def fills(self, one: str) -> None:
+        """That member, who is there, has had as many as they may: they are counted on until they are as far behind as all are."""
+        if -self._debt(one) < self._level() - 1e-6:
+            self.capped.add(one)
+
     def lead(self, to: str, among: set[str] | None = None) -> None:
-        """One lead: its shares, and whose it is. Those who filled a cap are counted on until they are even."""
-        left = 1.0
+        """One lead: its shares, and whose it is. Those who filled a cap are counted on until they are behind as others are."""
+        left, level = 1.0, self._level()
         counted = set(self.weight) - self.away if among is None else among
-        behind = {one for one in self.capped if self._debt(one) > 0} if among is None else set()
-        while True:
-            all_of_them = counted | behind
-            total = fsum(self.weight[one] for one in all_of_them)
-            soonest = min((self._debt(one) / self.weight[one] for one in behind), default=left)
-            step = min(left / total, soonest) if behind else left / total
-            for one in all_of_them:
+        while left > 1e-12:
+            if among is None:
+                self.capped -= {one for one in self.capped if self._until(one, level) <= 1e-12}
+            behind = self.capped if among is None else set[str]()
+            total = fsum(self.weight[one] for one in counted | behind)
+            step = min([left / total, *(self._until(one, level) for one in behind)])
+            for one in counted | behind:
                 self.ideal[one] = self.ideal.get(one, 0.0) + self.weight[one] * step
             left -= step * total
-            if left <= 1e-12 or not behind:
-                break
-            behind = {one for one in behind if self._debt(one) > 1e-12}
         self.assigned[to] = self.assigned.get(to, 0) + 1
+
+    def _until(self, one: str, level: float) -> float:
+        """How much of a share of weight 1 brings that member to this level."""
+        return (self._debt(one) + level) / self.weight[one]
+
+    def _level(self) -> float:
+        """What each of those who are counted on is owed on average."""
+        counted = set(self.weight) - self.away | self.capped
+        return -fsum(self._debt(one) for one in counted) / len(counted)
 
     def _debt(self, one: str) -> float:
         return self.assigned.get(one, 0) - self.ideal.get(one, 0.0)
@@ -127,4 +138,36 @@ def capped(seed: int, leads: int = 600) -> float:
         if had[person] == caps[person]:
             enter(rotation, person, "full", weight=rotation.weight[n], why="has had enough today")
         worst = max(worst, rotation.deviation())
+    return worst
+
+
+def capped_and_going(seed: int, leads: int = 600) -> float:
+    """The worst |assigned − ideal| of a team with caps whose members are away now and then, at random."""
+    source = random.Random(seed)
+    sort = WEIGHTS[seed % 3]
+    rotation = fixed([weight_of(source, sort) for _ in range(source.randint(4, 12))])
+    caps = {person: source.randint(1, 8) for person in rotation.people}
+    day, had, away, worst = source.randint(10, 40), dict.fromkeys(caps, 0), set[str](), 0.0
+
+    def stand(person: str) -> None:
+        n, full = rotation.number[person], had[person] >= caps[person]
+        why = "off" if person in away else "has had enough today" if full else ""
+        if why != rotation.why[n]:
+            what: What = "joined" if not why else "left" if person in away else "full"
+            enter(rotation, person, what, weight=rotation.weight[n], why=why)
+
+    for turn in range(leads):
+        if turn % day == 0:
+            had = dict.fromkeys(caps, 0)
+            for person in rotation.people:
+                stand(person)
+        if source.random() < 0.05:
+            person = source.choice(rotation.people)
+            away ^= {person}
+            stand(person)
+        if not rotation.nobody:
+            person = rotation.people[give(rotation)]
+            had[person] += 1
+            stand(person)
+            worst = max(worst, rotation.deviation())
     return worst

@@ -149,6 +149,9 @@ class Crm:
                 self.set(write.record_id, dict(write.fields), write.write_id)
         return [WriteResult(write.write_id) for write in writes]
 
+    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+        return {}
+
     def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
         return iter(())
 

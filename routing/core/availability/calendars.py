@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from routing.core.availability.hours import ALWAYS, DAY_MINUTES, Calendar, Joint, Week, Weekly, instant
-from rules.pools.checks import people_of
+from rules.pools.checks import people_of, pools_asked
 from rules.public_holidays.holidays import holidays
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ def _closed(places: tuple[str, ...], own: Mapping[date, str]) -> Callable[[date]
 def pools_served_by(policy: Policy, people: Collection[str]) -> set[str]:
     """The pools whose leads may come to one of these people: those they are in, and those that run over into these."""
     pools = policy.pools
-    found = {name for name, pool in pools.items() if any(who in people for who, _ in people_of(pool, pools))}
+    mine = {name for name, pool in pools.items() if any(member.who in people for member in pool.members)}
+    found = {name for name in pools if not mine.isdisjoint(pools_asked(pools, [name]))}
     while more := {name for name, pool in pools.items() if pool.overflow in found} - found:
         found |= more
     return found

@@ -15,6 +15,7 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from math import inf
 from zoneinfo import ZoneInfo
 
 Minutes = tuple[int, int]  # of a day: from, to; 0 to 1440, and beyond for hours that end the next day
@@ -35,6 +36,8 @@ _KEEP = 2_000
 class Calendar:
     """Open time. What is asked of it takes aware moments and answers in UTC; it never changes, and forgets nothing."""
 
+    _last: tuple[float, float, float] | None = None  # the instant asked for, and the open time found
+
     def spans(self, after: float) -> Iterator[Span]:
         """Open time that ends after that instant, in order, without overlap; pieces may touch."""
         raise NotImplementedError
@@ -42,25 +45,51 @@ class Calendar:
     def is_open(self, at: datetime) -> bool:
         """Whether it is open at that moment. It is when it opens, and no longer when it closes."""
         now = at.timestamp()
-        start = next((start for start, _ in self.spans(now)), None)
-        return start is not None and start <= now
+        return self.opening(now) <= now
 
     def opens(self, at: datetime) -> datetime | None:
         """The first open moment, ``at`` itself when it is open; None when it does not open again."""
-        now = at.timestamp()
-        start = next((start for start, _ in self.spans(now)), None)
-        return None if start is None else moment(max(start, now))
+        opening = self.opening(at.timestamp())
+        return None if opening == inf else moment(opening)
 
     def closes(self, at: datetime) -> datetime | None:
         """When the open time at that moment ends; ``at`` when it is closed. None when that is more than a month away."""
-        now = end = at.timestamp()
+        closing = self.closing(at.timestamp())
+        return None if closing == inf else moment(closing)
+
+    def opening(self, now: float) -> float:
+        """As ``opens``, for an instant; infinite when it does not open again."""
+        found = self._stretch(now)
+        return inf if found is None else max(found[0], now)
+
+    def closing(self, now: float) -> float:
+        """As ``closes``, for an instant; infinite when that is more than a month away."""
+        found = self._stretch(now)
+        if found is None or found[0] > now:
+            return now
+        return inf if found[1] - now > _PIECE else found[1]
+
+    def _stretch(self, now: float) -> Span | None:
+        """Open time without a gap, at or after that instant; of one that is longer than a month, its beginning.
+
+        Many ask at the same moment, and again before it is over: the last answer is remembered.
+        """
+        known = self._last
+        if known is not None and known[0] <= now < known[2]:
+            return known[1:]
+        begin = end = -inf
         for start, stop in self.spans(now):
-            if start > end:
+            if end == -inf:
+                begin = start
+            elif start > end:
                 break
             end = stop
             if end - now > _PIECE:
-                return None
-        return moment(end)
+                return begin, end
+        if end == -inf:
+            return None
+        self._last = now, begin, end
+        return begin, end
 
     def add(self, at: datetime, seconds: float) -> datetime | None:
         """The moment at which ``seconds`` of open time have passed since ``at``; None when there never is so much.

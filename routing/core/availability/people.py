@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -56,7 +57,7 @@ class _Person(NamedTuple):
     blocks: tuple[_Block, ...]
 
 
-_FREE = State(None, None)
+HERE = State(None, None)
 _Entry = TypeVar("_Entry", "TimeOff", Absence)
 
 
@@ -82,7 +83,7 @@ class Availability:
             return last[2]
         known = self._person(person)
         if known is None:
-            return _FREE
+            return HERE
         free = _free_from(known, at, hours)
         if free > at:
             return State(_why(known, at, free, hours), None if free == inf else moment(free))
@@ -160,8 +161,7 @@ def _free_from(person: _Person, at: float, hours: bool) -> float:
             if block.start <= at < block.end:
                 at = block.end
         if at == before and hours:
-            at = next((start for start, _ in person.calendar.spans(at)), inf)
-            at = max(at, before)
+            at = person.calendar.opening(at)
     return at
 
 
@@ -169,8 +169,7 @@ def _free_until(person: _Person, at: float, hours: bool) -> float:
     """The first instant after ``at``, at which the person is free, at which they no longer are; a month on they are asked again."""
     end = min((block.start for block in person.blocks if block.start > at), default=inf)
     if hours and person.calendar is not ALWAYS:
-        closes = person.calendar.closes(moment(at))
-        end = min(end, at + _MONTH if closes is None else closes.timestamp())
+        end = min(end, person.calendar.closing(at), at + _MONTH)
     return end
 
 
@@ -180,7 +179,7 @@ def _why(person: _Person, at: float, free: float, hours: bool) -> str:
     blocks = [block for block in person.blocks if block.start < free and block.end > at]
     first = min(blocks, key=lambda block: block.rank, default=None)
     if (first is not None and first.rank < NO_WORK) or (
-        first is not None and (not hours or person.calendar.is_open(moment(at)))
+        first is not None and (not hours or person.calendar.opening(at) <= at)
     ):
         what = first.what
     else:
@@ -195,6 +194,7 @@ def _no_work(person: _Person, at: float) -> str:
     return f"is off for {name}" if name else "is outside working hours"
 
 
+@lru_cache(maxsize=1_000)
 def _local(at: float, zone: ZoneInfo) -> str:
     return f"{datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M} ({zone.key})"
 

@@ -7,14 +7,15 @@ comes of it goes into the pool ledger as entries, so that a decision can be made
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from routing.core.availability.people import Availability
+from routing.core.availability.calendars import zone_of
+from routing.core.availability.people import HERE, Availability, State
 from routing.core.directory import Directory
 from routing.core.distribution.candidates import Index
 from routing.core.distribution.caps import AT_MOST, LONGEST, full, used
@@ -48,31 +49,28 @@ class Given:
 
     def add(self, entry: PoolEntry) -> None:
         """Counts an entry of the pool. One given back takes the member's newest lead away."""
-        if entry.what == "assigned":
+        what = entry.what
+        if what == "assigned":
             kinds = self._times.setdefault(entry.person, {})
-            for kind in {"", entry.kind}:
+            for kind in ("", entry.kind) if entry.kind else ("",):
                 times = kinds.setdefault(kind, [])
                 times.append(entry.at)
                 if len(times) > 1 and times[-2] > entry.at:
                     times.sort()  # the clock went back
-        elif entry.what in ("refused", "credit"):
+                elif entry.at - times[0] > 2 * LONGEST:  # seldom: what is too old for any cap
+                    del times[: bisect_left(times, entry.at - LONGEST)]
+        elif what in ("refused", "credit"):
             for kind in {"", entry.kind}:
                 times = self._times.get(entry.person, {}).get(kind, [])
                 for _ in range(min(len(times), int(entry.leads))):
                     times.pop()
 
     def of(self, person: str, kind: str) -> list[datetime]:
-        return self._times.get(person, {}).get(kind) or []
+        kinds = self._times.get(person)
+        return kinds.get(kind, []) if kinds is not None else []
 
     def of_all(self, kind: str) -> list[datetime]:
         return sorted(at for kinds in self._times.values() for at in kinds.get(kind, ()))
-
-    def forget(self, now: datetime) -> None:
-        """Drops what is too old for any cap."""
-        for kinds in self._times.values():
-            for kind, times in kinds.items():
-                if times and times[0] < now - LONGEST:
-                    kinds[kind] = [at for at in times if at >= now - LONGEST]
 
 
 class _Checks:
@@ -116,6 +114,7 @@ class Attendance:
         self._checks: dict[tuple[str, str], _Checks] = {}
         self._capped_in: dict[str, dict[tuple[str, str], int]] = {}  # by person with caps: their place in each rotation
         self._zones: dict[str, tzinfo] = {}
+        self._caps: dict[tuple[str, str], tuple[tuple[Cap, bool], ...]] = {}
 
     def changes(self, pool: Pool, rotation: Rotation, now: datetime) -> Iterator[tuple[str, Stand | None]]:
         """Which members stand otherwise now than the rotation has it; None for one who is no member any more.
@@ -127,7 +126,7 @@ class Attendance:
         if checks is None or checks.rotation is not rotation:
             checks = self._checks[key] = _Checks(rotation)
             for place, member in enumerate(pool.members):
-                if not member.is_pool and self._caps(pool, member):
+                if not member.is_pool and self._caps_of(pool, member):
                     self._capped_in.setdefault(member.who, {})[key] = place
         members = pool.members
         if checks.at is None or now < checks.at:
@@ -167,14 +166,16 @@ class Attendance:
                 checks.put(place, checks.at)
 
     def _may_be_full(self, pool: Pool, member: Member, now: datetime) -> bool:
-        """Quick to say no: so many leads lately would not fill any cap."""
-        for cap, across in self._caps(pool, member):
-            if cap.per == "open":
-                return True
-            times = self._times(pool, member.who, cap, across)
-            if len(times) >= cap.leads and (not cap.leads or times[-cap.leads] >= now - AT_MOST[cap.per]):
-                return True
-        return False
+        """Quick to say no."""
+        caps = self._caps_of(pool, member)
+        return any(self._is_near(pool, member.who, cap, across, now) for cap, across in caps)
+
+    def _is_near(self, pool: Pool, person: str, cap: Cap, across: bool, now: datetime) -> bool:
+        """Whether the cap may be full: with so many leads lately as now, it could be."""
+        if cap.per == "open":
+            return True
+        times = self._times(pool, person, cap, across)
+        return len(times) >= cap.leads and (not cap.leads or times[-cap.leads] >= now - AT_MOST[cap.per])
 
     def count(self, workload: Workload) -> None:
         """Takes in what is open by now, and looks again at whoever has more or less than before."""
@@ -205,6 +206,15 @@ class Attendance:
         ]
         return min(found, default=None)
 
+    def away(self, person: str, now: datetime) -> State:
+        """How it is with somebody, whatever pool they are in."""
+        return HERE if self._availability is None else self._availability.of(person, now, hours=self._hours)
+
+    def back(self, person: str, now: datetime) -> datetime | None:
+        """When somebody who is away may be there again, by the clock."""
+        state = self.away(person, now)
+        return state.until if state.why is not None else None
+
     def until_of(self, pool: str, kind: str, place: int) -> datetime | None:
         """When it may change whether that member (by place in the pool) can receive leads, by the clock."""
         checks = self._checks.get((pool, kind))
@@ -214,7 +224,7 @@ class Attendance:
     def used(self, pool: Pool, member: Member, kind: str, now: datetime) -> list[str]:
         """How far each of the member's caps is used: ``3 of 10 this day``."""
         found = []
-        for cap, across in self._caps(pool, member):
+        for cap, across in self._caps_of(pool, member):
             if cap.kind in ("", kind):
                 times = self._times(pool, member.who, cap, across)
                 found.append(used(cap, times, self._open(member.who), now, self._zone(member.who)))
@@ -227,7 +237,7 @@ class Attendance:
             if cap.kind and cap.kind != rotation.kind:
                 continue
             load = sum(self._open(member.who) for member in pool.members if not member.is_pool)
-            found = full(cap, given.of_all(cap.kind), load, now, UTC)
+            found = full(cap, given.of_all(cap.kind), load, now, zone_of(pool.time_zone))
             if found is not None:
                 checks = self._checks.get((rotation.pool, rotation.kind))
                 if checks is not None:
@@ -253,11 +263,12 @@ class Attendance:
         return self._capped(pool, member, kind, now, weight, until)
 
     def _capped(self, pool: Pool, member: Member, kind: str, now: datetime, weight: float, until: datetime) -> Stand:
-        zone = self._zone(member.who)
-        for cap, across in self._caps(pool, member):
-            if cap.kind and cap.kind != kind:
+        for cap, across in self._caps_of(pool, member):
+            if (cap.kind and cap.kind != kind) or not self._is_near(pool, member.who, cap, across, now):
                 continue
-            found = full(cap, self._times(pool, member.who, cap, across), self._open(member.who), now, zone)
+            found = full(
+                cap, self._times(pool, member.who, cap, across), self._open(member.who), now, self._zone(member.who)
+            )
             if found is not None:
                 why = f"{self._directory.name(member.who)} {found[0]}"
                 return Stand(weight, why, True, min(until, found[1] or _NEVER))
@@ -274,11 +285,16 @@ class Attendance:
     def _open(self, person: str) -> float:
         return self.workload.of("").get(person, 0.0)
 
-    def _caps(self, pool: Pool, member: Member) -> list[tuple[Cap, bool]]:
+    def _caps_of(self, pool: Pool, member: Member) -> tuple[tuple[Cap, bool], ...]:
         """The member's caps in this pool, and (True) those of the person, which count leads out of every pool."""
-        person = self._policy.people.get(member.who)
-        own = [(cap, False) for cap in member.caps or pool.member_caps]
-        return own + [(cap, True) for cap in (person.caps if person is not None else ())]
+        key = pool.name, member.who
+        found = self._caps.get(key)
+        if found is None:
+            person = self._policy.people.get(member.who)
+            own = [(cap, False) for cap in member.caps or pool.member_caps]
+            across = [(cap, True) for cap in (person.caps if person is not None else ())]
+            found = self._caps[key] = (*own, *across)
+        return found
 
     def _weight(self, member: Member, now: datetime) -> tuple[float, datetime]:
         """The weight that counts today, and when that may change: the ramp of somebody new grows at their midnight."""
@@ -305,5 +321,5 @@ class Attendance:
         zone = self._zones.get(person)
         if zone is None:
             known = self._policy.people.get(person)
-            zone = self._zones[person] = ZoneInfo(known.time_zone) if known is not None and known.time_zone else UTC
+            zone = self._zones[person] = zone_of(known.time_zone if known is not None else "")
         return zone

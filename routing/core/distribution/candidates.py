@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from routing.core.directory import Directory
@@ -85,23 +87,24 @@ class Candidates:
             if skill.required and not (skill.relax_after and ask.waited >= skill.relax_after):
                 wanted = wanted_of(skill, ask)
                 if wanted:
-                    said = " or ".join(sorted(str(one) for one in _as_list(value_at(skill.of, ask.facts))))
+                    said = " or ".join(sorted(map(str, _as_list(value_at(skill.of, ask.facts)))))
                     lacks = f"does not have '{said}' in the column {skill.name}"
                     self._lacking.append((lacks, index.able(pool, skill.name, wanted)))
         self.among = self._preferred(pool, ask, index, self._required(index))
 
-    def _required(self, index: Index) -> list[int] | None:
+    def _required(self, index: Index) -> tuple[int, ...] | None:
         rotation, barred = self._rotation, self.barred
         if self._lacking:
-            state = rotation.state
-            able = [n for n in index.numbers(rotation, tuple(able for _, able in self._lacking)) if state[n] == "in"]
-        elif rotation.nobody or any(map(rotation.is_in, barred)):
-            able = rotation.present()
+            able = rotation.able(index.numbers(rotation, tuple([able for _, able in self._lacking])))
+        elif rotation.nobody:
+            return ()
+        elif barred and any(map(rotation.is_in, barred)):
+            able = tuple(rotation.present())
         else:
             return None
-        return [n for n in able if rotation.people[n] not in barred] if barred else able
+        return tuple([n for n in able if rotation.people[n] not in barred]) if barred else able
 
-    def _preferred(self, pool: Pool, ask: Ask, index: Index, able: list[int] | None) -> list[int] | None:
+    def _preferred(self, pool: Pool, ask: Ask, index: Index, able: tuple[int, ...] | None) -> tuple[int, ...] | None:
         """Those who have most of the preferred skills; the same when nobody has any."""
         sets = [
             index.able(pool, skill.name, wanted)
@@ -111,22 +114,39 @@ class Candidates:
         if not sets:
             return able
         people = self._rotation.people
-        numbers = self._rotation.present() if able is None else able
+        numbers = tuple(self._rotation.present()) if able is None else able
         points = [sum(people[n] in one for one in sets) for n in numbers]
         best = max(points, default=0)
-        return [n for n, has in zip(numbers, points, strict=True) if has == best] if best else able
+        return tuple([n for n, has in zip(numbers, points, strict=True) if has == best]) if best else able
 
     def why(self, person: str) -> str:
         """Why that member cannot have it; "" when they can."""
         n = self._rotation.number.get(person)
-        if n is None:
-            return "not in turn yet"
-        if person in self.barred:
-            return self.barred[person]
-        if self._rotation.why[n]:
-            return self._rotation.why[n]
-        lacks = next((lacks for lacks, able in self._lacking if person not in able), "")
-        return f"{self._directory.name(person)} {lacks}" if lacks else ""
+        return "not in turn yet" if n is None else self.whys([n])[0]
+
+    def whys(self, members: Sequence[int]) -> list[str]:
+        """The same for several, by number."""
+        rotation, barred = self._rotation, self.barred
+        if not barred and not self._lacking:
+            return [rotation.why[n] for n in members]
+        people = rotation.people
+        return [barred.get(people[n]) or rotation.why[n] or self._lacks(people[n]) for n in members]
+
+    def some_who_cannot(self, most: int, first: int) -> list[int]:
+        """At most so many of the first members who cannot have it."""
+        rotation, barred, lacking = self._rotation, self.barred, self._lacking
+        found = enumerate(rotation.why[:first])
+        if not barred and not lacking:
+            return [n for n, why in found if why][:most]
+        people = rotation.people
+        cannot = (n for n, why in found if why or people[n] in barred or self._lacks(people[n]))
+        return list(islice(cannot, most))
+
+    def _lacks(self, person: str) -> str:
+        for lacks, able in self._lacking:
+            if person not in able:
+                return f"{self._directory.name(person)} {lacks}"
+        return ""
 
 
 def relaxes(pool: Pool, ask: Ask) -> float | None:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
+from rules.nouns import counted
+
 if TYPE_CHECKING:
     from rules.pools.model import Cap
 
@@ -66,11 +68,11 @@ def full(
     if cap.per == "open":
         if open_leads < cap.leads:
             return None
-        return f"has {open_leads:g} open leads, the cap is {cap.leads}", None
+        return f"has {open_leads:g} open lead{'' if open_leads == 1 else 's'}, the cap is {cap.leads}", None
     had, end = _had(cap, given, now, zone)
     if had < cap.leads:
         return None
-    why = f"had {had} leads{kind} {_when(cap)}, the cap is {cap.leads}"
+    why = f"had {counted(had, 'lead')}{kind} {_when(cap)}, the cap is {cap.leads}"
     if end is None:
         # There is room once only cap − 1 are younger than the window.
         end = given[len(given) - cap.leads] + _ROLLING[cap.per] if cap.leads else None

@@ -13,6 +13,7 @@ from msgspec import Struct
 What = Literal["assigned", "joined", "left", "full", "weight", "credit", "debit", "refused", "load", "closed"]
 STANDS: frozenset[What] = frozenset(("joined", "left", "full", "weight"))
 CLAIMS: frozenset[What] = frozenset(("credit", "debit", "refused"))
+COUNTED: frozenset[What] = frozenset(("assigned", "credit", "refused"))  # by caps
 
 State = Literal["out", "in", "full"]
 

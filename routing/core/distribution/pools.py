@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from routing.core.availability.people import Availability
 from routing.core.directory import Directory
@@ -16,10 +16,12 @@ from routing.core.distribution import methods
 from routing.core.distribution.ask import Ask
 from routing.core.distribution.attendance import LEFT, Attendance, Stand
 from routing.core.distribution.candidates import Candidates, Index, relaxes
-from routing.core.distribution.entries import PoolEntry, What
+from routing.core.distribution.entries import COUNTED, PoolEntry, What
 from routing.core.distribution.rotation import Rotation, mask_of
 from routing.core.distribution.values import number_at
 from routing.core.model import MemberView
+from rules.nouns import counted
+from rules.pools.checks import pools_asked
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -43,7 +45,10 @@ Key = tuple[str, str]  # pool, kind
 
 
 class PoolSeen(Struct, frozen=True, array_like=True):
-    """A rotation as a decision saw it: after the entry ``seq``. ``bond``: whose the ``key`` (an account or a contact) was."""
+    """A rotation as a decision saw it: after the entry ``seq``. ``bond``: whose the ``key`` (an account or a contact) was.
+
+    Without a pool: why the person ``key``, whom a rung names, was away (``bond``).
+    """
 
     pool: str
     kind: str
@@ -60,7 +65,7 @@ class Pick(Struct, frozen=True):
 
     person: str
     pool: str
-    turns: tuple[tuple[Rotation, int, Sequence[int] | None], ...] = ()
+    turns: tuple[tuple[Rotation, int, tuple[int, ...] | None], ...] = ()
     members: tuple[MemberView, ...] = ()
     note: str = ""
     how: str = ""
@@ -109,18 +114,19 @@ class Pools:
     def give(self, pick: Pick, ask: Ask) -> None:
         """Hands the lead to who was picked."""
         for rotation, n, among in pick.turns:
-            mask = "" if among is None else mask_of(among)
-            self.enter(
-                rotation,
-                rotation.people[n],
-                "assigned",
-                ask.now,
-                among,
+            entry = PoolEntry(
+                pool=rotation.pool,
+                kind=rotation.kind,
+                seq=rotation.seq + 1,
+                person=rotation.people[n],
+                what="assigned",
+                at=ask.now,
                 leads=1.0,
                 value=pick.value,
-                among=mask,
+                among="" if among is None else mask_of(among),
                 decision_id=ask.decision_id,
             )
+            self._add(rotation, entry, among)
         if pick.bond is not None:
             pool, key, person = pick.bond
             self.bonds[pool, key] = self.bound[pool, key] = person
@@ -136,8 +142,8 @@ class Pools:
         """When, by the clock, one of these pools may take the record that nobody takes now; None when nobody can say."""
         if self._attendance is None:
             return None
-        within = {member.who for name in names for member in self.policy.pools[name].members if member.is_pool}
-        found = self._attendance.until({*names, *within}, ask.now)
+        names = pools_asked(self.policy.pools, names)
+        found = self._attendance.until(names, ask.now)
         for name in names:
             seconds = relaxes(self.policy.pools[name], ask)
             if seconds is not None:
@@ -145,27 +151,36 @@ class Pools:
                 found = relaxed if found is None else min(found, relaxed)
         return found
 
-    def enter(
-        self,
-        rotation: Rotation,
-        person: str,
-        what: What,
-        at: datetime,
-        members: Sequence[int] | None = None,
-        **more: Any,
-    ) -> None:
-        """Adds an entry to a rotation, and takes it in. ``members``: whom its mask names."""
-        entry = PoolEntry(
-            pool=rotation.pool, kind=rotation.kind, seq=rotation.seq + 1, person=person, what=what, at=at, **more
+    def away(self, person: str, now: datetime) -> str:
+        """Why somebody whom a rung names is not there, "" when they are; it is kept as evidence."""
+        if self._attendance is None:
+            return self.bonds.get(("", person), "")
+        why = self._attendance.away(person, now).why or ""
+        if why:
+            self.seen["", person] = PoolSeen("", "", 0, person, why)
+        return why
+
+    def back(self, person: str, now: datetime) -> datetime | None:
+        """When, by the clock, that person may be there again; None when nobody can say, or they are there."""
+        return None if self._attendance is None else self._attendance.back(person, now)
+
+    def enter(self, rotation: Rotation, person: str, what: What, at: datetime, **more: Any) -> None:
+        """Adds an entry to a rotation, and takes it in."""
+        seq = rotation.seq + 1
+        self._add(
+            rotation,
+            PoolEntry(pool=rotation.pool, kind=rotation.kind, seq=seq, person=person, what=what, at=at, **more),
         )
-        rotation.apply(entry, members)
+
+    def _add(self, rotation: Rotation, entry: PoolEntry, among: Sequence[int] | None = None) -> None:
+        """``among``: whom its mask names."""
+        rotation.apply(entry, among)
         self.entries.append(entry)
-        if self._attendance is not None:
+        if self._attendance is not None and entry.what in COUNTED:
             given = self._attendance.given.get(rotation.pool)
             if given is not None:
                 given.add(entry)
-            if what in ("assigned", "refused", "credit"):
-                self._attendance.look_again(person, sure=what != "assigned")
+            self._attendance.look_again(entry.person, sure=entry.what != "assigned")
 
     def rotation(self, pool: Pool, kind: str, now: datetime) -> Rotation:
         """The rotation of that kind, its members as they stand now."""
@@ -234,7 +249,7 @@ class Pools:
             turns = (turn, *found.turns)
             return Pick(found.person, pool.name, turns, members, note, "is next in", bond or found.bond, value)
         ideal = next(one.ideal for one in members if one.person == person)
-        note = f"{rotation.assigned[n] + 1} leads now, the fair share is {ideal:.2f}"
+        note = f"{counted(rotation.assigned[n] + 1, 'lead')} now, the fair share is {ideal:.2f}"
         if len(pool.members) > SHOWN:
             able = rotation.in_turn if among is None else len(among)
             note = f"{note}; {able} of {len(pool.members)} members could have had it"
@@ -260,15 +275,27 @@ class Pools:
         for member in self._index.inner(pool):
             if member.who in above or not rotation.is_in(member.key):
                 continue
-            found = self._pick(self.policy.pools[member.who], ask, (*above, member.who))
+            found = self._within(member.who, ask, above)
             if found.person:
                 inner[member.key] = found
             else:
-                barred[member.key] = found.note or f"nobody in {member.who} can take it"
+                barred[member.key] = found.note
         return Candidates(pool, rotation, ask, self._index, barred, self._directory), inner
 
+    def _within(self, name: str, ask: Ask, above: tuple[str, ...]) -> Pick:
+        """Who of a pool within another gets this lead, or of the pools that it overflows into: but for those being asked already."""
+        notes: list[str] = []
+        while name and name not in above:
+            above = (*above, name)
+            found = self._pick(self.policy.pools[name], ask, above)
+            notes.append(found.note)
+            if found.person:
+                return replace(found, note="; ".join(notes))
+            name = self.policy.pools[name].overflow
+        return Pick("", "", note="; ".join(notes))
+
     def _choose(
-        self, pool: Pool, rotation: Rotation, among: list[int] | None, ask: Ask
+        self, pool: Pool, rotation: Rotation, among: tuple[int, ...] | None, ask: Ask
     ) -> tuple[int, tuple[str, str, str] | None] | str:
         if pool.method == "pull":
             n = rotation.number.get(ask.claim, -1)
@@ -295,7 +322,7 @@ class Pools:
         return -inf if score is None else score
 
     def _sticky(
-        self, pool: Pool, rotation: Rotation, among: list[int] | None, ask: Ask
+        self, pool: Pool, rotation: Rotation, among: tuple[int, ...] | None, ask: Ask
     ) -> tuple[int, tuple[str, str, str] | None]:
         """Whose it was gets it again; a new account or contact goes by rendezvous hashing, and stays."""
         key = methods.bond_key(pool, ask.account, ask.contact)
@@ -322,17 +349,18 @@ class Pools:
 
     def _views(self, pool: Pool, rotation: Rotation, chosen: int | None, can: Candidates) -> tuple[MemberView, ...]:
         """The members as they stood, the lead to be given in their ideals."""
-        number = rotation.number
+        people, weight, assigned = rotation.people, rotation.weight, rotation.assigned
         if len(pool.members) <= SHOWN:
+            number = rotation.number
             listed = [number[member.key] for member in pool.members if member.key in number]
         else:
-            listed = [] if chosen is None else [chosen]
-            listed += [number[key] for key in islice((key for key in islice(number, _LOOKED) if can.why(key)), _NOT)]
+            listed = can.some_who_cannot(_NOT, _LOOKED)
+            if chosen is not None:
+                listed.insert(0, chosen)
         ideals = rotation.ideals(listed, can.among, given=chosen is not None)
-        people, weight, assigned = rotation.people, rotation.weight, rotation.assigned
         return tuple(
             [
-                MemberView(people[n], weight[n], ideal, assigned[n], can.why(people[n]))
-                for n, ideal in zip(listed, ideals, strict=True)
+                MemberView(people[n], weight[n], ideal, assigned[n], why)
+                for n, ideal, why in zip(listed, ideals, can.whys(listed), strict=True)
             ]
         )

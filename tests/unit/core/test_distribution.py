@@ -115,7 +115,7 @@ def test_a_cap_takes_out_who_has_had_enough_until_their_own_midnight() -> None:
     team = Team(f"P: {{members: {ALL}, member_caps: 1 a day}}")
     assert team.give(4) == ["ana", "bo", "cem", ""]
     found = team.pick()
-    assert "Ana Diaz had 1 leads today, the cap is 1" in found.note
+    assert "Ana Diaz had 1 lead today, the cap is 1" in found.note
     ask = Ask(system="salesforce", facts={}, now=team.now)
     assert team.pools.until(["P"], ask) == datetime(2026, 11, 23, 23, tzinfo=UTC)  # midnight in Berlin
     team.now = datetime(2026, 11, 23, 22, 59, tzinfo=UTC)
@@ -145,6 +145,17 @@ def test_a_cap_lowered_below_the_count_waits_for_the_next_day() -> None:
     found = lower.pick()
     assert found.person == ""
     assert "Ana Diaz had 2 leads today, the cap is 1" in found.note
+
+
+def test_a_cap_of_the_whole_pool_goes_by_the_calendar_of_its_time_zone() -> None:
+    team = Team(f"P: {{members: {ALL}, caps: 2 a day, time_zone: America/New_York}}")
+    team.now = datetime(2026, 11, 24, 3, tzinfo=UTC)  # still the 23rd in New York
+    assert team.give(3) == ["ana", "bo", ""]
+    assert team.pick().note == "the pool P had 2 leads today, the cap is 2"
+    ask = Ask(system="salesforce", facts={}, now=team.now)
+    assert team.pools.until(["P"], ask) == datetime(2026, 11, 24, 5, tzinfo=UTC)
+    team.now = datetime(2026, 11, 24, 5, tzinfo=UTC)
+    assert team.give(1) == ["cem"]
 
 
 def test_a_cap_of_the_whole_pool_closes_it() -> None:
@@ -238,6 +249,30 @@ def test_a_pool_within_a_pool_that_has_nobody_costs_the_others_nothing() -> None
     assert team.pools.rotations["P", ""].deviation() < 1e-9
 
 
+def test_the_share_of_a_pool_within_that_has_nobody_goes_where_it_overflows_to() -> None:
+    team = Team(
+        "P: {members: [Ana Diaz, pool Inner]}\nInner: {members: [Dana Fox], overflow: Night}\nNight: {members: [Bo Li]}\n"
+    )
+    assert team.give(4) == ["ana", "bo", "ana", "bo"]
+    found = next(one for _ in range(2) if (one := team.pick()).person == "bo@example.com")
+    assert found.named == (("P", "", "pool Inner"), ("Night", "", "bo@example.com"))
+    assert found.note.startswith(
+        "by its member pool Inner: nobody in the pool Inner can take it (Dana Fox is outside working"
+    )
+    team.now = datetime(2026, 11, 23, 15, tzinfo=UTC)  # Dana is there
+    assert sorted(team.give(2)) == ["ana", "dana"]
+
+
+def test_a_pool_within_that_overflows_to_the_pool_around_it_is_passed_over_when_it_has_nobody() -> None:
+    team = Team("P: {members: [Ana Diaz, pool Inner]}\nInner: {members: [Dana Fox], overflow: P}\n")
+    assert team.give(3) == ["ana"] * 3
+    found = team.pick(exclude=frozenset({"ana@example.com"}))
+    assert found.person == ""
+    assert found.note.count("Dana Fox is outside working hours until 2026-11-23 09:00 (America/New_York)") == 1
+    ask = Ask(system="salesforce", facts={}, now=team.now)
+    assert team.pools.until(["P"], ask) == datetime(2026, 11, 23, 14, tzinfo=UTC)
+
+
 def test_absence_earns_no_claim() -> None:
     team = Team("P: {members: [Ana Diaz, Dana Fox]}")
     assert team.give(100) == ["ana"] * 100
@@ -277,7 +312,7 @@ def test_a_large_pool_shows_the_chosen_and_some_who_cannot_and_counts_the_others
     found = Team(f"P: {{members: [{members}]}}", people).pick()
     assert [view.person for view in found.members] == [f"p{n}@example.com" for n in (0, 2, 5, 8)]
     assert found.members[1].unavailable == "P2 is inactive in people.csv"
-    assert found.note == "1 leads now, the fair share is 0.03; 40 of 60 members could have had it"
+    assert found.note == "1 lead now, the fair share is 0.03; 40 of 60 members could have had it"
 
 
 @pytest.mark.parametrize("leads", [0, 3])

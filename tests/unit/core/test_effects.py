@@ -7,7 +7,7 @@ import msgspec
 from routing.core.model import Decision, Record
 from routing.core.view import AccountView
 from rules.model import Effect
-from tests.unit.core.policy import ANA_ID, FIELDS, account, event, lead, policy, view
+from tests.unit.core.policy import ANA_ID, FIELDS, PEOPLE, account, event, lead, policy, view
 from tests.unit.core.test_decisions import decide, made
 
 
@@ -26,12 +26,35 @@ HELD_OUT = policy(engagement=ladder("{rung: Control, holdout: 99.9999 %}", "{oth
 def test_fields_that_a_rung_sets_are_written_with_the_owner() -> None:
     record = lead(email="a@acme.com", status="Open", company="acme")
     settled = decide(event(record), view(record, account("001A", name="Acme Inc", website="acme.com")), SET)
-    (write,) = settled.writes
+    write, task = settled.writes
     assert write.fields["owner"] == ANA_ID
+    assert (task.kind, task.entity, task.record_id, task.about) == ("create", "task", task.write_id, ("lead", "00Q1"))
+    assert (task.fields["subject"], task.fields["owner"], task.still) == ("Call", ANA_ID, {"owner": ANA_ID})
     assert (write.fields["status"], write.fields["company"]) == ("Working", "Acme Inc")
     assert write.guard["status"] == "Open"
     assert made(settled).effects == (
         Effect("set", "lead.status", "Working"), Effect("set", "lead.company", "Acme Inc"), Effect("task", "owner", "Call"),
+    )  # fmt: skip
+
+
+def test_a_task_is_due_when_the_rung_says_and_not_made_for_somebody_who_is_not_in_that_crm() -> None:
+    record = lead()
+    told = policy(
+        engagement=ladder(
+            "{otherwise: Ana Diaz, task: {subject: Call, for: owner, due: 2 hours}, notify: [Dana Fox, Mo Ahn]}",
+        ),
+        people=PEOPLE + "Mo Ahn,mo@example.com,,yes,\n",
+    )
+    settled = decide(event(record), view(record), told)
+    tasks = [one for one in settled.writes if one.kind == "create"]
+    assert [(one.fields["owner"], one.fields.get("due"), one.still) for one in tasks] == [
+        (ANA_ID, "2026-11-22T20:00:00.000Z", {"owner": ANA_ID}),
+        ("005DANA", "2026-11-22T18:00:00.000Z", {}),
+    ]
+    assert tasks[1].fields["subject"] == made(settled).reason == "Ana Diaz, named by Otherwise"
+    missed = made(settled).trace[-1]
+    assert (missed.stage, missed.held, missed.note) == (
+        "task", False, "Mo Ahn has no user in Salesforce: no task was made",
     )  # fmt: skip
 
 
@@ -135,20 +158,30 @@ OWN = policy(
             "opportunity:\n  in: {salesforce: Opportunity}\n  fields:\n",
             "opportunity:\n  in: {salesforce: Opportunity}\n  fields:\n    owner: {type: person, salesforce: OwnerId}\n",
         )
+        + "".join(
+            f"{kind}:\n  in: {{salesforce: {name}}}\n  fields:\n    owner: {{type: person, salesforce: OwnerId}}\n"
+            f"    customer: {{type: reference, to: account, salesforce: {reference}}}\n"
+            for kind, name, reference in (("case", "Case", "AccountId"), ("renewal", "Renewal__c", "Customer__c"))
+        )
     },
     engagement="""
 ladders:
   lead:
     entry: [event.kind = "created"]
     ladder: [{otherwise: Ana Diaz}]
-  opportunity:
+"""
+    + "".join(
+        f"""
+  {kind}:
     entry: [event.kind = "created"]
     ladder:
       - rung: The owner of the account
         when: account.parent.type = "Customer"
         assign: account.owner
       - otherwise: hold Nobody owns the account
-""",
+"""
+        for kind in ("opportunity", "case", "renewal")
+    ),
 )
 
 

@@ -36,9 +36,11 @@ NAMES = ("ana", "bo", "cem")
 class Shop(Desk):
     """A loop with one pool, P."""
 
-    def __init__(self, ledger: Ledger, clock: ManualClock, pools: str, people: str = PEOPLE) -> None:
+    def __init__(
+        self, ledger: Ledger, clock: ManualClock, pools: str, people: str = PEOPLE, engagement: str = ENGAGEMENT
+    ) -> None:
         super().__init__(ledger, clock)
-        self.live(pools, people)
+        self.live(pools, people, engagement)
         users = [
             Record(
                 system="salesforce", entity="person", record_id=f"005{name}", values={"email": f"{name}@example.com"}
@@ -48,10 +50,10 @@ class Shop(Desk):
         with ledger.write() as conn:
             mirror.save(conn, [(user, frozenset()) for user in users])
 
-    def live(self, pools: str, people: str = PEOPLE) -> None:
+    def live(self, pools: str, people: str = PEOPLE, engagement: str = ENGAGEMENT) -> None:
         files = {
             "fields.yaml": example.FIELDS,
-            "engagement.yaml": ENGAGEMENT,
+            "engagement.yaml": engagement,
             "people.csv": people,
             "pools.yaml": pools,
         }
@@ -182,14 +184,13 @@ def test_a_queue_is_claimed_from_and_caps_hold(ledger: Ledger, clock: ManualCloc
         clock.advance(1)
     assert shop.owners(1, 2) == ["", ""]
     with ledger.write() as conn:
-        assert shop.desk(conn, locked=True).claim("P", "bo@example.com") == "salesforce:lead:00Q1"
-        assert shop.desk(conn, locked=True).claim("P", "ana@example.com") == "salesforce:lead:00Q2"
-        assert shop.desk(conn, locked=True).claim("P", "ana@example.com") == ""
+        refs = [shop.desk(conn, locked=True).claim("P", f"{who}@example.com") for who in ("bo", "ana", "ana")]
+        assert [one and one.ref for one in refs] == ["salesforce:lead:00Q1", "salesforce:lead:00Q2", None]
     shop.work()
     assert shop.owners(1, 2) == ["bo", "ana"]
     assert "Bo Li claimed it out of the pool P" in shop.decisions("00Q1")[-1].reason
     shop.lead(3)
-    with ledger.write() as conn, pytest.raises(ValueError, match="Bo Li had 1 leads today, the cap is 1"):
+    with ledger.write() as conn, pytest.raises(ValueError, match="Bo Li had 1 lead today, the cap is 1"):
         shop.desk(conn, locked=True).claim("P", "bo@example.com")
 
 
@@ -232,4 +233,69 @@ def test_a_deactivation_in_the_crm_in_the_middle_of_a_batch_counts_from_then_on(
     shop.play(leads[0], leads[1], *gone, leads[2], leads[3])
     assert shop.owners(*range(4)) == ["ana", "bo", "ana", "ana"]
     assert "deactivated" in shop.decisions("00Q3")[0].members[1].unavailable
+    shop.sound()
+
+
+NAMED = """route: lead
+entry: ['event.kind = "created"']
+hold: {retry: 2 days}
+ladder:
+  - {rung: Ana has the small ones, when: lead.employees < 100, assign: Ana Diaz%s}
+  - otherwise: pool P
+"""
+
+
+def at_work(clock: ManualClock) -> tuple[datetime, str]:
+    """When Ana begins, two hours from now, and the roster that says so."""
+    opens = clock().replace(minute=0, second=0, microsecond=0) + timedelta(hours=2)
+    hours = f"{opens:%a} {opens.hour}:00-{opens.hour + 1}:00"
+    return opens, PEOPLE.replace("UTC,\nBo", f"UTC,{hours}\nBo")
+
+
+def test_a_person_named_by_a_rung_gets_the_lead_while_away_and_the_decision_says_so(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    opens, people = at_work(clock)
+    shop = Shop(ledger, clock, "P: {members: [Bo Li]}", people, NAMED % "")
+    shop.lead(1, employees=5)
+    (made,) = shop.decisions("00Q1")
+    assert (made.outcome, made.owner) == ("assign", "ana@example.com")
+    then = f"{opens:%Y-%m-%d %H:%M} (UTC)"
+    assert made.reason == (
+        f"Ana Diaz, named by Ana has the small ones; Ana Diaz is outside working hours until {then}, and gets it all the same"
+    )
+    clock.advance((opens - clock()).total_seconds())
+    shop.lead(2, employees=5)
+    assert shop.decisions("00Q2")[0].reason == "Ana Diaz, named by Ana has the small ones"
+    shop.sound()
+
+
+def test_a_rung_may_wait_for_the_person_it_names(ledger: Ledger, clock: ManualClock) -> None:
+    opens, people = at_work(clock)
+    shop = Shop(ledger, clock, "P: {members: [Bo Li]}", people, NAMED % ", when_away: hold")
+    shop.lead(1, employees=5)
+    shop.lead(2, employees=500)
+    assert shop.owners(1, 2) == ["", "bo"]
+    (made,) = shop.decisions("00Q1")
+    assert (made.outcome, made.rung) == ("hold", "Ana has the small ones")
+    assert made.reason.startswith("Ana Diaz is outside working hours until ")
+    assert made.reason.endswith("; it waits for them: Ana has the small ones")
+    assert shop.due() == opens
+    clock.advance((opens - clock()).total_seconds())
+    shop.fire()
+    assert shop.owner(1) == "ana"
+    shop.sound()
+
+
+def test_a_rung_may_give_to_a_pool_while_the_person_it_names_is_away(ledger: Ledger, clock: ManualClock) -> None:
+    opens, people = at_work(clock)
+    shop = Shop(ledger, clock, "P: {members: [Bo Li]}\nQ: {members: [Cem Kaya]}", people, NAMED % ", when_away: pool Q")
+    shop.lead(1, employees=5)
+    (made,) = shop.decisions("00Q1")
+    assert (made.owner, made.pool) == ("cem@example.com", "Q")
+    assert made.reason.startswith("Ana Diaz is outside working hours until ")
+    assert made.reason.endswith("; Cem Kaya is next in the pool Q: Ana has the small ones")
+    clock.advance((opens - clock()).total_seconds())
+    shop.lead(2, employees=5)
+    assert shop.owner(2) == "ana"
     shop.sound()
