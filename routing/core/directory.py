@@ -139,6 +139,13 @@ class Directory:
             return f"{person.name} has no active user in {system.capitalize()} with the e-mail address {key}"
         return None
 
+    def unreachable(self, key: str, system: str) -> str:
+        """Why nothing can be put before that person in that system, whether they are in people.csv or not; "" when it can."""
+        gone = self._gone.get(system, {}).get(key)
+        if gone is None and self.crm_id(system, key) is None:
+            gone = f"{self.name(key)} has no user in {system.capitalize()}"
+        return gone or ""
+
     def _typed_key(self, text: str) -> str:
         key = self._typed.get(text)
         if key is None:

@@ -208,6 +208,10 @@ class Write(Struct, frozen=True, kw_only=True):
     write of ours, still under way, changes to what that one sets: it is as good as the guard's value. ``still`` are other fields
     that must hold what they did, or nothing is sent: the record is taken from somebody who may just be doing what was waited for.
     ``seen_at`` is when those expected values were read from the CRM itself, None when they came with an event.
+
+    ``kind`` create: makes a new record; ``record_id`` is then the write's own id, ``guard`` and ``ours`` are empty. Its ``fields``
+    ``about_entity`` and ``about`` name the record that it is about, where there is one: ``still`` is asked of that one. A task has
+    ``subject`` (at most 255 letters), ``owner``, and, where they are known, ``note``, ``due`` (an instant) and ``priority`` ("high").
     """
 
     write_id: str
@@ -220,6 +224,19 @@ class Write(Struct, frozen=True, kw_only=True):
     seen_at: datetime | None = None
     ours: Values = {}
     still: Values = {}
+    kind: Literal["update", "create"] = "update"
+
+    @property
+    def about(self) -> tuple[Entity, str]:
+        """The record that it changes, or that what it makes is about."""
+        if self.kind == "update" or "about" not in self.fields:
+            return self.entity, self.record_id
+        return self.fields["about_entity"], self.fields["about"]
+
+    @property
+    def creates(self) -> Entity:
+        """What it makes; "" where it changes what is there."""
+        return self.entity if self.kind == "create" else ""
 
 
 class Timer(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from routing.core.distribution.pools import Pick, Pools
 from routing.core.model import Decision, Holding, MemberView, Outcome, Step, Timer, Values, Write, derived_id
 from routing.core.plan import Plan
 from routing.core.shape import shape_of
+from routing.core.tasks import tasks
 from rules.model import Effect
 
 if TYPE_CHECKING:
@@ -49,16 +50,15 @@ def settle(plan: Plan, pools: Pools, policy: Policy, directory: Directory, now: 
     pools.seen = {}
     if plan.taken:
         reason = f"{plan.taken} took it while it was on hold; an owner set by somebody else is kept"
-        return Settled(decision=_decision(plan, _Choice("none", reason), policy, now))
+        return Settled(decision=_decision(plan, _Choice("none", reason), policy, directory, now)[0])
     if plan.says:
-        made = _decision(plan, _Choice("none", plan.says), policy, now)
-        return Settled(decision=made, writes=_writes(plan, None, policy), on_hold=plan.on_hold)
+        made, told = _decision(plan, _Choice("none", plan.says), policy, directory, now, plan.told)
+        return Settled(decision=made, writes=_writes(plan, None, policy) + told, on_hold=plan.on_hold)
     if plan.action is None:
         if not plan.corrections:
             return Settled(on_hold=plan.on_hold, skipped=plan.skipped)
-        decision = _decision(
-            plan, _Choice("none", "fields corrected; this change does not route the record"), policy, now
-        )
+        reason = "fields corrected; this change does not route the record"
+        decision, _ = _decision(plan, _Choice("none", reason), policy, directory, now)
         return Settled(decision=decision, writes=_writes(plan, None, policy), on_hold=plan.on_hold)
     ask = _ask(plan, now)
     if plan.given_back:
@@ -67,13 +67,14 @@ def settle(plan: Plan, pools: Pools, policy: Policy, directory: Directory, now: 
     if choice.outcome == "hold":
         return _held(plan, choice, pools, policy, directory, ask)
     if plan.action.kind == "holdout":
-        return Settled(decision=_decision(plan, choice, policy, now))
+        return Settled(decision=_decision(plan, choice, policy, directory, now)[0])
     crm_id = choice.queue_id
     if crm_id is None and choice.outcome == "assign":
         crm_id = directory.crm_id(plan.system, choice.owner)
+    decision, told = _decision(plan, choice, policy, directory, now, (*plan.told, *plan.effects))
     settled = Settled(
-        decision=_decision(plan, choice, policy, now),
-        writes=_writes(plan, crm_id, policy, _sets(plan, policy, directory)),
+        decision=decision,
+        writes=_writes(plan, crm_id, policy, _sets(plan, policy, directory)) + told,
         turns=() if choice.pick is None else choice.pick.named,
     )
     if choice.pick is not None:
@@ -104,12 +105,15 @@ def _held(plan: Plan, choice: _Choice, pools: Pools, policy: Policy, directory: 
     timers = () if plan.on_hold and not plan.tick else (_timer(plan, pools, policy, ask, holding),)
     if plan.tick:
         return Settled(timers=timers, holding=holding, on_hold=True, skipped=f"still on hold: {choice.reason}")
-    # Where the rung itself says hold, what it does besides is done; where a pool had nobody, that waits for somebody.
+    # Where the rung itself says hold, what it does besides is done; where a pool had nobody, that waits for somebody. Whom a clock
+    # tells is told all the same.
     waits = plan.action is not None and plan.action.kind != "hold"
     sets = {} if waits else _sets(plan, policy, directory)
+    effects = plan.told if waits else (*plan.told, *plan.effects)
+    decision, told = _decision(plan, choice, policy, directory, now, effects)
     return Settled(
-        decision=_decision(plan, choice, policy, now, () if waits else plan.effects),
-        writes=_writes(plan, None, policy, sets),
+        decision=decision,
+        writes=_writes(plan, None, policy, sets) + told,
         timers=timers,
         holding=holding,
         on_hold=True,
@@ -128,7 +132,8 @@ def _holding(plan: Plan, policy: Policy, now: datetime) -> Holding | None:
 def _timer(plan: Plan, pools: Pools, policy: Policy, ask: Ask, holding: Holding | None) -> Timer:
     """Due when somebody may be there again, by the clock; at the latest after the policy's time."""
     due = ask.now + timedelta(seconds=policy.hold_retry)
-    sooner = pools.until(plan.pools, ask)
+    back = pools.back(plan.person, ask.now) if plan.person else None
+    sooner = min(filter(None, [pools.until(plan.pools, ask), back]), default=None)
     return Timer(
         timer_id=derived_id(plan.event_id, policy.digest, "hold"),
         purpose="hold",
@@ -157,9 +162,18 @@ def _choose(plan: Plan, pools: Pools, policy: Policy, directory: Directory, ask:
     who = directory.name(plan.person)
     if action.kind == "keep":
         return _Choice("keep", f"{who} keeps it: {plan.rung}", plan.person)
+    named = f"{who}, named by {plan.rung}{_row(plan)}"
     if action.kind == "field":
-        return _Choice("assign", f"{who}, as {action.value} says: {plan.rung}", plan.person)
-    return _Choice("assign", f"{who}, named by {plan.rung}{_row(plan)}", plan.person)
+        named = f"{who}, as {action.value} says: {plan.rung}"
+    why = pools.away(plan.person, ask.now)
+    if why and action.away is not None:
+        if action.away.kind == "hold":
+            return _Choice("hold", f"{why}; it waits for them: {plan.rung}{_row(plan)}")
+        found = _distribute(plan, pools, policy, directory, ask)
+        found.reason = f"{why}; {found.reason}"
+        return found
+    told = f"; {why}, and gets it all the same" if why else ""
+    return _Choice("assign", f"{named}{told}", plan.person)
 
 
 def _queue(plan: Plan, name: str, policy: Policy, reason: str) -> _Choice:
@@ -196,9 +210,21 @@ def _distribute(plan: Plan, pools: Pools, policy: Policy, directory: Directory, 
 
 
 def _decision(
-    plan: Plan, choice: _Choice, policy: Policy, now: datetime, effects: tuple[Effect, ...] | None = None
-) -> Decision:
-    return Decision(
+    plan: Plan,
+    choice: _Choice,
+    policy: Policy,
+    directory: Directory,
+    now: datetime,
+    effects: tuple[Effect, ...] = (),
+) -> tuple[Decision, tuple[Write, ...]]:
+    """The decision, and the tasks that its effects ask for."""
+    told: tuple[Write, ...] = ()
+    steps = choice.steps
+    if effects:
+        whose = choice.owner if plan.action is not None else plan.has
+        told, missed = tasks(plan, effects, whose, choice.reason, directory, now)
+        steps += missed
+    decision = Decision(
         decision_id=plan.decision_id,
         event_id=plan.event_id,
         system=plan.system,
@@ -213,13 +239,14 @@ def _decision(
         account_id=plan.account_id,
         corrections=plan.corrections,
         candidates=plan.candidates,
-        trace=plan.trace + choice.steps if choice.steps else plan.trace,
+        trace=plan.trace + steps if steps else plan.trace,
         members=choice.members,
         facts=plan.facts,
         policy=policy.digest,
         decided_at=now,
-        effects=plan.effects if effects is None else effects,
+        effects=effects,
     )
+    return decision, told
 
 
 def _sets(plan: Plan, policy: Policy, directory: Directory) -> Values:

@@ -8,7 +8,7 @@ over what it had claimed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenacity import wait_random_exponential
 
 from connectors.contract import Connection, Snapshot, WriteResult
-from connectors.errors import ConnectorError
+from connectors.errors import Conflict, ConnectorError
 from routing.core.model import ChangeEvent, Write, derived_id
 from routing.delivery.guard import Checked, check
 from routing.delivery.retrying import as_bug, patiently
@@ -48,6 +48,8 @@ RECOVER_SECONDS = 2.0
 # … and how long a seat must have been vacant: who only lost the connection to the ledger is back on it by then.
 VACANT_SECONDS = 5.0
 KEEP_SECONDS = 1.0
+# After locked records batches are halved, down to this, and grow again.
+SMALLEST = 10
 # Writes that wait for another try come due without anybody saying so.
 LOOK_SECONDS = 0.25
 # A record read from the CRM this recently counts as the guard's read.
@@ -64,6 +66,8 @@ class Courier:
         # On SQLite nobody else delivers: what the last process left behind is ours.
         self._seat = Seat(ledger, "courier" if ledger.is_sqlite else f"courier:{uuid4()}")
         self._vacant: dict[str, float] = {}  # seats of others, and since when we have seen them vacant
+        self._halved = 0  # how often batches were halved because of locked records
+        self._met_a_lock = False
         self._soon_ms = 0  # when something that is due should be looked at again; 0: nothing is
         self._jitter = wait_random_exponential(multiplier=0.2, max=30)
 
@@ -129,11 +133,15 @@ class Courier:
         """Delivers one batch when one is ready. Returns how many writes it held; 0 when nothing is due yet."""
         if not self._ready() or not self._seat.take():
             return 0
-        size = self._connection.batch_size
+        most = self._connection.batch_size
+        size = max(min(SMALLEST, most), most >> self._halved)
         with self._ledger.write() as conn:
             batch = outbox.claim(conn, self._connection.system, size, self._clock(), self._seat.name)
         if batch:
+            self._met_a_lock = False
             self._deliver(batch, {owed.seq for owed in batch if owed.doubtful}, stop)
+            # A large batch holds many locks for long and meets those of others; a small one slips through.
+            self._halved = self._halved + int(size > SMALLEST) if self._met_a_lock else max(0, self._halved - 1)
         return len(batch)
 
     def _ready(self) -> bool:
@@ -195,21 +203,28 @@ class Courier:
         to_read: dict[str, list[Write]] = {}
         for owed in batch:
             if not self._fresh(owed, doubtful, now):
-                to_read.setdefault(owed.write.entity, []).append(owed.write)
+                to_read.setdefault(owed.write.about[0], []).append(owed.write)
         for entity, writes in to_read.items():
-            fields = sorted({field for write in writes for field in (*write.fields, *write.still)})
-            found = self._connection.read(entity, [write.record_id for write in writes], fields)
+            fields = sorted({field for write in writes for field in (*_own(write), *write.still)})
+            found = self._connection.read(entity, [write.about[1] for write in writes], fields)
             current |= {(entity, record_id): snapshot for record_id, snapshot in found.items()}
+        # What is to be created, and may have been by an earlier try, is looked for: what is there is done.
+        unsure = [owed.write for owed in batch if owed.write.kind == "create" and owed.seq in doubtful]
+        there = self._connection.created(unsure) if unsure else {}
         return [
-            Checked(owed.write)
+            Checked(None, "confirmed", f"it was created already, as {there[owed.write.write_id]}")
+            if owed.write.write_id in there
+            else Checked(owed.write)
             if self._fresh(owed, doubtful, now)
-            else check(owed.write, current.get((owed.write.entity, owed.write.record_id)))
+            else check(owed.write, current.get(owed.write.about))
             for owed in batch
         ]
 
     @staticmethod
     def _fresh(owed: Owed, doubtful: set[int], now: datetime) -> bool:
         """Whether what we expect was itself read from the CRM a moment ago, by a record never written to since."""
+        if owed.write.kind == "create":
+            return not owed.write.still  # it expects nothing
         seen = owed.write.seen_at
         return seen is not None and owed.seq not in doubtful and owed.attempts == 1 and now - seen <= FRESH
 
@@ -217,11 +232,13 @@ class Courier:
         error = result.error
         if error is None:
             sent = None if doubtful or checked.write is None else tuple(checked.write.fields)
-            return Fate(owed.seq, "confirmed", checked.detail, doubtful=doubtful, sent=sent)
+            detail = checked.detail if owed.write.kind == "update" else f"created as {result.record_id}"
+            return Fate(owed.seq, "confirmed", detail, doubtful=doubtful, sent=sent)
         decided = verdict(error, owed.attempts)
         if decided is Verdict.PARK:
             return Fate(owed.seq, "parked", str(error), doubtful=doubtful or error.outcome_unknown)
-        again_ms = self._again_ms(owed.attempts)
+        self._met_a_lock = self._met_a_lock or isinstance(error, Conflict)
+        again_ms = max(self._again_ms(owed.attempts), to_ms(self._clock()) + round((error.retry_after or 0) * 1000))
         return Fate(owed.seq, "pending", str(error), again_ms, doubtful or error.outcome_unknown)
 
     def _again_ms(self, attempts: int) -> int:
@@ -268,13 +285,19 @@ class Courier:
             self._feed.tell(what, 1, (owed, fate, to_ms(now)))
 
 
+def _own(write: Write) -> Iterable[str]:
+    """The fields of an existing record that it sets."""
+    return write.fields if write.kind == "update" else ()
+
+
 def _read_again(write: Write, now: datetime) -> ChangeEvent:
     """Whoever had the record was just working it, and keeps it: the loop, which took it from them, must see that."""
+    entity, record_id = write.about
     return ChangeEvent(
         event_id=derived_id(write.write_id, "read again"),
         system=write.system,
-        entity=write.entity,
-        record_id=write.record_id,
+        entity=entity,
+        record_id=record_id,
         kind="updated",
         occurred_at=now,
         observed_at=now,

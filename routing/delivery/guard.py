@@ -23,7 +23,7 @@ class Checked(Struct, frozen=True):
 
 
 def check(write: Write, now: Snapshot | None) -> Checked:
-    """What of ``write`` may be sent to a record that holds ``now`` (None: the record is gone). Pure."""
+    """What of ``write`` may be sent to a record that holds ``now`` (None: the record is gone); of a create, whether. Pure."""
     if now is None:
         return Checked(None, "superseded", "the record was deleted, or the integration user cannot see it any more")
     moved = [
@@ -33,6 +33,8 @@ def check(write: Write, now: Snapshot | None) -> Checked:
     ]
     if moved:
         return Checked(None, "superseded", _who(moved, now))
+    if write.kind == "create":
+        return Checked(write)
     send, overtaken = {}, []
     for field, value in write.fields.items():
         current = now.values.get(field)

@@ -16,7 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.contract import Connection, Snapshot
 from connectors.errors import ConnectorBug, ConnectorError, RecordRejected
-from routing.core.model import ChangeEvent, EntityMap
+from routing.core.model import OURS, ChangeEvent, EntityMap, Values
+from routing.core.sla.planning import LOOK
+from routing.core.times import parse_instant
 from routing.delivery.retrying import as_bug, until_well
 from routing.ledger import journal, mirror
 from routing.ledger.engine import Ledger
@@ -36,6 +38,7 @@ MANY = 20  # at once: more of them are coming
 LOOK_SECONDS = 1.0  # the command line may have asked for something to be read again
 FULL = 100  # HubSpot reads so many records a call
 EVERY_RECORD = "*"  # the record id of a gap that is about all records of an entity
+_FIRST_MOMENT = "T00:00:00.000Z"
 Reread = Callable[[bytes, datetime], list[ChangeEvent]]
 
 
@@ -89,15 +92,27 @@ class Completer:
             return 0
         work = _Work()
         groups: dict[str, list[Entry]] = {}
+        told: dict[
+            str, list[Entry]
+        ] = {}  # a source that asks who changed has the values, and does not know what is new in them
         for entry in entries:
-            if entry.event.complete:
-                work.done.append((entry.seq, entry.event))
+            if entry.event.complete or entry.event.kind in OURS:
+                # A timer only waits for what is read of its record; that was due before it.
+                work.done.append((entry.seq, msgspec.structs.replace(entry.event, complete=True)))
             elif entry.event.record_id == EVERY_RECORD:
                 self._fill_gap(entry, work, stop)
+            elif entry.event.values:
+                told.setdefault(entry.event.entity, []).append(entry)
             else:
                 groups.setdefault(entry.event.entity, []).append(entry)
         for entity, group in groups.items():
             self._read_back(entity, group, work, stop)
+        for group in told.values():
+            known = self._known(group)
+            for entry in group:
+                event = entry.event
+                snapshot = Snapshot(values=event.values, modified_at=event.occurred_at, modified_by=event.actor)
+                self._complete(entry, snapshot, known, work)
         with self._ledger.write() as conn:
             journal.complete(conn, sorted(work.done, key=lambda item: item[0]))
             journal.settle(conn, work.ended, self._clock())
@@ -143,7 +158,7 @@ class Completer:
         fields = self._maps().get(entity)
         if fields is None:
             why = f"its values must be read from {self._system}, but the policy's fields.yaml has no {entity} there"
-            work.ended.extend(Ending(entry.seq, "parked", why) for entry in group)
+            work.ended.extend(_unread(entry, why) for entry in group)
             return
         ids = list(dict.fromkeys(entry.event.record_id for entry in group))
         found: dict[str, Snapshot] = {}
@@ -165,18 +180,18 @@ class Completer:
             self._read_back(entity, group[:middle], work, stop)
             self._read_back(entity, group[middle:], work, stop)
         else:
-            work.ended.extend(Ending(entry.seq, "parked", f"{what} failed: {error}") for entry in group)
+            work.ended.extend(_unread(entry, f"{what} failed: {error}") for entry in group)
 
-    def _known(self, group: Sequence[Entry]) -> set[str]:
-        """Ids of the records among those with a gap that the mirror has."""
+    def _known(self, group: Sequence[Entry]) -> Mapping[str, Values]:
+        """What the mirror has of the records among those with a gap, by id."""
         ids = [entry.event.record_id for entry in group if entry.event.kind == "gap"]
         if not ids:
-            return set()
+            return {}
         with self._ledger.read() as conn:
             refs = mirror.load(conn, {ref_of(self._system, group[0].event.entity, record_id) for record_id in ids})
-        return {record.record_id for record in refs.values()}
+        return {record.record_id: record.values for record in refs.values()}
 
-    def _complete(self, entry: Entry, snapshot: Snapshot | None, known: set[str], work: _Work) -> None:
+    def _complete(self, entry: Entry, snapshot: Snapshot | None, known: Mapping[str, Values], work: _Work) -> None:
         event, kind = entry.event, entry.event.kind
         if kind == "gap":
             kind = "deleted" if snapshot is None else "updated" if event.record_id in known else "created"
@@ -184,11 +199,21 @@ class Completer:
             work.ended.append(Ending(entry.seq, "skipped", "the record was gone before its values could be read"))
             return
         values = snapshot.values if snapshot else {}
+        if event.origin == LOOK:
+            work.done.append((entry.seq, _looked(event, values, self._clock())))
+            return
+        changed = event.changed
+        if event.kind == "gap" and kind == "updated":
+            # Only what is new may count as somebody's doing: what we wrote ourselves must be known again as ours.
+            before = known[event.record_id]
+            changed = tuple(name for name, value in values.items() if value != before.get(name))
+        elif not (kind == "updated" and changed):
+            changed = tuple(values)
         whole = msgspec.structs.replace(
             event,
             kind=kind,
             values=values,
-            changed=event.changed if kind == "updated" and event.changed else tuple(values),
+            changed=changed,
             complete=True,
             origin="read back",
             observed_at=self._clock(),
@@ -226,3 +251,24 @@ class Completer:
         with self._ledger.write() as conn:
             journal.settle(conn, [ending], self._clock())
         self._tell([ending])
+
+
+def _unread(entry: Entry, why: str) -> Ending:
+    """What could not be read waits for the operator; a clock's step goes by what was told."""
+    if entry.event.origin == LOOK:
+        log.warning("a step of a clock goes by what was told", record=entry.event.record_id, why=why)
+        return Ending(entry.seq, "skipped", f"{why}. The clock's step goes by what was told.")
+    return Ending(entry.seq, "parked", why)
+
+
+def _looked(event: ChangeEvent, values: Values, now: datetime) -> ChangeEvent:
+    """What was read because a clock's step is due, and of that only what was asked for: all else is told by the CRM in its turn.
+
+    A field that holds an instant says itself when it happened, at the latest when the step was due. A day, which comes as its first
+    moment, does not.
+    """
+    found = {name: values.get(name) for name in event.changed}
+    texts = [value for value in found.values() if isinstance(value, str) and "T" in value]
+    instants = [parse_instant(text) for text in texts if not text.endswith(_FIRST_MOMENT)]
+    at = min(max(instants), event.occurred_at) if instants else event.occurred_at
+    return msgspec.structs.replace(event, values=found, occurred_at=at, observed_at=now, complete=True)

@@ -19,21 +19,18 @@ import msgspec
 import structlog
 from msgspec import Meta, Struct
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from connectors.salesforce.settings import Secret
 from routing.ledger.engine import Ledger, is_lost
-from routing.runtime.answers import Outcome, Unanswerable, answer, outcome
+from routing.runtime.answers import LOOK_SECONDS, WAIT_SECONDS, Outcome, Unanswerable, answer, outcome
 from routing.runtime.clock import Clock
+from routing.web.app import RETRY_AFTER_SECONDS, BodyTooLarge, read_body, refuse
 from routing.web.tokens import caller
 
 log = structlog.get_logger()
-
-WAIT_SECONDS = 2.0
-LOOK_SECONDS = 0.05
-MOST_BYTES = 64 * 1024
 
 
 class Answer(Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,23 +57,21 @@ def answers_route(ledger: Ledger, clock: Clock, tokens: Mapping[str, Secret], ch
     async def receive(request: Request) -> Response:
         if caller(request, tokens) is None:
             log.warning("an answer was refused", why="its token is wrong or missing")
-            headers = {"WWW-Authenticate": "Bearer"}
-            return JSONResponse({"error": "Send the header 'Authorization: Bearer TOKEN'."}, 401, headers)
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > MOST_BYTES:
-                return JSONResponse({"error": "The body is over 64 KB."}, 413)
+            return refuse(401, "Send the header 'Authorization: Bearer TOKEN'.", www_authenticate="Bearer")
         try:
-            event_id, ended = await asyncio.to_thread(take, _decode(body))
+            event_id, ended = await asyncio.to_thread(take, _decode(await read_body(request)))
+        except BodyTooLarge:
+            return refuse(413, "The body is over 5 MB.", connection="close")
+        except (TimeoutError, ClientDisconnect):
+            return refuse(408, "The body did not arrive in time.", connection="close")
         except msgspec.DecodeError as error:
-            return JSONResponse({"error": f"{error}."}, 400)
+            return refuse(400, f"{error}.")
         except Unanswerable as error:
-            return JSONResponse({"error": str(error)}, 404)
+            return refuse(404, str(error))
         except SQLAlchemyError as error:
             if not is_lost(error):
                 raise
-            return JSONResponse({"error": "The ledger cannot be written just now."}, 503, {"Retry-After": "5"})
+            return refuse(503, "The ledger cannot be written just now.", retry_after=RETRY_AFTER_SECONDS)
         said = {"event_id": event_id, "state": ended.state, "reason": ended.reason}
         if ended.decision is not None:
             said |= {"outcome": ended.decision.outcome, "owner": ended.decision.owner, "reason": ended.decision.reason}

@@ -7,7 +7,7 @@ ends it. What is done then is the clock's ``then``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SLA = "sla"
 STAGE = "sla"
+# The origin of what is read of a record because a step of its clock is due.
+LOOK = "sla look"
 # A timer that is dealt with later than this says so.
 LATE = timedelta(minutes=1)
 
@@ -77,6 +79,19 @@ def watched(clock: Clock, entity: Entity, system: str) -> set[str]:
                 found.update(str(one.value) for one in test.right if isinstance(one, Constant))
         found.update(path.removeprefix(f"{clock.entity}.") for path, _ in condition.reads)
     return {name for name in found if name in entity.fields and system in entity.fields[name].remote}
+
+
+def looks(policy: Policy, systems: Collection[str]) -> dict[tuple[str, str], tuple[str, ...]]:
+    """By system and clock, the fields that must be read before a step is done: what stops the clock shows in them, and since the CRM
+    works them out itself (``read_only``, as Salesforce's LastActivityDate), it may not tell when they change."""
+    found = {}
+    for clock in policy.clocks.values():
+        entity = policy.entities[clock.entity]
+        for system in systems:
+            names = sorted(n for n in watched(clock, entity, system) if system in entity.fields[n].read_only_in)
+            if names:
+                found[system, clock.name] = tuple(names)
+    return found
 
 
 def turn_of(
@@ -136,8 +151,7 @@ def on_timer(
     breached = after.breached_at is not None and state.breached_at is None
     told = _told(state, breached, run_until(state, due, time), directory)
     turn = _done(clock, steps, record, owner, policy, told)
-    if not turn.says:
-        turn = replace(turn, watched=tuple(sorted(watched(clock, policy.entities[clock.entity], record.system))))
+    turn = replace(turn, watched=tuple(sorted(watched(clock, policy.entities[clock.entity], record.system))))
     late = (
         f"; dealt with {span((now - due).total_seconds())} late, judged by when it was due" if now - due > LATE else ""
     )
@@ -159,7 +173,7 @@ def _done(
             effects += _tell(step.who, owner, step.text or f"{clock.name}: {told}", policy)
         if step.do in ("reassign", "escalate"):
             turn = _moved(clock, step, record, owner, policy, told)
-    return replace(turn, effects=tuple(effects), priority=sum(step.raise_by for step in steps))
+    return replace(turn, effects=(*effects, *turn.effects), priority=sum(step.raise_by for step in steps))
 
 
 def _moved(clock: Clock, step: ClockStep, record: Record, owner: str, policy: Policy, told: str) -> Turn:
@@ -178,7 +192,7 @@ def _moved(clock: Clock, step: ClockStep, record: Record, owner: str, policy: Po
 def ended(clock: Clock, record: Record, owner: str, policy: Policy, told: str) -> Turn:
     """What the clock says is done with a record that was moved often enough."""
     n, end = len(record.passed), clock.then
-    moved = f"it was moved {n} time{'s' if n != 1 else ''}, the most that '{clock.name}' allows"
+    moved = _moved_so_often(n, clock)
     step = Step(STAGE, clock.name, True, note=moved)
     if end.do == "queue":
         return Turn(action=Action("queue", end.queue), passed=_had(record, owner), steps=(step,))
@@ -186,6 +200,18 @@ def ended(clock: Clock, record: Record, owner: str, policy: Policy, told: str) -
         return Turn(action=Action("hold", end.text or f"{told}; {moved}"), passed=_had(record, owner), steps=(step,))
     effects = () if end.do == "stay" else _tell(end.who, owner, end.text or f"{clock.name}: {told}; {moved}", policy)
     return Turn(says=f"{told}; {moved}: it stays where it is", effects=effects, steps=(step,))
+
+
+def waits_on(record: Record, policy: Policy) -> Action | None:
+    """What is done with a record on hold whose clock came to its end there: it waits for a person, no pool is asked again."""
+    for clock in policy.clocks.values():
+        if clock.entity == record.entity and clock.then.do == "hold" and len(record.passed) > clock.reassignments:
+            return Action("hold", clock.then.text or _moved_so_often(len(record.passed) - 1, clock))
+    return None
+
+
+def _moved_so_often(n: int, clock: Clock) -> str:
+    return f"it was moved {n} time{'s' if n != 1 else ''}, the most that '{clock.name}' allows"
 
 
 def on_answer(

@@ -40,10 +40,15 @@ class FakeCrm:
         self.applied: list[Write] = []
         self.script: list[Callable[[Sequence[Write]], list[WriteResult]]] = []
         self.reads = 0
+        self.asked = 0
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         self.reads += 1
         return {i: Snapshot(values={f: self.records[i].get(f) for f in fields}) for i in ids if i in self.records}
+
+    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+        self.asked += len(writes)
+        return {write.write_id: f"T{write.write_id}" for write in writes if write.write_id in self.records}
 
     def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
         return iter(())
@@ -54,9 +59,9 @@ class FakeCrm:
 
     def apply(self, writes: Sequence[Write]) -> list[WriteResult]:
         for write in writes:
-            self.records[write.record_id] |= write.fields
+            self.records.setdefault(write.record_id, {}).update(write.fields)
             self.applied.append(write)
-        return [WriteResult(write.write_id) for write in writes]
+        return [WriteResult(one.write_id, record_id="" if one.kind == "update" else "T1") for one in writes]
 
     def check(self) -> list[Finding]:
         return []
@@ -86,6 +91,17 @@ class Bench:
         )
         with self.ledger.write() as conn:
             outbox.add(conn, [(msgspec.structs.replace(write, **more), 0, 0)], self.clock())
+
+    def remind(self, record: str, owner: str, **more: Any) -> None:
+        """Owes a task about a record."""
+        fields = {"subject": "Call", "owner": owner, "about_entity": "lead", "about": record}
+        name = f"task {record} {owner}"
+        given = {"entity": "task", "record_id": name, "write_id": name, "kind": "create", "fields": fields, "guard": {}}
+        self.owe(record, owner, **given | more)
+
+    def details(self) -> list[tuple[str, str]]:
+        with self.ledger.read() as conn:
+            return [tuple(row) for row in conn.exec_driver_sql("SELECT state, detail FROM outbox ORDER BY seq")]
 
     def deliver(self) -> int:
         """One batch, after long enough for anything to be due."""
@@ -379,3 +395,91 @@ def test_who_works_a_record_while_it_is_taken_away_keeps_it_and_the_loop_is_told
     with bench.ledger.read() as conn:
         rows = conn.exec_driver_sql("SELECT state, ref, kind FROM journal").all()
     assert [tuple(row) for row in rows] == [("incomplete", "fake:lead:1", "updated")]
+
+
+def test_a_task_is_created_after_the_owner_was_written_and_only_while_they_have_the_record(bench: Bench) -> None:
+    bench.owe("r1", "ana")
+    bench.remind("r1", "ana", still={"owner": "ana"})
+    bench.owe("r2", "ana")
+    bench.remind("r2", "ana", still={"owner": "ana"})
+    assert bench.deliver() == 2
+    bench.crm.records["r2"]["owner"] = "ben"  # by hand
+    assert bench.deliver() == 2
+    assert [one.record_id for one in bench.crm.applied] == ["r1", "r2", "task r1 ana"]
+    states = bench.details()
+    assert states[1] == ("confirmed", "created as T1")
+    assert states[3] == ("superseded", "superseded: owner is now 'ben', not 'ana'")
+    assert bench.crm.asked == 0
+
+
+def test_a_task_that_expects_nothing_costs_no_read(bench: Bench) -> None:
+    bench.remind("r1", "ana")
+    bench.remind("r2", "ana")
+    assert bench.deliver() == 2
+    assert (bench.crm.reads, [state for state, _ in bench.details()]) == (0, ["confirmed"] * 2)
+
+
+def test_a_task_whose_answer_was_lost_is_looked_for_before_it_is_made_again(bench: Bench) -> None:
+    def commits_one_and_times_out(writes: Sequence[Write]) -> list[WriteResult]:
+        bench.crm.apply(writes[:1])
+        raise Transient("no answer", system="fake", outcome_unknown=True)
+
+    bench.remind("r1", "ana", still={"owner": "queue"})
+    bench.remind("r2", "ana")
+    bench.crm.script = [commits_one_and_times_out]
+    assert bench.deliver() == 2
+    assert [one.record_id for one in bench.crm.applied] == ["task r1 ana", "task r2 ana"]
+    assert [state for state, _ in bench.details()] == ["confirmed"] * 2
+    assert bench.details()[0][1] == "it was created already, as Ttask r1 ana"
+
+
+def test_a_task_that_was_made_when_the_process_died_is_not_made_again(bench: Bench) -> None:
+    bench.remind("r1", "ana", still={"owner": "queue"})
+    bench.clock.advance(60)
+    with bench.ledger.write() as conn:
+        (owed,) = outbox.claim(conn, "fake", 10, bench.clock(), "courier")
+    bench.crm.apply([owed.write])
+    with bench.ledger.write() as conn:
+        assert outbox.recover(conn, bench.clock(), 0) == 1
+    bench.crm.records["r1"]["owner"] = "ben"  # that it would not be made any more does not undo it
+    assert bench.deliver() == 1
+    assert (bench.crm.asked, len(bench.crm.applied)) == (1, 1)
+    assert bench.details() == [("confirmed", "it was created already, as Ttask r1 ana")]
+
+
+def test_locks_make_batches_smaller_until_they_are_gone(bench: Bench) -> None:
+    sizes: list[int] = []
+
+    def locked(writes: Sequence[Write]) -> list[WriteResult]:
+        sizes.append(len(writes))
+        first = WriteResult(writes[0].write_id, Conflict("UNABLE_TO_LOCK_ROW", system="fake"))
+        return [first, *bench.crm.apply(writes[1:])]
+
+    def well(writes: Sequence[Write]) -> list[WriteResult]:
+        sizes.append(len(writes))
+        return bench.crm.apply(writes)
+
+    bench.crm.batch_size = 40
+    for n in range(200):
+        bench.owe(f"r{n}", "ana")
+    bench.crm.script = [locked, locked, locked, well, well, well]
+    for _ in range(6):
+        bench.deliver()
+    assert sizes == [40, 20, 10, 10, 20, 40]
+
+
+def test_a_single_write_waits_as_long_as_it_was_told(bench: Bench) -> None:
+    def not_now(writes: Sequence[Write]) -> list[WriteResult]:
+        limited = RateLimited("no calls left for this", system="fake", retry_after=600)
+        return [WriteResult(writes[0].write_id, limited), *bench.crm.apply(writes[1:])]
+
+    bench.owe("r1", "ana")
+    bench.owe("r2", "ana")
+    bench.crm.script = [not_now]
+    bench.deliver()
+    assert bench.fates() == [("r1", "pending"), ("r2", "confirmed")]
+    bench.clock.advance(500)
+    assert bench.courier.deliver_some(bench.stop) == 0
+    bench.clock.advance(120)
+    assert bench.courier.deliver_some(bench.stop) == 1
+    assert bench.fates()[0] == ("r1", "confirmed")

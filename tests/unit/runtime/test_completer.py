@@ -11,8 +11,8 @@ import structlog
 
 from connectors.contract import Snapshot
 from connectors.errors import ConnectorError, Misconfigured, PermissionDenied, RecordRejected
-from routing.core.model import ChangeEvent, EntityMap, Unreadable, derived_id
-from routing.ledger import journal
+from routing.core.model import ChangeEvent, EntityMap, Record, Unreadable, derived_id
+from routing.ledger import journal, mirror
 from routing.ledger.engine import Ledger
 from routing.runtime.completer import Completer
 from routing.runtime.feed import Feed
@@ -38,6 +38,9 @@ class Crm:
 
     def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
         return iter(())
+
+
+OLD = {"email": "r1@acme.example", "status": "New"}
 
 
 class Desk:
@@ -158,3 +161,33 @@ def test_an_update_whose_values_are_read_back_still_says_what_changed(desk: Desk
     desk.completer.complete_some(desk.stop)
     assert desk.only().changed == ("email",)
     assert desk.only().values == {"email": "r1@acme.example", "status": "New"}
+
+
+def known(desk: Desk, record: str, **values: Any) -> None:
+    held = Record(system="fake", entity="lead", record_id=record, values=values)
+    with desk.ledger.write() as conn:
+        mirror.save(conn, [(held, ())])
+
+
+def test_a_change_that_comes_with_its_values_is_not_read_and_names_only_what_is_new(desk: Desk) -> None:
+    known(desk, "r1", **OLD)
+    desk.accept(desk.event("r1", kind="gap", values=OLD | {"status": "Working"}))
+    desk.completer.complete_some(desk.stop)
+    event = desk.only()
+    assert desk.crm.reads == []
+    assert (event.kind, event.complete, event.changed) == ("updated", True, ("status",))
+    assert event.values == OLD | {"status": "Working"}
+
+
+def test_one_that_nobody_told_us_of_is_a_creation(desk: Desk) -> None:
+    desk.accept(desk.event("r1", kind="gap", values=OLD))
+    desk.completer.complete_some(desk.stop)
+    assert (desk.only().kind, desk.only().changed) == ("created", ("email", "status"))
+
+
+def test_a_gap_names_only_what_is_new(desk: Desk) -> None:
+    known(desk, "r1", **OLD | {"status": "Working"})
+    desk.accept(desk.event("r1", kind="gap"))
+    desk.completer.complete_some(desk.stop)
+    assert desk.crm.reads == [1]
+    assert desk.only().changed == ("status",)

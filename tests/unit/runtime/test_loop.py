@@ -180,10 +180,10 @@ def test_an_event_that_the_preparation_of_a_batch_fails_on_is_parked_alone(
 def test_an_event_whose_rows_the_ledger_refuses_is_parked_alone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     save = decisions.save
 
-    def refuses(conn: Any, made: Any) -> None:
+    def refuses(conn: Any, made: Any, *from_what: Any) -> None:
         if any(one.record_id == "00Q3" for _, one in made):
             raise IntegrityError("insert", {}, Exception("UNIQUE constraint failed"))
-        save(conn, made)
+        save(conn, made, *from_what)
 
     monkeypatch.setattr(decisions, "save", refuses)
     desk.play(*(desk.event("created", f"00Q{n}", country="FR") for n in range(8)))
@@ -226,15 +226,25 @@ def test_our_own_echo_does_not_take_a_lead_off_hold(desk: Desk) -> None:
     assert [made.outcome for made in desk.decisions()] == ["assign", "hold"]
 
 
-@pytest.mark.parametrize("size", [1, 500])
-def test_an_opportunity_is_routed_by_its_own_account(desk: Desk, size: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "reference", "size"),
+    [
+        ("opportunity", "account", 1),
+        ("opportunity", "account", 500),
+        ("case", "customer", 500),
+        ("renewal", "customer", 500),
+    ],
+)
+def test_a_record_of_another_kind_is_routed_by_its_own_account(
+    desk: Desk, kind: str, reference: str, size: int
+) -> None:
     desk.loop = Loop(desk.ledger, SimpleNamespace(current=OWN), desk.clock, desk.feed)  # type: ignore[arg-type]
 
     def of(entity: str, record: str, **values: Any) -> ChangeEvent:
         return msgspec.structs.replace(desk.event("created", record, **values), entity=entity)
 
     desk.play(of("account", "001P", type="Customer"), of("account", "001B", owner="005BO", parent="001P"), size=size)
-    desk.play(of("opportunity", "006A", account="001B"), of("opportunity", "006B", account="001X"), size=size)
+    desk.play(of(kind, "006A", **{reference: "001B"}), of(kind, "006B", **{reference: "001X"}), size=size)
     with desk.ledger.read() as conn:
         found = [decisions.of_record(conn, record)[0] for record in ("006A", "006B")]
     assert [(one.outcome, one.owner, one.account_id) for one in found] == [

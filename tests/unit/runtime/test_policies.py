@@ -1,16 +1,77 @@
-"""How a changed folder becomes the live policy."""
+"""How a folder becomes the live policy: at the start, and when it changes."""
 
 from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+import structlog
+
 from routing.ledger.engine import Ledger
-from routing.runtime.clock import utcnow
-from routing.runtime.feed import Feed
+from routing.runtime.feed import Feed, Happening
 from routing.runtime.policies import SAVING_SECONDS, Policies
+from tests.conftest import ManualClock
 from tests.processes import POLICY
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(POLICY, tmp_path / "policy"))
+
+
+@pytest.fixture
+def told() -> list[Happening]:
+    return []
+
+
+def started(folder: Path, ledger: Ledger, clock: ManualClock, told: list[Happening]) -> Policies:
+    feed = Feed()
+    feed.watch(told.append)
+    return Policies(folder, ledger, clock, feed)
+
+
+def spoil(folder: Path) -> str:
+    """Makes a test fail; the text as it was."""
+    path = folder / "tests.yaml"
+    good = path.read_text("utf-8")
+    path.write_text(good.replace("owner: Lukas Brandt, rung:", "owner: Ana Diaz, rung:", 1), "utf-8")
+    assert path.read_text("utf-8") != good
+    return good
+
+
+def test_with_nothing_else_to_live_by_it_starts_and_says_so(
+    sqlite_ledger: Ledger, folder: Path, clock: ManualClock, told: list[Happening]
+) -> None:
+    spoil(folder)
+    one = started(folder, sqlite_ledger, clock, told)
+    assert one.current.tests
+    [happening] = told
+    assert "owner is Lukas Brandt, not Ana Diaz" in str(happening.detail)
+    again = started(folder, sqlite_ledger, clock, told)  # the same once more: time may have made it fail
+    assert (again.current.digest, again.refused) == (one.current.digest, "")
+
+
+def test_what_was_changed_while_the_daemon_was_down_does_not_go_live_with_failing_tests(
+    sqlite_ledger: Ledger, folder: Path, clock: ManualClock, told: list[Happening]
+) -> None:
+    before = started(folder, sqlite_ledger, clock, told).current.digest
+    good = spoil(folder)
+    after = started(folder, sqlite_ledger, clock, told)
+    assert after.current.digest == before
+    assert "owner is Lukas Brandt, not Ana Diaz" in after.refused
+    assert not after.refresh()
+    (folder / "tests.yaml").write_text(f"{good}# mended\n", "utf-8")
+    assert after.refresh()
+    assert (after.current.digest != before, after.refused) == (True, "")
 
 
 class Editor(threading.Event):
@@ -30,16 +91,11 @@ class Editor(threading.Event):
         return self._looks < 0
 
 
-def test_a_file_that_is_half_saved_is_waited_for(tmp_path: Path) -> None:
-    folder = tmp_path / "policy"
-    shutil.copytree(POLICY, folder)
-    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    ledger.upgrade()
-    feed, told = Feed(), list[str]()
-    feed.watch(lambda one: told.append(one.what))
-    policies = Policies(folder, ledger, utcnow, feed)
-    first, tests = policies.current.digest, folder / "tests.yaml"
-    content = tests.read_bytes() + b"# another line\n"
+def test_a_file_that_is_half_saved_is_waited_for(
+    sqlite_ledger: Ledger, folder: Path, clock: ManualClock, told: list[Happening]
+) -> None:
+    policies, tests = started(folder, sqlite_ledger, clock, told), folder / "tests.yaml"
+    first, content = policies.current.digest, tests.read_bytes() + b"# another line\n"
     half = content.index(b"\n  - test", len(content) // 2) + 1
     tests.write_bytes(content[:half])  # compiles: a policy with fewer tests
     policies.run(Editor(tests, content[half:], looks=1))
@@ -47,4 +103,3 @@ def test_a_file_that_is_half_saved_is_waited_for(tmp_path: Path) -> None:
     policies.run(Editor(tests, b"", looks=1))
     assert policies.current.digest != first
     assert len(told) == 1, "the half never was live"
-    ledger.close()

@@ -16,7 +16,7 @@ import structlog
 from typer.testing import CliRunner
 
 from routing.cli.app import app
-from routing.core.model import ChangeEvent, Decision, Record, derived_id
+from routing.core.model import ChangeEvent, Decision, Record, Write, derived_id
 from routing.core.sla.model import ClockState
 from routing.ledger import clocks, decisions, journal, mirror, outbox, policies, timers
 from routing.ledger.engine import Ledger
@@ -82,7 +82,8 @@ class Desk:
     def __init__(self, ledger: Ledger, clock: ManualClock, by: Policy) -> None:
         self.ledger, self.clock, self._n = ledger, clock, 0
         self.policies = SimpleNamespace(current=by)
-        self.loop = Loop(ledger, self.policies, clock, Feed())  # type: ignore[arg-type]
+        self.feed = Feed()
+        self.loop = Loop(ledger, self.policies, clock, self.feed)  # type: ignore[arg-type]
         with ledger.write() as conn:
             mirror.save(conn, [(user, frozenset()) for user in USERS])
 
@@ -140,7 +141,14 @@ class Desk:
     def owners_written(self) -> list[str]:
         with self.ledger.read() as conn:
             writes = [one for made in self.made() for one in outbox.of_decision(conn, made.decision_id)]
-        return [one["fields"]["owner"] for one in writes if "owner" in one["fields"]]
+        return [one["fields"]["owner"] for one in writes if one["kind"] == "update" and "owner" in one["fields"]]
+
+    def tasks(self) -> list[Write]:
+        """The tasks that are to be created, in the order they are owed."""
+        with self.ledger.read() as conn:
+            bodies = conn.exec_driver_sql("SELECT body FROM outbox ORDER BY seq").scalars()
+            writes = [msgspec.json.decode(body, type=Write) for body in bodies]
+        return [one for one in writes if one.kind == "create"]
 
 
 @pytest.fixture(autouse=True)
@@ -191,6 +199,47 @@ def test_the_rep_is_reminded_then_the_manager_told_then_somebody_else_has_it(
     assert len(desk.owners_written()) == 2
     old, new = desk.clocks()
     assert (old.state, old.breached_at is not None, new.state, new.person) == ("ended", True, "running", moved.owner)
+
+
+def test_reminders_are_tasks_that_wait_for_nobody_else(desk: Desk) -> None:
+    """For the rep only while they have the lead, and for anybody only while nobody did what the clock waits for."""
+    desk.wait(2)
+    (reminder,) = desk.tasks()
+    assert reminder.fields | {"note": ""} == {
+        "subject": "First touch: 2 hours have passed with Ana Diaz, 2 hours are left for 'First touch'",
+        "owner": "005ANA",
+        "about_entity": "lead",
+        "about": "00Q1",
+        "note": "",
+        "due": "2026-11-22T11:00:00.000Z",
+        "priority": "high",
+    }
+    assert reminder.still == {"owner": "005ANA", "status": "New"}
+    desk.wait(1)
+    told = desk.tasks()[-1]
+    assert (told.fields["owner"], told.fields["subject"], told.still) == ("005MIA", "it waits", {"status": "New"})
+
+
+def test_a_manager_is_told_also_when_nobody_else_can_have_the_lead(ledger: Ledger, clock: ManualClock) -> None:
+    both = SLA.replace("        reassign: yes", "        reassign: yes\n        notify: [manager, Cem Kaya]")
+    alone = FILES["pools"].replace("[Ana Diaz, Bo Li, Cem Kaya]", "[Ana Diaz]")
+    desk = Desk(ledger, clock, policy(**FILES | {"pools": alone, "sla": both}))
+    with ledger.write() as conn:
+        mirror.save(conn, [(msgspec.structs.replace(USERS[2], deleted=True), frozenset())])
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    for hours in (2, 1, 1):
+        desk.wait(hours)
+    last = desk.made()[-1]
+    assert (last.outcome, [one.target for one in last.effects]) == ("hold", ["mia@example.com", "cem@example.com"])
+    assert [one.fields["owner"] for one in desk.tasks()][-1] == "005MIA"
+    assert last.trace[-1].note == "Cem Kaya's user is deleted in Salesforce: no task was made"
+
+
+def test_an_erasure_takes_what_a_task_says_of_the_person(desk: Desk) -> None:
+    desk.wait(2)
+    desk.play(desk.event("erased"))
+    (reminder,) = desk.tasks()
+    assert (reminder.fields, reminder.still) == ({}, {})
 
 
 def test_a_record_that_was_moved_often_enough_comes_to_the_end_that_was_said(desk: Desk) -> None:
@@ -406,7 +455,7 @@ def test_decisions_show_tells_of_the_clock_and_of_whom_it_told(desk: Desk) -> No
     desk.wait(2)
     told = CliRunner().invoke(app, ["decisions", "show", "00Q1", "--ledger", desk.ledger.url])
     assert told.exit_code == 0
-    assert "notify for ana@example.com: First touch: 2 hours have passed with Ana Diaz" in told.stdout
+    assert "salesforce: a task for 005ANA, due 2026-11-22 11:00 UTC: First touch: 2 hours have passed" in told.stdout
     assert "First touch for ana@example.com" in told.stdout
     assert "of 4 hours: running, next step 2026-11-22 12:00 UTC" in told.stdout
 

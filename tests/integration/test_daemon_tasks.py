@@ -1,0 +1,86 @@
+"""Tasks for reps and managers, as they find them in Salesforce."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.stage import Stage, stage
+
+JONAS, MIRIAM = "jonas.keller@example.com", "miriam.vogel@example.com"  # the pool MM-DACH
+SLA = """
+clocks:
+  First touch:
+    start: assigned
+    stop: [first touch, accepted]
+    within: 4 hours
+    time: always
+    steps:
+      - {at: 50 %, remind: owner, text: Please call}
+"""
+RUNG = """ladder:
+  - rung: From Chile
+    when: lead.country = "CL"
+    assign: pool MM-DACH
+    task: {subject: Say hello, for: owner, due: 2 hours}
+    notify: {who: Nadia Petrova, message: A lead from Chile}
+
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with stage(tmp_path_factory.mktemp("tasks"), accounts=60, daemon=False) as made:
+        (made.policy / "sla.yaml").write_text(SLA)
+        made.edit("engagement.yaml", "ladder:\n", RUNG)
+        made.open()
+        yield made
+
+
+def tasks(world: Stage, lead: str) -> list[dict[str, Any]]:
+    """The tasks of a lead, in the order in which they were made."""
+    rows = world.salesforce.records("Task")
+    return [row for row in rows if row["WhoId"] == lead]
+
+
+def test_a_rung_puts_tasks_before_the_owner_and_whoever_is_to_know(world: Stage) -> None:
+    lead = world.lead(Country="CL")
+    world.settle()
+    hello, told = sorted(tasks(world, lead), key=lambda row: str(row["Subject"]), reverse=True)
+    owner, nadia = world.world.user_id(world.owner(lead)), world.world.user_id("nadia.petrova@example.com")
+    assert (hello["Subject"], hello["OwnerId"], hello["IsClosed"]) == ("Say hello", owner, False)
+    assert (told["Subject"], told["OwnerId"], told["Priority"]) == ("A lead from Chile", nadia, "High")
+    assert {one["state"] for one in world.owed(lead)} == {"confirmed"}
+    assert "a task for" in world.command("decisions", "show", lead).stdout
+
+
+def test_a_rep_is_reminded_once_and_only_of_a_lead_that_they_have(world: Stage) -> None:
+    kept, passed_on = world.lead(), world.lead()
+    world.settle()
+    # Nobody has told us yet that somebody else has it when the reminder is about to be made.
+    had = world.owner(passed_on)
+    world.hold_up("salesforce", "collections")
+    world.clock.advance(2 * 3600 + 60)
+    world.until("both reminders", lambda: len(world.owed(kept)) == len(world.owed(passed_on)) == 2)
+    world.give(passed_on, {JONAS: MIRIAM, MIRIAM: JONAS}[had], by=had)
+    world.faults.clear()
+    world.settle()
+    assert [row["Subject"] for row in tasks(world, kept)] == ["Please call"]
+    assert tasks(world, passed_on) == []
+    assert world.owed(passed_on)[-1]["detail"].startswith("superseded: owner is now")
+    world.clock.advance(3600)
+    world.settle()
+    assert len(tasks(world, kept)) == 1
+
+
+def test_a_task_whose_answer_was_lost_is_there_once(world: Stage) -> None:
+    lead = world.lead(Country="CL")
+    world.until("the owner", lambda: world.owner(lead) in (JONAS, MIRIAM))
+    world.settle()
+    n = len(tasks(world, lead))
+    world.fault("salesforce", "timeout_after_commit", "collections", times=3)
+    other = world.lead(Country="CL")
+    world.settle(60)
+    assert (n, len(tasks(world, other))) == (2, 2)
