@@ -23,6 +23,7 @@ from simple_salesforce.login import token_login
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from connectors.errors import ConnectorError, Misconfigured
+from connectors.salesforce.budget import ApiBudget, Urgency
 from connectors.salesforce.errors import SYSTEM, from_network, from_response, login_error
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.transport import Transport, make_session
@@ -48,13 +49,15 @@ class ApiSession(Struct, frozen=True, eq=False):
 class SalesforceClient:
     """REST calls of one org. Safe to use from several threads; every call blocks, at most for the time-outs of the settings.
 
-    Nothing is tried again, except once after a renewed session: a 401 says that nothing was done.
+    Nothing is tried again, except once after a renewed session: a 401 says that nothing was done. A call that the ``budget``
+    does not allow is not made.
     """
 
     def __init__(self, settings: SalesforceSettings, clock: Callable[[], datetime]) -> None:
         self.settings = settings
         self._clock = clock
-        self.transport = Transport(settings)
+        self.budget = ApiBudget(settings.daily_share, settings.reserve, clock)
+        self.transport = Transport(settings, self.budget.heard)
         self._http = make_session(self.transport)
         self._lock = threading.Lock()
         self._session: ApiSession | None = None
@@ -84,10 +87,12 @@ class SalesforceClient:
         params: Mapping[str, str] | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        urgency: Urgency = Urgency.URGENT,
     ) -> Any:
         """One REST call below ``/services/data/vNN.0/``; ``what`` names it in errors. Raises ConnectorError."""
         writing = method != "GET"
         session = self.session()
+        self.budget.spend(urgency)
         content = {} if body is None else {"data": msgspec.json.encode(body)}
         # X-PrettyPrint is on in simple-salesforce: a third more bytes for nobody.
         sent_headers = {
@@ -149,6 +154,11 @@ class SalesforceClient:
     def _credentials(self) -> tuple[dict[str, str], dict[str, str]]:
         """Form and headers of a token request."""
         settings = self.settings
+        if settings.auth == "password":
+            form = {"grant_type": "password", "client_id": settings.client_id, "username": settings.username}
+            # The security token stands behind the password, without a space.
+            form["password"] = settings.password.reveal() + settings.security_token.reveal()
+            return form | {"client_secret": settings.client_secret.reveal()}, {}
         if settings.auth == "client_credentials":
             pair = f"{settings.client_id}:{settings.client_secret.reveal()}"
             encoded = base64.b64encode(pair.encode()).decode()

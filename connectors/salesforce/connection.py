@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from connectors.contract import Finding, Maps, Snapshot, WriteResult
+from connectors.salesforce.budget import Spent
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import SYSTEM
 from connectors.salesforce.reader import SalesforceReader
@@ -27,8 +28,8 @@ class SalesforceConnection:
         self.client = SalesforceClient(settings, clock)
         self._maps = maps
         self._clock = clock
-        self._reader = SalesforceReader(self.client, maps, clock)
-        self._sink = SalesforceSink(self.client, maps)
+        self.reader = SalesforceReader(self.client, maps, clock)
+        self._sink = SalesforceSink(self.client, maps, clock)
         self._lock = threading.Lock()
         self._stub: PubSubStub | None = None
 
@@ -38,9 +39,9 @@ class SalesforceConnection:
         return self.client.transport.calls
 
     @property
-    def usage(self) -> tuple[int, int] | None:
-        """The org's API calls of the last 24 hours and their limit, as the last answer told."""
-        return self.client.transport.usage
+    def spent(self) -> Spent | None:
+        """API calls of the last 24 hours, the org's and ours; None before the first answer."""
+        return self.client.budget.spent()
 
     @property
     def user_id(self) -> str:
@@ -49,15 +50,19 @@ class SalesforceConnection:
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         """See ``contract.Reader.read``."""
-        return self._reader.read(entity, ids, fields)
+        return self.reader.read(entity, ids, fields)
 
-    def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
+    def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
         """See ``contract.Reader.backfill``."""
-        return self._reader.backfill(entities)
+        return self.reader.backfill(entities, after)
 
     def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         """See ``contract.Sink.write``."""
         return self._sink.write(writes)
+
+    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+        """See ``contract.Sink.created``."""
+        return self._sink.created(writes)
 
     def check(self) -> list[Finding]:
         """See ``contract.Connection.check``."""

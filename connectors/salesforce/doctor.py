@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from connectors.contract import Finding
-from connectors.errors import ConnectorError, Misconfigured
+from connectors.errors import ConnectorError, Misconfigured, PermissionDenied
 from connectors.salesforce.errors import from_rpc
 from routing.core.model import EntityMap
 
@@ -57,14 +57,13 @@ def _checks(connection: SalesforceConnection, maps: Maps, clock: Callable[[], da
     yield _integration_user(connection)
     for entity_map in maps.values():
         yield _permissions(connection, entity_map)
-    yield from _topics(connection, maps)
+    if settings.changes == "stream":
+        yield from _topics(connection)
+        yield _selections(connection, maps)
     yield _limits(connection)
-    yield Finding(
-        "assignment rules",
-        True,
-        "every write asks Salesforce not to run its own assignment rules (Sforce-Auto-Assign: FALSE)",
-        "Flows and Apex triggers that set owners are not switched off by that: look for them in Setup.",
-    )
+    names = [entity_map.remote for entity_map in maps.values()]
+    for rules in (_assignment_rules, _duplicate_rules, _flows):
+        yield rules(connection, names)
 
 
 def _clock_skew(header: str, now: datetime) -> Finding:
@@ -145,15 +144,12 @@ def _permissions(connection: SalesforceConnection, entity_map: EntityMap) -> Fin
     return Finding(check, True, f"{len(entity_map.fields)} mapped fields can be read, {len(writable)} written")
 
 
-def _topics(connection: SalesforceConnection, maps: Maps) -> Iterator[Finding]:
-    topic = connection.settings.topic
+def _topics(connection: SalesforceConnection) -> Iterator[Finding]:
     advice = (
         "In Setup, open Change Data Capture and select the mapped objects; give the integration user 'View All' on them. "
         f"The Pub/Sub host is {connection.settings.pubsub_address}."
     )
-    names = [topic, *(f"/data/{one.remote}ChangeEvent" for one in maps.values())]
-    if topic != "/data/ChangeEvents":
-        names = [topic]
+    names = connection.settings.topics
     for name in dict.fromkeys(names):
         try:
             info = connection.pubsub().topic(name, connection.client.session())
@@ -162,15 +158,117 @@ def _topics(connection: SalesforceConnection, maps: Maps) -> Iterator[Finding]:
             return  # the others would say the same
         if not info.can_subscribe:
             yield Finding(f"change events {name}", False, "the integration user may not subscribe", advice)
-        elif name == topic:
+        else:
             yield Finding(f"change events {name}", True, "can be subscribed to")
+
+
+def _selections(connection: SalesforceConnection, maps: Maps) -> Finding:
+    """Whether each mapped object is selected for the channels listened to: one that is not never changes, as far as we hear."""
+    check = "change events selected"
+    channels = {topic.removeprefix("/data/") for topic in connection.settings.topics}
+    try:
+        rows = _rows(
+            connection, "SELECT EventChannel, SelectedEntity FROM PlatformEventChannelMember", "tooling/query/"
+        )
+    except (Misconfigured, PermissionDenied) as error:
+        return Finding(
+            check,
+            True,
+            f"not looked at: {error}",
+            "With 'View Setup and Configuration' the integration user could look.",
+        )
+    selected = {row["SelectedEntity"] for row in rows if row["EventChannel"] in channels} | channels
+    missing = sorted(one.remote for one in maps.values() if event_name(one.remote) not in selected)
+    if missing:
+        return Finding(
+            check,
+            False,
+            f"nothing is heard of {', '.join(missing)}",
+            "In Setup, open Change Data Capture and select them, or add their channel to topics.",
+        )
+    return Finding(check, True, f"all {len(maps)} mapped objects are selected")
+
+
+def event_name(remote: str) -> str:
+    """The change event of an object: LeadChangeEvent, and Deal__ChangeEvent of Deal__c."""
+    return f"{remote.removesuffix('c')}ChangeEvent" if remote.endswith("__c") else f"{remote}ChangeEvent"
 
 
 def _limits(connection: SalesforceConnection) -> Finding:
     answer = connection.client.call("GET", "limits/", what="the org's limits")
     daily = answer.get("DailyApiRequests", {})
     most, left = int(daily.get("Max", 0)), int(daily.get("Remaining", 0))
+    settings, spent = connection.settings, connection.spent
     detail = f"{left:,} of {most:,} API calls are left for the next 24 hours"
-    if most and left < most * LITTLE_LEFT:
+    if spent is not None:
+        kept = f"the last {settings.reserve:.0%} are never touched"
+        detail += f"; we made {spent.ours:,} of the {spent.share:,} that are ours, and {kept}"
+        if spent.exhausted_at is not None:
+            detail += f"; at this pace none is left for us at {spent.exhausted_at:%Y-%m-%d %H:%M} UTC"
+    if most and left < most * max(LITTLE_LEFT, settings.reserve):
         return Finding("limits", False, detail, "Find out who uses them: Setup, Company Information, API usage.")
     return Finding("limits", True, detail)
+
+
+def _assignment_rules(connection: SalesforceConnection, names: list[str]) -> Finding:
+    query = "SELECT Name, SobjectType FROM AssignmentRule WHERE Active = true"
+    found = [
+        f"{row['SobjectType']} ({row['Name']})" for row in _asked(connection, query) if row["SobjectType"] in names
+    ]
+    detail = "every write asks Salesforce not to run its own assignment rules (Sforce-Auto-Assign: FALSE)"
+    if found:
+        detail += f"; active for {', '.join(found)}"
+    return Finding(
+        "assignment rules", True, detail, "They still run for records that people or web forms make." if found else ""
+    )
+
+
+def _duplicate_rules(connection: SalesforceConnection, names: list[str]) -> Finding:
+    query = "SELECT DeveloperName, SobjectType FROM DuplicateRule WHERE IsActive = true"
+    rows = [row for row in _asked(connection, query) if row["SobjectType"] in names]
+    if not rows:
+        return Finding("duplicate rules", True, "none is active for the mapped objects")
+    found = ", ".join(f"{row['SobjectType']} ({row['DeveloperName']})" for row in rows)
+    saves = connection.settings.save_despite_alerts
+    return Finding(
+        "duplicate rules",
+        True,
+        f"active for {found}; those that alert {'are passed over' if saves else 'refuse our writes'} (save_despite_alerts)",
+        "One that blocks refuses our writes too: they are parked with the records that it found.",
+    )
+
+
+def _flows(connection: SalesforceConnection, names: list[str]) -> Finding:
+    query = "SELECT ApiName, TriggerType, TriggerObjectOrEventLabel FROM FlowDefinitionView WHERE IsActive = true"
+    rows = [
+        row
+        for row in _asked(connection, query)
+        if str(row["TriggerType"]).startswith("Record") and row["TriggerObjectOrEventLabel"] in names
+    ]
+    if not rows:
+        return Finding(
+            "flows",
+            True,
+            "no active flow runs when a mapped object is saved, as far as the integration user sees",
+            "Apex triggers cannot be seen from here.",
+        )
+    found = ", ".join(f"{row['ApiName']} on {row['TriggerObjectOrEventLabel']}" for row in rows)
+    return Finding(
+        "flows",
+        True,
+        f"run when a record is saved, also by us: {found}",
+        "No header switches them off. Where one sets the owner it undoes ours; make it leave the integration user's saves alone.",
+    )
+
+
+def _asked(connection: SalesforceConnection, query: str) -> list[dict[str, Any]]:
+    """The rows of a query about Setup; none where the integration user may not look, or the org does not have such a thing."""
+    try:
+        return _rows(connection, query, "query/")
+    except (Misconfigured, PermissionDenied):
+        return []
+
+
+def _rows(connection: SalesforceConnection, query: str, path: str) -> list[dict[str, Any]]:
+    answer = connection.client.call("GET", path, params={"q": query}, what="looking at the org's setup")
+    return list(answer["records"])

@@ -118,14 +118,27 @@ def vendor_words(text: object) -> str:
 def save_error(record_id: str, entity: str, errors: list[dict[str, Any]]) -> ConnectorError:
     """One failed save result of a Collections call."""
     first = errors[0] if errors else {}
+    matched = [one for error in errors for one in _duplicates(error)]
     code = str(first.get("statusCode") or first.get("errorCode") or "")
     kind = _BY_CODE.get(code, RecordRejected) if code else ConnectorBug
     said = "; ".join(vendor_words(error.get("message", "")) for error in errors) or "no reason given"
+    if matched:
+        said += f" (duplicate of {', '.join(matched)})"
     return kind(
         f"Salesforce refused the write to {entity} {record_id}: {code}: {said}. {_ADVICE[kind]}",
         system=SYSTEM,
         code=code,
     )
+
+
+def _duplicates(error: Mapping[str, Any]) -> list[str]:
+    """The ids of the records that a duplicate rule found. Salesforce has spelled the name of this part wrongly for years."""
+    result = error.get("duplicateResult") or error.get("duplicateResut") or {}
+    return [
+        str(record.get("record", {}).get("Id", "?"))
+        for match in result.get("matchResults", [])
+        for record in match.get("matchRecords", [])
+    ]
 
 
 def from_response(error: SalesforceError, what: str, *, writing: bool, retry_after: float | None) -> ConnectorError:

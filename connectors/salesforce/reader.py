@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from connectors.contract import Maps, Snapshot
 from connectors.errors import ConnectorBug, Misconfigured
+from connectors.salesforce.budget import Urgency
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import SYSTEM
 from connectors.salesforce.values import parse_instant, reader_of
@@ -16,7 +17,8 @@ from routing.core.model import ChangeEvent, EntityMap, Values, derived_id
 
 # A query travels in the URL, which Salesforce cuts at 16,384 bytes: 200 ids take 5,400 of them.
 IDS_PER_QUERY = 200
-_AUDIT = ("LastModifiedDate", "LastModifiedById", "SystemModstamp")
+PAGE = 2000  # rows a query answers at once
+_AUDIT = ("CreatedDate", "LastModifiedDate", "LastModifiedById", "SystemModstamp")
 
 
 class SalesforceReader:
@@ -48,20 +50,48 @@ class SalesforceReader:
                     found[asked[row["Id"][:15]]] = _snapshot(entity_map, fields, row)
         return found
 
-    def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
-        """See ``contract.Reader.backfill``; pages of up to 2,000. Entities that are not mapped are passed over."""
+    def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
+        """See ``contract.Reader.backfill``; pages of up to 2,000 in the order of ids, one call each."""
         for entity in entities:
             entity_map = self._maps().get(entity)
             if entity_map is None:
                 continue
             fields = tuple(entity_map.fields)
-            query = f"SELECT {_columns(entity_map, fields)} FROM {entity_map.remote}"  # noqa: S608 - names from fields.yaml
-            for page in self._pages(query, f"reading all {entity} records"):
-                yield [self._event(entity_map, fields, row) for row in page]
+            last = (after or {}).get(entity, "")
+            # Each page is a query of its own: a cursor of Salesforce's ends with the session, and after a quiet quarter of an hour.
+            more = True
+            while more:
+                query = _paged(entity_map, fields, "Id", f"Id > '{last}'" if last else "")
+                rows, more = self._page(query, f"reading all {entity} records", Urgency.BACKGROUND)
+                if rows:
+                    yield [self.event(entity_map, row) for row in rows]
+                    last = rows[-1]["Id"]
 
-    def _event(self, entity_map: EntityMap, fields: Sequence[str], row: dict[str, Any]) -> ChangeEvent:
+    def _page(self, query: str, what: str, urgency: Urgency) -> tuple[list[dict[str, Any]], bool]:
+        """The rows of a query that is limited to a page, and whether there may be more behind them."""
+        answer = self._client.call("GET", "query/", params={"q": query}, what=what, urgency=urgency)
+        if not isinstance(answer, dict) or "records" not in answer:
+            raise ConnectorBug(f"Salesforce answered {what} without records.", system=SYSTEM)
+        rows: list[dict[str, Any]] = answer["records"]
+        # Wide rows come fewer at once; the next query goes on behind them.
+        return rows, len(rows) == PAGE or not answer["done"]
+
+    def changed_since(self, entity_map: EntityMap, since: datetime, last: str) -> tuple[list[dict[str, Any]], bool]:
+        """Up to 2,000 rows changed at ``since``, with an id behind ``last``, or later; oldest first. And whether there are more.
+
+        Raises ConnectorError.
+        """
+        at = f"{since:%Y-%m-%dT%H:%M:%SZ}"
+        where = (
+            f"(SystemModstamp = {at} AND Id > '{last}') OR SystemModstamp > {at}" if last else f"SystemModstamp >= {at}"
+        )
+        query = _paged(entity_map, tuple(entity_map.fields), "SystemModstamp, Id", where)
+        return self._page(query, f"asking which {entity_map.entity} records changed", Urgency.NORMAL)
+
+    def event(self, entity_map: EntityMap, row: dict[str, Any]) -> ChangeEvent:
+        """A row as a snapshot of its record."""
         # SystemModstamp also moves when the platform itself changes a record; nothing in the row is younger.
-        stamp = row["SystemModstamp"]
+        stamp, fields = row["SystemModstamp"], tuple(entity_map.fields)
         return ChangeEvent(
             event_id=derived_id(SYSTEM, "snapshot", row["Id"], stamp),
             system=SYSTEM,
@@ -70,7 +100,7 @@ class SalesforceReader:
             kind="snapshot",
             occurred_at=parse_instant(stamp),
             observed_at=self._clock(),
-            changed=tuple(fields),
+            changed=fields,
             values=_values(entity_map, fields, row),
             actor=row["LastModifiedById"] or "",
             cursor=f"query of {entity_map.remote}",
@@ -95,6 +125,11 @@ class SalesforceReader:
             # .../services/data/v66.0/query/01g…-2000: the part below the version is ours to ask for
             rest = str(answer["nextRecordsUrl"]).partition(f"/v{self._client.settings.api_version}/")[2]
             answer = self._client.call("GET", rest, what=f"{what} (page {page})")
+
+
+def _paged(entity_map: EntityMap, fields: Sequence[str], order: str, where: str) -> str:
+    condition = f" WHERE {where}" if where else ""
+    return f"SELECT {_columns(entity_map, fields)} FROM {entity_map.remote}{condition} ORDER BY {order} LIMIT {PAGE}"  # noqa: S608 - names from fields.yaml
 
 
 def _columns(entity_map: EntityMap, fields: Sequence[str]) -> str:

@@ -45,20 +45,32 @@ class SalesforceSettings(Struct, frozen=True, kw_only=True):
 
     ``login_url`` is the org's own domain (``https://acme.my.salesforce.com``): the client-credentials flow works nowhere
     else. ``auth`` ``jwt`` needs ``username`` and ``private_key`` (PEM text), ``client_credentials`` needs ``client_secret``.
-    ``audience`` is who a JWT is for: https://test.salesforce.com for a sandbox org.
+    ``audience`` is who a JWT is for: https://test.salesforce.com for a sandbox org. ``password`` is for sandbox orgs only
+    (Salesforce blocks it by default): it needs ``username``, ``password``, ``client_secret`` and mostly ``security_token``.
+    ``topics`` are the channels listened to, each with a position of its own. Two that bring the same object make every change of
+    it heard twice. ``changes`` ``poll`` asks for changes every ``poll_seconds``, where Change Data Capture is not licensed.
+    ``daily_share`` is the part of the org's daily API calls that we may use, ``reserve`` the part that is never touched.
+    ``save_despite_alerts``: whether a record is saved though a duplicate rule would alert a person; one that blocks always blocks.
     ``ca_file`` replaces the machine's trusted roots, for a proxy or the local stand-in.
     """
 
     login_url: str
     client_id: str
-    auth: Literal["client_credentials", "jwt"] = "client_credentials"
+    auth: Literal["client_credentials", "jwt", "password"] = "client_credentials"
     client_secret: Secret = NO_SECRET
     private_key: Secret = NO_SECRET
     username: str = ""
+    password: Secret = NO_SECRET
+    security_token: Secret = NO_SECRET
     audience: str = "https://login.salesforce.com"
     api_version: str = "66.0"
     pubsub_address: str = "api.pubsub.salesforce.com:7443"
-    topic: str = "/data/ChangeEvents"
+    topics: tuple[str, ...] = ("/data/ChangeEvents",)
+    changes: Literal["stream", "poll"] = "stream"
+    poll_seconds: float = 60.0
+    daily_share: float = 0.5
+    reserve: float = 0.1
+    save_despite_alerts: bool = True
     ca_file: str = ""
     # Seen by others as the origin of our writes, and by us to know our own echo.
     client_name: str = "fingerpost"
@@ -67,3 +79,12 @@ class SalesforceSettings(Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 30.0
     # An empty response comes within 270 s where nothing happens; longer silence is a dead connection.
     silence_seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not self.topics:
+            raise ValueError("topics names no channel; write [/data/ChangeEvents]")
+        for name in ("daily_share", "reserve"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name):g}; it is a part of the day's calls, from 0 to 1")
+        if not 1 <= self.poll_seconds <= 3600:
+            raise ValueError(f"poll_seconds is {self.poll_seconds:g}; it must be from 1 to 3,600")

@@ -2,61 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from connectors.contract import Maps, WriteResult
 from connectors.errors import ConnectorBug, ConnectorError, Misconfigured
+from connectors.salesforce.budget import Urgency
 from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.creations import already, found_again, row_of
 from connectors.salesforce.errors import SYSTEM, save_error
+from connectors.salesforce.owners import Owners
 from connectors.salesforce.values import to_salesforce
 from routing.core.model import EntityMap, Write
 
 BATCH = 200  # records a Collections call takes
+RUNS = 10  # and how many runs of one object type after another
 
-_HEADERS = {
-    # The default is TRUE: the org's own assignment rules would take the lead from whom we gave it to.
-    "Sforce-Auto-Assign": "FALSE",
-    # An alert about a possible duplicate must not stop an assignment; a rule that blocks still does.
-    "Sforce-Duplicate-Rule-Header": "allowSave=true",
-}
+Row = dict[str, Any]
+Numbered = tuple[int, Row]  # a record to be sent, with the number of its write
 
 
 class SalesforceSink:
     """``contract.Sink`` over a client."""
 
-    def __init__(self, client: SalesforceClient, maps: Maps) -> None:
+    def __init__(self, client: SalesforceClient, maps: Maps, clock: Callable[[], datetime]) -> None:
         self._client = client
         self._maps = maps
+        self._clock = clock
+        self._owners = Owners(client, clock)
+        self._headers = {
+            # The default is TRUE: the org's own assignment rules would take the lead from whom we gave it to.
+            "Sforce-Auto-Assign": "FALSE",
+            # An alert about a possible duplicate must not stop an assignment; a rule that blocks still does.
+            "Sforce-Duplicate-Rule-Header": f"allowSave={str(client.settings.save_despite_alerts).lower()}",
+        }
 
     def write(self, writes: Sequence[Write]) -> list[WriteResult]:
-        """See ``contract.Sink.write``; one call, none where no write can be sent. Raises ConnectorError."""
+        """See ``contract.Sink.write``: one call for changes, one for creations, none where nothing can be sent.
+
+        One more goes before where owners occur of whom nothing was heard lately. Raises ConnectorError.
+        """
         if len(writes) > BATCH:
             raise ConnectorBug(f"{len(writes)} writes were handed over; Salesforce takes {BATCH}.", system=SYSTEM)
-        maps = self._maps()
-        errors: dict[int, ConnectorError] = {}
-        records: list[tuple[int, dict[str, Any]]] = []
+        results: dict[int, WriteResult] = {}
+        changes: list[Numbered] = []
+        creations: list[Numbered] = []
         for index, write in enumerate(writes):
             try:
-                records.append((index, _record(maps.get(write.entity), write)))
+                row = row_of(write, self._maps) if write.creates else _record(self._maps().get(write.entity), write)
             except ConnectorError as error:
-                errors[index] = error
-        # At most 10 runs of one object type are allowed in a call: records of a type go side by side.
-        records.sort(key=lambda numbered: str(numbered[1]["attributes"]["type"]))
-        if records:
-            errors |= self._send(writes, records)
-        return [WriteResult(write.write_id, errors.get(index)) for index, write in enumerate(writes)]
+                results[index] = WriteResult(write.write_id, error)
+            else:
+                (creations if write.creates else changes).append((index, row))
+        for index, refusal in self._refused([*changes, *creations]).items():
+            results[index] = WriteResult(writes[index].write_id, refusal)
+        going = [
+            (method, [one for one in some if one[0] not in results])
+            for method, some in (("PATCH", changes), ("POST", creations))
+        ]
+        self._send_all(writes, [(method, part) for method, some in going for part in _parts(some)], results)
+        return [results[index] for index in range(len(writes))]
 
-    def _send(
-        self, writes: Sequence[Write], records: Sequence[tuple[int, dict[str, Any]]]
-    ) -> dict[int, ConnectorError]:
-        """Sends the records; the errors by index of the write."""
+    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+        """See ``contract.Sink.created``. Raises ConnectorError."""
+        if not writes:
+            return {}
+        user_id = self._client.session().user_id
+        return found_again(writes, self._maps, user_id, self._clock(), self._rows)
+
+    def _rows(self, query: str, what: str) -> Iterator[Row]:
+        answer = self._client.call("GET", "query/", params={"q": query}, what=what)
+        yield from answer["records"]
+        while not answer["done"]:
+            rest = str(answer["nextRecordsUrl"]).partition(f"/v{self._client.settings.api_version}/")[2]
+            answer = self._client.call("GET", rest, what=what)
+            yield from answer["records"]
+
+    def _refused(self, records: Sequence[Numbered]) -> dict[int, ConnectorError]:
+        """Which records name an owner that Salesforce would refuse."""
+        wanted = {
+            index: (str(row["attributes"]["type"]), str(row["OwnerId"])) for index, row in records if row.get("OwnerId")
+        }
+        refused = self._owners.refused(dict.fromkeys(wanted.values())) if wanted else {}
+        return {index: refused[pair] for index, pair in wanted.items() if pair in refused}
+
+    def _send_all(
+        self, writes: Sequence[Write], requests: Sequence[tuple[str, list[Numbered]]], results: dict[int, WriteResult]
+    ) -> None:
+        """Sends the requests. One of several that fails as a whole is told in the results of its writes: what became of
+        the others is known."""
+        for method, records in requests:
+            try:
+                results |= self._send(method, writes, records)
+            except ConnectorError as error:
+                if len(requests) == 1:
+                    raise
+                results |= {index: WriteResult(writes[index].write_id, error) for index, _ in records}
+
+    def _send(self, method: str, writes: Sequence[Write], records: list[Numbered]) -> Iterator[tuple[int, WriteResult]]:
+        urgent = any("OwnerId" in row or method == "POST" for _, row in records)
         answer = self._client.call(
-            "PATCH",
+            method,
             "composite/sobjects",
             body={"allOrNone": False, "records": [record for _, record in records]},
-            headers=_HEADERS,
+            headers=self._headers,
             what=f"a write of {len(records)} records",
+            urgency=Urgency.URGENT if urgent else Urgency.NORMAL,
         )
         if not isinstance(answer, list) or len(answer) != len(records):
             raise ConnectorBug(
@@ -65,22 +117,52 @@ class SalesforceSink:
                 system=SYSTEM,
                 outcome_unknown=True,
             )
-        errors: dict[int, ConnectorError] = {}
         for (index, _), result in zip(records, answer, strict=True):
-            if not result.get("success"):
-                errors[index] = save_error(writes[index].record_id, writes[index].entity, result.get("errors") or [])
-        return errors
+            yield index, _judged(writes[index], result)
 
 
-def _record(entity_map: EntityMap | None, write: Write) -> dict[str, Any]:
-    """A write as Collections takes it. Raises Misconfigured."""
+def _judged(write: Write, result: Row) -> WriteResult:
+    """What one save result says."""
+    if result.get("success"):
+        return WriteResult(write.write_id, record_id=str(result.get("id") or "") if write.creates else "")
+    entity, record_id = write.about
+    error = save_error(
+        record_id, f"a new {write.creates} for {entity}" if write.creates else entity, result.get("errors") or []
+    )
+    return WriteResult(write.write_id, None if already(write, error) else error)
+
+
+def _parts(records: Sequence[Numbered]) -> Iterator[list[Numbered]]:
+    """Records in as many calls as they need: those of one object side by side, and among them those below one parent,
+    since a save locks the parent too."""
+    ordered = sorted(records, key=lambda numbered: (str(numbered[1]["attributes"]["type"]), _parent(numbered[1])))
+    part: list[Numbered] = []
+    names: list[str] = []
+    for one in ordered:
+        name = str(one[1]["attributes"]["type"])
+        if name not in names and len(names) == RUNS:
+            yield part
+            part, names = [], []
+        if name not in names:
+            names.append(name)
+        part.append(one)
+    if part:
+        yield part
+
+
+def _parent(row: Row) -> str:
+    return str(row.get("AccountId") or row.get("WhatId") or row.get("WhoId") or row.get("CampaignId") or "")
+
+
+def _record(entity_map: EntityMap | None, write: Write) -> Row:
+    """A change as Collections takes it. Raises Misconfigured."""
     if entity_map is None:
         raise Misconfigured(
             f"{write.entity!r} has no Salesforce object. Add one for it in fields.yaml.",
             system=SYSTEM,
             code=write.entity,
         )
-    record: dict[str, Any] = {"attributes": {"type": entity_map.remote}, "id": write.record_id}
+    record: Row = {"attributes": {"type": entity_map.remote}, "id": write.record_id}
     for name, value in write.fields.items():
         remote = entity_map.fields.get(name)
         if remote is None or name in entity_map.read_only:

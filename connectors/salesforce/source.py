@@ -26,6 +26,7 @@ from routing.core.model import ChangeEvent, Unreadable, derived_id
 
 log = structlog.get_logger(__name__)
 
+ALL_CHANGES = "/data/ChangeEvents"
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 60.0  # seconds between attempts to reconnect
 _WATCH = 0.25  # seconds between looks at the stop signal while nothing arrives
 
@@ -44,6 +45,7 @@ class _Place(Struct):
 
 class SalesforceSource:
     """``contract.Source`` over Pub/Sub, for one topic: by default ``/data/ChangeEvents``, the channel of all selected objects.
+    Several share the connection's one gRPC channel and its session; each has its own position.
 
     Events come in the order of their commits. An event that tells of several records becomes as many ChangeEvents, all in
     one ``accept``. A transaction of many events may be split over two: each decision is about one record, and the mirror
@@ -55,7 +57,9 @@ class SalesforceSource:
 
     system = SYSTEM
 
-    def __init__(self, connection: SalesforceConnection, maps: Maps, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, connection: SalesforceConnection, maps: Maps, clock: Callable[[], datetime], topic: str = ALL_CHANGES
+    ) -> None:
         self._connection = connection
         self._maps = maps
         self._clock = clock
@@ -64,7 +68,8 @@ class SalesforceSource:
         self._rereader = EventDecoder(
             maps, self._fetch_schema
         )  # of its own: another thread reads again while we listen
-        self.stream = f"{SYSTEM}:{self._settings.topic}"
+        self._topic = topic
+        self.stream = f"{SYSTEM}:{topic}"
 
     def run(self, position: bytes | None, accept: Accept, stop: Event) -> None:
         """See ``contract.Source.run``. Waits of up to a minute between reconnects; each is logged."""
@@ -94,7 +99,7 @@ class SalesforceSource:
         place.heard = False
         session = self._session()
         preset = place.preset if place.replay_id is None else pb.CUSTOM
-        requests = FetchRequests(self._settings.topic, preset, place.replay_id or b"")
+        requests = FetchRequests(self._topic, preset, place.replay_id or b"")
         call = self._connection.pubsub().subscribe(requests, session)
         watch = _Watch(call, stop, self._settings.silence_seconds)
         try:
@@ -105,7 +110,7 @@ class SalesforceSource:
             self._handle(error, place, accept, session)
             if not place.heard:
                 raise _StreamLost from error
-            log.warning("salesforce_stream_lost", topic=self._settings.topic, reason=_reason(error))
+            log.warning("salesforce_stream_lost", topic=self._topic, reason=_reason(error))
         finally:
             watch.end()
             requests.close()
@@ -148,7 +153,7 @@ class SalesforceSource:
         elif code == REPLAY_TOO_OLD and place.replay_id is not None:
             log.error(
                 "salesforce_events_lost",
-                topic=self._settings.topic,
+                topic=self._topic,
                 replay_id=place.replay_id.hex(),
                 advice="Salesforce keeps change events for 72 hours; all records are read again.",
             )

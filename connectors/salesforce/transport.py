@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -18,16 +18,16 @@ _LOOPBACK = ("https://127.0.0.1", "https://localhost")
 
 
 class Transport(HTTPAdapter):
-    """Sends requests. ``calls`` counts them; ``usage`` is the org's (used, limit) as last heard, None before that."""
+    """Sends requests. ``calls`` counts them; ``heard`` is told the org's calls of the day and their limit, as answers tell."""
 
-    def __init__(self, settings: SalesforceSettings) -> None:
+    def __init__(self, settings: SalesforceSettings, heard: Callable[[int, int], None]) -> None:
         super().__init__(pool_connections=2, pool_maxsize=4)  # delivery, reading and the pages, side by side
         self._timeout = (settings.connect_timeout_seconds, settings.timeout_seconds)
         self._ca_file = settings.ca_file
         self._lock = threading.Lock()
         self._last = threading.local()
         self.calls = 0
-        self.usage: tuple[int, int] | None = None
+        self._heard = heard
 
     def send(
         self,
@@ -47,7 +47,7 @@ class Transport(HTTPAdapter):
             proxies = {}
         response = super().send(request, stream, timeout or self._timeout, self._ca_file or verify, cert, proxies)
         if found := _USAGE.search(response.headers.get("Sforce-Limit-Info", "")):
-            self.usage = (int(found[1]), int(found[2]))
+            self._heard(int(found[1]), int(found[2]))
         self._last.retry_after = _seconds(response.headers.get("Retry-After"))
         self._last.date = response.headers.get("Date", "")
         return response

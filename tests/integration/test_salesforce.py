@@ -29,7 +29,7 @@ from connectors.salesforce.source import SalesforceSource
 from connectors.sandbox.faults import Fault
 from connectors.sandbox.ids import salesforce_id
 from connectors.sandbox.salesforce.bus import Spoil
-from connectors.sandbox.salesforce.store import Operation
+from connectors.sandbox.salesforce.checks import Operation
 from routing.core.model import Write
 from routing.runtime.clock import utcnow
 from tests.contract.salesforce_stand import ANA, BEN, MAPS, ZOE, SalesforceStand, salesforce_stand
@@ -345,7 +345,7 @@ def test_positions_go_on_where_nothing_mapped_happens(stand: SalesforceStand, he
 
 
 def test_a_topic_of_one_object_brings_only_that_object(stand: SalesforceStand, heard: Heard) -> None:
-    source = SalesforceSource(stand.connect(topic="/data/AccountChangeEvent"), lambda: MAPS, utcnow)
+    source = SalesforceSource(stand.connect(), lambda: MAPS, utcnow, "/data/AccountChangeEvent")
     with Running(source, None, heard):
         subscribed(heard)
         stand.create({})
@@ -483,7 +483,7 @@ def test_doctor_finds_a_well_org_well(stand: SalesforceStand) -> None:
         ({"login_url": "https://127.0.0.1:9"}, "reachable"),
         ({"client_secret": Secret("wrong")}, "login"),
         ({"api_version": "12.0"}, "API version"),
-        ({"topic": "/data/NoSuchChangeEvent"}, "change events /data/NoSuchChangeEvent"),
+        ({"topics": ("/data/NoSuchChangeEvent",)}, "change events /data/NoSuchChangeEvent"),
         ({"pubsub_address": "127.0.0.1:9", "timeout_seconds": 2.0}, "change events /data/ChangeEvents"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -243,3 +243,52 @@ def test_describe_tells_types_and_permissions(org: Org) -> None:
     assert fields["CSM__c"]["custom"]  # learned from the seed
     assert fields["BillingCity"]["updateable"]
     assert not fields["LastModifiedDate"]["updateable"]
+
+
+def test_the_library_can_ask_what_was_changed_and_what_was_deleted(org: Org) -> None:
+    kept, gone = lead(org), lead(org)
+    org.sandbox.delete("Lead", gone)
+    start, end = utcnow() - timedelta(minutes=10), utcnow() + timedelta(minutes=2)
+    updated = org.client.Lead.updated(start, end)
+    deleted = org.client.Lead.deleted(start, end)
+    assert kept in updated["ids"]
+    assert gone not in updated["ids"]
+    assert gone in [one["id"] for one in deleted["deletedRecords"]]
+    assert updated["latestDateCovered"].endswith(":00.000+0000")  # seconds are cut off
+    assert refusal_of(lambda: org.client.Lead.updated(end, start)) == (400, "INVALID_REPLICATION_DATE")
+    assert refusal_of(lambda: org.client.Lead.updated(start - timedelta(days=40), end)) == (
+        400,
+        "INVALID_REPLICATION_DATE",
+    )
+
+
+def test_a_merged_record_names_the_one_it_went_into(org: Org) -> None:
+    master, loser = lead(org), lead(org)
+    org.sandbox.merge("Lead", master, [loser])
+    query = f"SELECT Id, MasterRecordId FROM Lead WHERE IsDeleted = true AND MasterRecordId != null AND Id = '{loser}'"
+    [row] = org.client.query_all(query, include_deleted=True)["records"]
+    assert row["MasterRecordId"] == master
+    assert org.client.query_all(query)["records"] == []
+
+
+def test_setup_is_asked_through_the_tooling_api(org: Org) -> None:
+    query = "SELECT SelectedEntity FROM PlatformEventChannelMember WHERE EventChannel = 'ChangeEvents'"
+    selected = [row["SelectedEntity"] for row in org.client.toolingexecute("query/", params={"q": query})["records"]]
+    assert {"LeadChangeEvent", "Deal__ChangeEvent"} <= set(selected)
+    assert "GroupChangeEvent" not in selected
+    assert refusal_of(lambda: org.client.query(query)) == (400, "INVALID_TYPE")
+
+
+def test_the_days_calls_come_to_an_end(org: Org) -> None:
+    org.sandbox.use_up(0, limit=org.sandbox.api_requests + 1)
+    try:
+        org.client.query("SELECT Id FROM Lead LIMIT 1")
+        assert refusal_of(lambda: org.client.query("SELECT Id FROM Lead LIMIT 1")) == (403, "REQUEST_LIMIT_EXCEEDED")
+    finally:
+        org.sandbox.use_up(0, limit=100_000)
+
+
+def refusal_of(call: Callable[[], object]) -> tuple[int, str]:
+    with pytest.raises(SalesforceError) as caught:
+        call()
+    return refusal(caught.value)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from connectors.sandbox.salesforce.changes import encode, encode_commit
 from connectors.sandbox.salesforce.objects import SandboxObject
+from connectors.sandbox.salesforce.standard import UNTOLD
 from connectors.sandbox.salesforce.store import Commit
 
 Spoil = Literal["duplicate", "unknown_schema", "corrupt", "impossible_bitmap"]
@@ -40,10 +41,15 @@ class EventBus:
         self._first = 1  # number of the oldest event still kept; numbers start at 1
         self._spoil: deque[Spoil] = deque()
         self._repeated: set[int] = set()
+        # What an administrator selected in Setup, and the channels made by hand (/data/Sales__chn) with their objects.
+        self.selected: set[str] = set(objects) - UNTOLD
+        self.channels: dict[str, set[str]] = {}
+        self.schemas = {one.schema_id: one.schema_json for one in objects.values()}  # also those of before a change
 
     def publish(self, commit: Commit) -> None:
-        """Appends the events of a transaction."""
-        self.append([(definition, payload) for definition, payload in encode_commit(self.objects, commit)])
+        """Appends the events of a transaction; those of objects that nobody selected are missing in it."""
+        told = self.selected.union(*self.channels.values())
+        self.append([one for one in encode_commit(self.objects, commit) if one[0].name in told])
 
     def append(self, events: list[tuple[SandboxObject, bytes]]) -> None:
         """Appends encoded events, spoiling those that were asked for."""
@@ -120,14 +126,26 @@ class EventBus:
             self.generation += 1
             self.changed.notify_all()
 
+    def entities(self, topic: str) -> set[str] | None:
+        """The objects whose changes a topic brings; None when there is no such topic."""
+        if topic == ALL_CHANGES:
+            return self.selected
+        if topic in self.channels:
+            return self.channels[topic]
+        for name, definition in self.objects.items():
+            if topic == f"/data/{definition.event}" and name not in UNTOLD:
+                return self.selected & {name}
+        return None
+
     def take(self, after: int, topic: str, most: int) -> tuple[list[tuple[int, BusEvent]], int]:
         """Up to ``most`` events of a topic after a number, and the number to go on from. Hold ``changed``."""
         found: list[tuple[int, BusEvent]] = []
+        among = self.entities(topic) or ()
         number = max(after, self._first - 1)
         while number < self.last and len(found) < most:
             number += 1
             event = self._events[number - self._first]
-            if topic in (ALL_CHANGES, f"/data/{event.entity}ChangeEvent"):
+            if event.entity in among:
                 found.append((number, event))
                 if number in self._repeated:
                     self._repeated.discard(number)

@@ -13,7 +13,7 @@ import fastavro
 from connectors.sandbox.salesforce.objects import SandboxField, SandboxObject
 from connectors.sandbox.salesforce.store import Change, Commit
 
-_CHANGE_TYPE = {"create": "CREATE", "update": "UPDATE", "delete": "DELETE"}
+_CHANGE_TYPE = {"create": "CREATE", "update": "UPDATE", "delete": "DELETE", "undelete": "UNDELETE"}
 
 
 def bitmaps(fields: Mapping[str, SandboxField], names: Sequence[str]) -> list[str]:

@@ -6,7 +6,8 @@ import itertools
 from typing import Any
 
 from connectors.sandbox.faults import Fault
-from connectors.sandbox.salesforce.store import Operation, SaveError, Store, WriteKind
+from connectors.sandbox.salesforce.checks import Operation, SaveError, WriteKind
+from connectors.sandbox.salesforce.store import Store
 
 MOST_RECORDS = 200
 MOST_CHUNKS = 10  # runs of records of the same type
@@ -32,7 +33,9 @@ def save(
         )
     operations = [_operation(kind, name, record) for name, record in zip(types, records, strict=True)]
     _refuse_repeated(operations)
-    if fault is not None:
+    if fault is not None and fault.kind == "person_edits":
+        _edit_before(store, operations, fault)
+    elif fault is not None:
         _refuse_by_fault(operations, fault)
     results = store.transact(operations, all_or_none=bool(body.get("allOrNone")), **options)
     return [_save_result(result) for result in results]
@@ -59,6 +62,19 @@ def _refuse_repeated(operations: list[Operation]) -> None:
         seen.add(short)
 
 
+def _edit_before(store: Store, operations: list[Operation], fault: Fault) -> None:
+    """A person changes the same texts of the records a moment before."""
+    for index, one in enumerate(operations):
+        texts = {
+            key: f"{value} (edited)"
+            for key, value in one.fields.items()
+            if isinstance(value, str) and not key.endswith("Id")
+        }
+        if fault.hits(index) and one.record_id and texts:
+            owner = str((store.find(one.object, one.record_id) or {}).get("OwnerId") or "")
+            store.transact([Operation("update", one.object, one.record_id, texts)], actor=owner)
+
+
 def _refuse_by_fault(operations: list[Operation], fault: Fault) -> None:
     for index, operation in enumerate(operations):
         if fault.hits(index):
@@ -74,6 +90,14 @@ def _refuse_by_fault(operations: list[Operation], fault: Fault) -> None:
 
 def _save_result(result: str | SaveError) -> dict[str, Any]:
     if isinstance(result, SaveError):
-        error = {"statusCode": result.code, "message": result.message, "fields": result.fields}
+        error: dict[str, Any] = {"statusCode": result.code, "message": result.message, "fields": result.fields}
+        if result.matches:
+            error["duplicateResult"] = _matches(result.matches)
         return {"success": False, "errors": [error]}
     return {"id": result, "success": True, "errors": []}
+
+
+def _matches(ids: list[str]) -> dict[str, Any]:
+    """What Salesforce tells of the records that a duplicate rule found."""
+    records = [{"matchConfidence": 100.0, "record": {"Id": one}} for one in ids]
+    return {"allowSave": False, "matchResults": [{"matchRecords": records, "size": len(records), "success": True}]}

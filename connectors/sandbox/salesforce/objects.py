@@ -10,155 +10,8 @@ from typing import Any
 import fastavro
 from msgspec import Struct
 
-# field, type, flags. "ro": nobody writes it. "rest": not part of change events. "req": a create needs it.
-# The types person, account_name and address are compounds: REST shows their parts as fields of their own.
-_AUDIT = """
-CreatedDate datetime ro
-CreatedById reference ro
-LastModifiedDate datetime ro
-LastModifiedById reference ro
-SystemModstamp datetime ro rest
-IsDeleted boolean ro rest
-"""
-_OBJECTS: dict[str, tuple[str, str]] = {
-    "Lead": (
-        "00Q",
-        """
-Name person
-Title string
-Company string req
-Address address
-Phone phone
-MobilePhone phone
-Fax phone
-Email email
-Website url
-Description textarea
-LeadSource picklist
-Status picklist
-Industry picklist
-Rating picklist
-AnnualRevenue currency
-NumberOfEmployees int
-OwnerId reference
-LastActivityDate date ro
-IsConverted boolean ro
-ConvertedDate date ro
-ConvertedAccountId reference ro
-ConvertedContactId reference ro
-ConvertedOpportunityId reference ro
-IsUnreadByOwner boolean
-HasOptedOutOfEmail boolean
-DoNotCall boolean
-""",
-    ),
-    "Account": (
-        "001",
-        """
-Name account_name req
-Type picklist
-ParentId reference
-BillingAddress address
-ShippingAddress address
-Phone phone
-Fax phone
-AccountNumber string
-Website url
-Sic string
-Industry picklist
-AnnualRevenue currency
-NumberOfEmployees int
-Ownership picklist
-TickerSymbol string
-Description textarea
-Rating picklist
-Site string
-OwnerId reference
-LastActivityDate date ro
-AccountSource picklist
-""",
-    ),
-    "Contact": (
-        "003",
-        """
-AccountId reference
-Name person
-OtherAddress address
-MailingAddress address
-Phone phone
-Fax phone
-MobilePhone phone
-HomePhone phone
-ReportsToId reference
-Email email
-Title string
-Department string
-LeadSource picklist
-Birthdate date
-Description textarea
-OwnerId reference
-LastActivityDate date ro
-HasOptedOutOfEmail boolean
-DoNotCall boolean
-""",
-    ),
-    "Opportunity": (
-        "006",
-        """
-AccountId reference
-Name string req
-Description textarea
-StageName picklist req
-Amount currency
-Probability double
-CloseDate date req
-Type picklist
-NextStep string
-LeadSource picklist
-IsClosed boolean ro
-IsWon boolean ro
-ForecastCategoryName picklist
-OwnerId reference
-""",
-    ),
-    "User": (
-        "005",
-        """
-Username string req
-Name person
-CompanyName string
-Division string
-Department string
-Title string
-Address address
-Email email
-Phone phone
-MobilePhone phone
-Alias string
-IsActive boolean
-TimeZoneSidKey picklist
-UserRoleId reference
-ProfileId reference
-UserType picklist
-ManagerId reference
-EmployeeNumber string
-""",
-    ),
-    "Task": (
-        "00T",
-        """
-WhoId reference
-WhatId reference
-Subject string
-ActivityDate date
-Status picklist
-Priority picklist
-OwnerId reference
-Description textarea
-IsClosed boolean ro
-""",
-    ),
-}
+from connectors.sandbox.salesforce.standard import AUDIT, OBJECTS
+
 _PERSON_PARTS = ("Salutation", "FirstName", "LastName", "MiddleName", "InformalName", "Suffix")
 _ADDRESS_PARTS = (
     ("Street", "textarea"),
@@ -204,6 +57,9 @@ class SandboxObject:
     def __init__(self, name: str, prefix: str, lines: list[list[str]]) -> None:
         self.name = name
         self.prefix = prefix
+        self.lines = lines
+        # A custom object Deal__c tells its changes as Deal__ChangeEvent.
+        self.event = f"{name.removesuffix('c')}ChangeEvent" if name.endswith("__c") else f"{name}ChangeEvent"
         self.fields: dict[str, SandboxField] = {"Id": SandboxField("Id", "id", read_only=True)}
         self.composed = False  # whether Name is put together from parts
         self._avro: list[dict[str, Any]] = [{"name": "ChangeEventHeader", "type": _header()}]
@@ -211,7 +67,7 @@ class SandboxObject:
         for field_name, kind, *flags in lines:
             self._add(field_name, kind, flags)
         self.schema_json = json.dumps(
-            {"name": f"{name}ChangeEvent", "namespace": "com.sforce.eventbus", "type": "record", "fields": self._avro}
+            {"name": self.event, "namespace": "com.sforce.eventbus", "type": "record", "fields": self._avro}
         )
         self.schema_id = hashlib.sha256(self.schema_json.encode()).hexdigest()[:22]
         self.schema: Any = fastavro.parse_schema(json.loads(self.schema_json))
@@ -252,8 +108,13 @@ class SandboxObject:
                 required = record == "PersonName" and part == "LastName"
                 self.fields[rest_name] = SandboxField(rest_name, kind, False, required, (place, inside), name, part)
 
-    def describe(self, hidden: frozenset[str]) -> dict[str, Any]:
-        """The answer of ``describe``; ``hidden`` fields are not updateable for the integration user."""
+    def with_field(self, name: str, kind: str) -> SandboxObject:
+        """The object after an administrator added a field: another schema, in which later fields have moved up a bit."""
+        audit = next(position for position, line in enumerate(self.lines) if line[0] == "CreatedDate")
+        return SandboxObject(self.name, self.prefix, [*self.lines[:audit], [name, kind], *self.lines[audit:]])
+
+    def describe(self, hidden: frozenset[str], invisible: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """The answer of ``describe``; ``hidden`` fields are not updateable for the integration user, ``invisible`` not there."""
         return {
             "name": self.name,
             "label": self.name,
@@ -262,6 +123,7 @@ class SandboxObject:
             "createable": True,
             "updateable": True,
             "deletable": True,
+            "replicateable": True,
             "fields": [
                 {
                     "name": field.name,
@@ -275,6 +137,7 @@ class SandboxObject:
                     "custom": field.name.endswith("__c"),
                 }
                 for field in self.fields.values()
+                if field.name not in invisible
             ],
         }
 
@@ -308,10 +171,15 @@ def _header() -> dict[str, Any]:
 
 
 def build_objects(seed: Mapping[str, list[dict[str, Any]]]) -> dict[str, SandboxObject]:
-    """All objects. A field of the seed that is no standard field becomes a custom one, typed by its first value."""
+    """All objects. A field of the seed that is no standard field becomes a custom one, typed by its first value, and so does an
+    object (``Deal__c``)."""
     objects = {}
-    for name, (prefix, text) in _OBJECTS.items():
-        lines = [line.split() for line in (text + _AUDIT).strip().splitlines() if line.strip()]
+    custom_objects = {
+        name: (f"a{number:02d}", "Name string\nOwnerId reference\n")
+        for number, name in enumerate(sorted(set(seed) - set(OBJECTS)))
+    }
+    for name, (prefix, text) in {**OBJECTS, **custom_objects}.items():
+        lines = [line.split() for line in (text + AUDIT).strip().splitlines() if line.strip()]
         known = set(SandboxObject(name, prefix, lines).fields)
         custom: dict[str, str] = {}
         for row in seed.get(name, ()):

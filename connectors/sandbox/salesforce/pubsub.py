@@ -11,7 +11,7 @@ import grpc
 
 from connectors.salesforce import pubsub_pb2 as pb
 from connectors.sandbox.faults import Faults
-from connectors.sandbox.salesforce.bus import ALL_CHANGES, EventBus, event_number, replay_id
+from connectors.sandbox.salesforce.bus import EventBus, event_number, replay_id
 
 _ERRORS = "sfdc.platform.eventbus.grpc."
 MOST_OUTSTANDING = 100  # events a subscriber may have asked for, as the real service caps it
@@ -78,22 +78,20 @@ class PubSubServer:
         self._authenticate(context)
         topic = request.topic_name
         schema_id = ""
-        if topic != ALL_CHANGES:
-            entity = topic.removeprefix("/data/").removesuffix("ChangeEvent")
-            if topic != f"/data/{entity}ChangeEvent" or entity not in self._bus.objects:
-                self._refuse(context, grpc.StatusCode.NOT_FOUND, "topic.not.found", f"No topic {topic}.")
-            schema_id = self._bus.objects[entity].schema_id
+        if self._bus.entities(topic) is None:
+            self._refuse(context, grpc.StatusCode.NOT_FOUND, "topic.not.found", f"No topic {topic}.")
+        for definition in self._bus.objects.values():
+            if topic == f"/data/{definition.event}":
+                schema_id = definition.schema_id
         return pb.TopicInfo(
             topic_name=topic, tenant_guid=self._org_id, can_subscribe=True, schema_id=schema_id, rpc_id="sandbox"
         )
 
     def _get_schema(self, request: pb.SchemaRequest, context: grpc.ServicerContext) -> pb.SchemaInfo:
         self._authenticate(context)
-        for definition in self._bus.objects.values():
-            if definition.schema_id == request.schema_id:
-                return pb.SchemaInfo(
-                    schema_json=definition.schema_json, schema_id=definition.schema_id, rpc_id="sandbox"
-                )
+        text = self._bus.schemas.get(request.schema_id)
+        if text is not None:
+            return pb.SchemaInfo(schema_json=text, schema_id=request.schema_id, rpc_id="sandbox")
         self._refuse(context, grpc.StatusCode.NOT_FOUND, "schema.not.found", f"No schema {request.schema_id}.")
 
     def _subscribe(

@@ -10,7 +10,9 @@ from typing import Any
 from starlette.requests import Request
 
 from connectors.sandbox.salesforce import soql
-from connectors.sandbox.salesforce.store import SaveError, Store
+from connectors.sandbox.salesforce.checks import SaveError
+from connectors.sandbox.salesforce.standard import TOOLING
+from connectors.sandbox.salesforce.store import Store
 
 PAGE = 2000  # rows a page, unless the client asks for fewer
 _OPEN_CURSORS = 50
@@ -24,21 +26,27 @@ class Queries:
         self._cursors: OrderedDict[str, tuple[soql.Query, list[dict[str, Any]]]] = OrderedDict()
         self._numbers = itertools.count(1)
 
-    def run(self, text: str, include_deleted: bool, request: Request) -> dict[str, Any]:
-        """The first page. Raises SaveError with Salesforce's code for a query that cannot be run."""
+    def run(
+        self, text: str, include_deleted: bool, request: Request, only: frozenset[str] = frozenset()
+    ) -> dict[str, Any]:
+        """The first page. Raises SaveError with Salesforce's code for a query that cannot be run.
+
+        ``only``: the objects that this door leads to; by default all that are not of the Tooling API.
+        """
         try:
             query = soql.parse(text)
         except soql.MalformedQuery as error:
             raise SaveError("MALFORMED_QUERY", str(error)) from error
         definition = self._store.objects.get(query.object)
-        if definition is None:
+        if definition is None or (query.object not in only if only else query.object in TOOLING):
             raise SaveError(
                 "INVALID_TYPE",
                 f"sObject type '{query.object}' is not supported. If you are attempting to use a custom object, "
                 "be sure to append the '__c' after the entity name.",
             )
+        invisible = self._store.invisible.get(query.object, ())
         for name in sorted(query.names):
-            if name not in definition.fields:
+            if name not in definition.fields or name in invisible:
                 raise SaveError("INVALID_FIELD", f"No such column '{name}' on entity '{query.object}'.")
         with self._store.lock:
             table = self._store.rows(query.object)

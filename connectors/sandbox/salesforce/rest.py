@@ -16,10 +16,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connectors.sandbox.faults import Fault, Faults
+from connectors.sandbox.salesforce.checks import Operation, SaveError, WriteKind
 from connectors.sandbox.salesforce.collections import save
 from connectors.sandbox.salesforce.query import Queries
+from connectors.sandbox.salesforce.replication import Replication
 from connectors.sandbox.salesforce.sessions import OAuthError, Sessions
-from connectors.sandbox.salesforce.store import Operation, SaveError, Store, WriteKind
+from connectors.sandbox.salesforce.standard import TOOLING
+from connectors.sandbox.salesforce.store import Store
 
 VERSIONS = ("64.0", "65.0", "66.0")
 DAILY_LIMIT = 100_000
@@ -52,7 +55,9 @@ def answer(content: Any, status: int = 200, **headers: str) -> Response:
 
 
 class RestApi:
-    """The ASGI application, over a Store. ``requests`` counts calls as the daily limit does (logins are free)."""
+    """The ASGI application, over a Store. ``requests`` counts our calls as the daily limit does (logins are free),
+    ``others`` those of everybody else; both together end at ``daily_limit``.
+    """
 
     def __init__(
         self, store: Store, sessions: Sessions, faults: Faults, clock: Callable[[], datetime], actor: str, org_id: str
@@ -64,7 +69,10 @@ class RestApi:
         self.actor = actor
         self.org_id = org_id
         self.requests = 0
+        self.others = 0
+        self.daily_limit = DAILY_LIMIT
         self.queries = Queries(store)
+        self.replication = Replication(store)
         self.base_url = ""
         self.app = Starlette(routes=self._routes())
 
@@ -77,6 +85,12 @@ class RestApi:
             ("GET", v + "/queryAll", "query", self._query_all),
             ("GET", v + "/queryAll/", "query", self._query_all),
             ("GET", v + "/queryAll/{cursor}", "query", self._query_more),
+            ("GET", v + "/tooling/query", "query", self._tooling),
+            ("GET", v + "/tooling/query/", "query", self._tooling),
+            ("GET", v + "/sobjects/{object}/updated", "query", self._updated),
+            ("GET", v + "/sobjects/{object}/updated/", "query", self._updated),
+            ("GET", v + "/sobjects/{object}/deleted", "query", self._deleted),
+            ("GET", v + "/sobjects/{object}/deleted/", "query", self._deleted),
             ("GET", v + "/limits", "limits", self._limits),
             ("GET", v + "/limits/", "limits", self._limits),
             ("GET", v + "/sobjects/{object}/describe", "describe", self._describe),
@@ -104,9 +118,9 @@ class RestApi:
         async def endpoint(request: Request) -> Response:
             call = Call(request, await request.body())
             fault: Fault | None = None
-            self.requests += 1
             try:
                 self._authorize(request)
+                self._count()
                 fault = self.faults.take("salesforce", operation)
                 if fault is None:
                     response = handler(call)
@@ -116,7 +130,7 @@ class RestApi:
                 response = answer(error.body, error.status)
                 if error.status in (403, 503) and fault is not None and fault.retry_after is not None:
                     response.headers["Retry-After"] = f"{fault.retry_after:g}"
-            response.headers["Sforce-Limit-Info"] = f"api-usage={self.requests}/{DAILY_LIMIT}"
+            response.headers["Sforce-Limit-Info"] = f"api-usage={self.requests + self.others}/{self.daily_limit}"
             response.headers["Date"] = format_datetime(self.clock().astimezone(UTC), usegmt=True)
             return response
 
@@ -130,10 +144,20 @@ class RestApi:
         if version is not None and version not in VERSIONS:
             raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
 
+    def _count(self) -> None:
+        if self.requests + self.others >= self.daily_limit:
+            raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+        self.requests += 1
+
     async def _faulty(self, fault: Fault, call: Call, handler: Callable[..., Response]) -> Response:
         if fault.kind == "unavailable":
             raise ApiError(503, "SERVER_UNAVAILABLE", "Server is too busy to handle this request. Try again later.")
-        if fault.kind == "rate_limited":
+        if fault.kind == "slow":
+            await asyncio.sleep(fault.seconds)
+            return handler(call)
+        if fault.kind == "broken":
+            raise ApiError(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred.")
+        if fault.kind in ("rate_limited", "daily_limit"):
             raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
         if fault.kind == "expired_session":
             self.sessions.expire()
@@ -187,6 +211,22 @@ class RestApi:
             lambda: self.queries.run(call.request.query_params.get("q", ""), include_deleted, call.request)
         )
 
+    def _tooling(self, call: Call) -> Response:
+        return self._queried(
+            lambda: self.queries.run(call.request.query_params.get("q", ""), False, call.request, TOOLING)
+        )
+
+    def _updated(self, call: Call) -> Response:
+        return self._replicated(call, self.replication.updated)
+
+    def _deleted(self, call: Call) -> Response:
+        return self._replicated(call, self.replication.deleted)
+
+    def _replicated(self, call: Call, run: Callable[[str, str, str, datetime], dict[str, Any]]) -> Response:
+        asked = call.request.query_params
+        name = self._object(call.request)
+        return self._queried(lambda: run(name, asked.get("start", ""), asked.get("end", ""), self.clock()))
+
     def _query_all(self, call: Call) -> Response:
         return self._query(call, include_deleted=True)
 
@@ -201,10 +241,10 @@ class RestApi:
             raise ApiError(400, error.code, error.message) from error
 
     def _limits(self, _: Call) -> Response:
-        remaining = max(0, DAILY_LIMIT - self.requests)
+        remaining = max(0, self.daily_limit - self.requests - self.others)
         return answer(
             {
-                "DailyApiRequests": {"Max": DAILY_LIMIT, "Remaining": remaining},
+                "DailyApiRequests": {"Max": self.daily_limit, "Remaining": remaining},
                 "DailyDeliveredPlatformEvents": {"Max": 50_000, "Remaining": 50_000},
             }
         )
@@ -217,7 +257,8 @@ class RestApi:
 
     def _describe(self, call: Call) -> Response:
         name = self._object(call.request)
-        return answer(self.store.objects[name].describe(frozenset(self.store.hidden.get(name, ()))))
+        hidden, invisible = (frozenset(one.get(name, ())) for one in (self.store.hidden, self.store.invisible))
+        return answer(self.store.objects[name].describe(hidden, invisible))
 
     def _row(self, request: Request) -> tuple[str, dict[str, Any]]:
         name = self._object(request)
@@ -249,7 +290,14 @@ class RestApi:
             origin += f";client={client}"
         # The default is the trap: without the header, the org's own assignment rule runs.
         assign = request.headers.get("sforce-auto-assign", "TRUE").upper() != "FALSE"
-        return {"actor": self.actor, "client": client, "origin": origin, "auto_assign": assign}
+        insists = "allowsave=true" in request.headers.get("sforce-duplicate-rule-header", "").lower().replace(" ", "")
+        return {
+            "actor": self.actor,
+            "client": client,
+            "origin": origin,
+            "auto_assign": assign,
+            "insists": insists,
+        }
 
     def _one(self, request: Request, operation: Operation) -> str:
         [result] = self.store.transact([operation], **self._options(request))
@@ -259,7 +307,7 @@ class RestApi:
         return result
 
     def _post_row(self, call: Call) -> Response:
-        created = self._one(call.request, Operation("create", self._object(call.request), fields=_object_in(call.body)))
+        created = self._one(call.request, Operation("create", self._object(call.request), fields=object_in(call.body)))
         return answer({"id": created, "success": True, "errors": []}, 201)
 
     def _patch_row(self, call: Call) -> Response:
@@ -267,7 +315,7 @@ class RestApi:
         unmodified = call.request.headers.get("if-unmodified-since")
         if unmodified and datetime.fromisoformat(row["LastModifiedDate"]) > parsedate_to_datetime(unmodified):
             raise ApiError(412, "PRECONDITION_FAILED", "The record was modified since the given date")
-        self._one(call.request, Operation("update", name, row["Id"], _object_in(call.body)))
+        self._one(call.request, Operation("update", name, row["Id"], object_in(call.body)))
         return answer(None, 204)
 
     def _delete_row(self, call: Call) -> Response:
@@ -278,7 +326,7 @@ class RestApi:
     def _collections(self, call: Call, fault: Fault | None = None) -> Response:
         kind: WriteKind = "create" if call.request.method == "POST" else "update"
         try:
-            return answer(save(self.store, kind, _object_in(call.body), self._options(call.request), fault))
+            return answer(save(self.store, kind, object_in(call.body), self._options(call.request), fault))
         except SaveError as error:
             raise ApiError(400, error.code, error.message) from error
 
@@ -290,7 +338,7 @@ async def _hang_up(request: Request) -> Response:
     return Response()
 
 
-def _object_in(body: bytes) -> dict[str, Any]:
+def object_in(body: bytes) -> dict[str, Any]:
     try:
         content = msgspec.json.decode(body)
     except msgspec.DecodeError as error:

@@ -18,11 +18,14 @@ from connectors.sandbox.ids import salesforce_id
 from connectors.sandbox.listening import listen
 from connectors.sandbox.salesforce.bus import EventBus, Spoil
 from connectors.sandbox.salesforce.changes import encode, header_of
+from connectors.sandbox.salesforce.checks import DuplicateRule, Operation, SaveError
 from connectors.sandbox.salesforce.objects import build_objects
 from connectors.sandbox.salesforce.pubsub import PubSubServer
+from connectors.sandbox.salesforce.replication import Replication
 from connectors.sandbox.salesforce.rest import RestApi
 from connectors.sandbox.salesforce.sessions import Sessions
-from connectors.sandbox.salesforce.store import HistoryEntry, Operation, SaveError, Store
+from connectors.sandbox.salesforce.standard import UNTOLD
+from connectors.sandbox.salesforce.store import HistoryEntry, Store
 from connectors.sandbox.salesforce.tls import make_certificate
 
 Row = dict[str, Any]
@@ -82,6 +85,7 @@ class SalesforceSandbox:
             "Contact": world.contacts,
             "Opportunity": world.opportunities,
             "Lead": list(getattr(world, "leads", ())),
+            **getattr(world, "custom", {}),
         }
         self.store = Store(build_objects(seed), clock)
         for name, rows in seed.items():
@@ -89,6 +93,14 @@ class SalesforceSandbox:
         self.store.default_lead_owner = self.assignment_rule_owner_id
         self.username = str((self.store.find("User", self.integration_user_id) or {})["Username"])
         self.bus = EventBus(self.store.objects)
+        self.store.load(
+            "PlatformEventChannelMember",
+            [
+                {"Id": salesforce_id("0v8", n), "EventChannel": "ChangeEvents", "SelectedEntity": definition.event}
+                for n, (name, definition) in enumerate(sorted(self.store.objects.items()))
+                if name not in UNTOLD
+            ],
+        )
         self.store.announce = self.bus.publish
         self.sessions = Sessions(
             self.org_id, self.integration_user_id, self.client_id, self.client_secret, self.username
@@ -209,9 +221,80 @@ class SalesforceSandbox:
         del name  # ids are unique in the org
         return self.store.history(record_id)
 
+    # Setup, as an administrator changes it
+
     def forbid(self, name: str, field: str) -> None:
         """Takes the integration user's right to write a field away."""
         self.store.hidden.setdefault(name, set()).add(field)
+
+    def revoke(self, name: str, field: str) -> None:
+        """Takes the integration user's right to see a field away: queries that name it are refused."""
+        self.store.invisible.setdefault(name, set()).add(field)
+
+    def add_field(self, name: str, field: str, kind: str = "string") -> None:
+        """A new custom field: from now on change events come in another schema."""
+        definition = self.store.objects[name].with_field(field, kind)
+        with self.store.lock:
+            self.bus.schemas[definition.schema_id] = definition.schema_json
+            self.store.redefine(definition)
+
+    def add_queue(self, label: str, *objects: str) -> str:
+        """A queue that may own records of those objects; its id."""
+        queue = self.create("Group", {"Name": label, "Type": "Queue"})
+        for name in objects:
+            self.create("QueueSobject", {"QueueId": queue, "SobjectType": name})
+        return queue
+
+    def add_duplicate_rule(self, name: str, field: str = "Email", blocks: bool = False) -> None:
+        """An active duplicate rule: records of an object with the same field."""
+        self.store.duplicate_rules.append(DuplicateRule(name, field, blocks))
+        rule = {"DeveloperName": f"Same_{field}", "MasterLabel": f"Same {field}", "SobjectType": name}
+        self.create("DuplicateRule", {**rule, "IsActive": True})
+
+    def add_flow(self, owner: str) -> None:
+        """A flow that gives each lead to ``owner`` whenever the API gives it to somebody; no header stops it."""
+        self.store.flow_owner = owner
+        flow = {"ApiName": "Give_leads_back", "Label": "Give leads back", "ProcessType": "AutoLaunchedFlow"}
+        trigger = {"TriggerType": "RecordAfterSave", "TriggerObjectOrEventLabel": "Lead", "IsActive": True}
+        self.create("FlowDefinitionView", {**flow, **trigger})
+
+    def deselect(self, name: str) -> None:
+        """Takes an object out of Change Data Capture."""
+        self.bus.selected.discard(name)
+        event = self.store.objects[name].event
+        for row in self.records("PlatformEventChannelMember"):
+            if row["SelectedEntity"] == event:
+                self.delete("PlatformEventChannelMember", row["Id"])
+
+    # What people do at the same moment
+
+    def lock(self, record_id: str, times: int = 1) -> None:
+        """The next ``times`` saves of this record, or of one below it, find it locked."""
+        self.store.locked[record_id[:15]] = times
+
+    def undelete(self, name: str, record_id: str) -> None:
+        """Takes a record out of the recycle bin. Raises SaveError."""
+        self._save(Operation("undelete", name, record_id), "", "")
+
+    def merge(self, name: str, master: str, losers: Sequence[str]) -> None:
+        """Merges records into ``master``: the others are deleted and name it. Raises SaveError."""
+        with self.store.lock:
+            for loser in losers:
+                row = self.store.find(name, loser)
+                if row is not None:
+                    row["MasterRecordId"] = master
+            gone = [Operation("delete", name, loser) for loser in losers]
+            self.transact([*gone, Operation("update", name, master, {})])
+
+    def use_up(self, calls: int, limit: int | None = None) -> None:
+        """Others made so many API calls today; ``limit`` changes how many the org has."""
+        self._rest.others = calls
+        self._rest.daily_limit = limit or self._rest.daily_limit
+
+    @property
+    def replication(self) -> Replication:
+        """What getUpdated and getDeleted know."""
+        return self._rest.replication
 
     # The event bus on a bad day
 

@@ -31,6 +31,7 @@ class Sessions:
         self._client_secret = client_secret
         self._username = username
         self._public_key = ""
+        self.password = "sandbox-passwordSECURITYTOKEN"  # noqa: S105 - as a client sends it: the token behind the password
         self._lock = Lock()
         self._live: set[str] = set()
         self._numbers = itertools.count(1)
@@ -45,6 +46,10 @@ class Sessions:
         flow = form.get("grant_type", "")
         if flow == "client_credentials":
             self._check_client(form, authorization)
+        elif flow == "password":
+            self._check_client(form, authorization)
+            if (form.get("username"), form.get("password")) != (self._username, self.password):
+                raise OAuthError("invalid_grant", "authentication failure")
         elif flow == "urn:ietf:params:oauth:grant-type:jwt-bearer":
             self._check_assertion(form.get("assertion", ""), now)
         else:

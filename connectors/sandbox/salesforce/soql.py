@@ -261,10 +261,11 @@ def select(query: Query, rows: Iterable[Row]) -> list[Row]:
     """The rows a query asks for, in its order."""
     found = [row for row in rows if query.test(row)]
     for field, descending in reversed(query.order):
-        found.sort(key=lambda row, field=field: _sort_key(row.get(field)), reverse=descending)  # type: ignore[misc]
+        found.sort(key=lambda row, field=field: _sort_key(field, row.get(field)), reverse=descending)  # type: ignore[misc]
     found = found[query.offset :]
     return found if query.limit is None else found[: query.limit]
 
 
-def _sort_key(value: Any) -> tuple[bool, Any]:
-    return value is not None, value.lower() if isinstance(value, str) else value  # nothing comes first
+def _sort_key(field: str, value: Any) -> tuple[bool, Any]:
+    # Nothing comes first; ids are ordered with case.
+    return value is not None, value.lower() if isinstance(value, str) and not field.endswith("Id") else value

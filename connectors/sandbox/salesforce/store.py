@@ -6,37 +6,15 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from threading import RLock
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 
 from connectors.sandbox.ids import salesforce_id
+from connectors.sandbox.salesforce.checks import DuplicateRule, Operation, Row, SaveError, WriteKind, check
 from connectors.sandbox.salesforce.objects import SandboxObject
 
-Row = dict[str, Any]
-WriteKind = Literal["create", "update", "delete"]
-
 FIRST_NEW_RECORD = 50_000_000  # ids of new records lie far above those of the seed
-
-
-class SaveError(Exception):
-    """A record refused, in Salesforce's words."""
-
-    def __init__(self, code: str, message: str, fields: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.fields = list(fields)
-
-
-class Operation(Struct):
-    """One record of a transaction."""
-
-    kind: WriteKind
-    object: str
-    record_id: str = ""
-    fields: Row = {}
-    refused: SaveError | None = None  # refused before it was tried
 
 
 class HistoryEntry(Struct, frozen=True):
@@ -73,10 +51,14 @@ class Commit(Struct, frozen=True):
 class Store:
     """Rows in memory. Every public method takes the lock; commits are announced in the order they happened."""
 
-    def __init__(self, objects: Mapping[str, SandboxObject], clock: Callable[[], datetime]) -> None:
+    def __init__(self, objects: dict[str, SandboxObject], clock: Callable[[], datetime]) -> None:
         self.objects = objects
         self.lock = RLock()
         self.hidden: dict[str, set[str]] = {}  # object -> fields the integration user may not write
+        self.invisible: dict[str, set[str]] = {}  # object -> fields the integration user may not even see
+        self.duplicate_rules: list[DuplicateRule] = []
+        self.locked: dict[str, int] = {}  # 15-character id -> how many more saves find it locked by somebody else
+        self.flow_owner = ""  # to whom a flow gives each lead that the API gives somebody
         self.default_lead_owner = ""  # where the org's own assignment rule puts leads
         self.announce: Callable[[Commit], None] = lambda _: None
         self._clock = clock
@@ -99,6 +81,14 @@ class Store:
     def rows(self, name: str) -> dict[str, Row]:
         """The live table of an object by 15-character id; hold ``lock`` while reading it."""
         return self._rows[name]
+
+    def redefine(self, definition: SandboxObject) -> None:
+        """An object with other fields than before; rows get them empty."""
+        with self.lock:
+            self.objects[definition.name] = definition
+            for row in self._rows[definition.name].values():
+                for name in definition.fields:
+                    row.setdefault(name)
 
     def next_number(self) -> int:
         """A commit number of its own, for an event without a transaction."""
@@ -125,14 +115,16 @@ class Store:
         all_or_none: bool = False,
         auto_assign: bool = False,
         trusted: bool = False,
+        insists: bool = False,
     ) -> list[str | SaveError]:
         """One transaction: per operation the record's id, or why it was refused.
 
-        ``trusted`` lifts field permissions: the org itself writes, not the API's user.
+        ``trusted`` lifts field permissions: the org itself writes, not the API's user. ``insists``: alerts about duplicates
+        are passed over.
         """
         with self.lock:
             now = self._clock()
-            checked = [self._check(operation, trusted) for operation in operations]
+            checked = [check(self, operation, trusted, insists) for operation in operations]
             if all_or_none and any(error for error in checked):
                 rolled_back = SaveError(
                     "ALL_OR_NONE_OPERATION_ROLLED_BACK",
@@ -153,65 +145,6 @@ class Store:
                 self.announce(Commit(changes, actor, origin, now, self._commit_number))
             return results
 
-    def _check(self, operation: Operation, trusted: bool) -> SaveError | None:
-        if operation.refused is not None:
-            return operation.refused
-        definition = self.objects.get(operation.object)
-        if definition is None:
-            return SaveError("INVALID_TYPE", f"sObject type '{operation.object}' is not supported.")
-        if operation.kind != "create":
-            row = self.find(operation.object, operation.record_id) if operation.record_id else None
-            if not operation.record_id:
-                return SaveError("MISSING_ARGUMENT", "Id not specified in an update call", ["Id"])
-            if row is None:
-                if operation.record_id[:3] != definition.prefix:
-                    return SaveError("MALFORMED_ID", f"bad id {operation.record_id}", ["Id"])
-                return SaveError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-            if row["IsDeleted"]:
-                return SaveError("ENTITY_IS_DELETED", "entity is deleted")
-        return self._check_fields(operation, definition, trusted)
-
-    def _check_fields(self, operation: Operation, definition: SandboxObject, trusted: bool) -> SaveError | None:
-        hidden = () if trusted else self.hidden.get(operation.object, ())
-        for name, value in operation.fields.items():
-            field = definition.fields.get(name)
-            if field is None:
-                return SaveError("INVALID_FIELD", f"No such column '{name}' on sobject of type {definition.name}")
-            if (field.read_only and not trusted) or name in hidden:
-                return SaveError(
-                    "INVALID_FIELD_FOR_INSERT_UPDATE",
-                    f"Unable to create/update fields: {name}. Please check the security settings of this field and "
-                    "verify that it is read/write for your profile or permission set.",
-                    [name],
-                )
-            if not _fits(field.type, value):
-                return SaveError("JSON_PARSER_ERROR", f"{name}: Cannot deserialize instance of {field.type}", [name])
-            if field.required and value in (None, ""):
-                return SaveError("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{name}]", [name])
-            if field.type not in ("textarea", "multipicklist") and isinstance(value, str) and len(value) > 255:
-                return SaveError("STRING_TOO_LONG", f"{name}: data value too large (max length=255)", [name])
-            if name == "OwnerId" and (error := self._check_owner(str(value or ""))):
-                return error
-        if operation.kind == "create":
-            missing = [f.name for f in definition.fields.values() if f.required and not operation.fields.get(f.name)]
-            if missing:
-                return SaveError(
-                    "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing
-                )
-        return None
-
-    def _check_owner(self, owner: str) -> SaveError | None:
-        user = self.find("User", owner)
-        if user is None:
-            return SaveError(
-                "INVALID_CROSS_REFERENCE_KEY", "Owner ID: id value of incorrect type: " + owner, ["OwnerId"]
-            )
-        if not user["IsActive"]:
-            return SaveError(
-                "INACTIVE_OWNER_OR_USER", "operation performed with inactive user [" + owner + "] as owner of lead"
-            )
-        return None
-
     def _apply(self, operation: Operation, actor: str, client: str, now: datetime, auto_assign: bool) -> Change:
         definition = self.objects[operation.object]
         stamp = rest_instant(now)
@@ -219,11 +152,14 @@ class Store:
         fields = {name: _stored(kinds[name].type, value) for name, value in operation.fields.items()}
         if auto_assign and operation.object == "Lead" and operation.kind != "delete" and self.default_lead_owner:
             fields["OwnerId"] = self.default_lead_owner
+        if self.flow_owner and operation.object == "Lead" and fields.get("OwnerId") and client:
+            fields["OwnerId"] = self.flow_owner
         if operation.kind == "create":
             record_id = salesforce_id(definition.prefix, next(self._new_ids))
             row: Row = dict.fromkeys(kinds)
             row.update(Id=record_id, CreatedDate=stamp, CreatedById=actor, IsDeleted=False)
-            row["OwnerId"] = fields.get("OwnerId") or actor
+            if "OwnerId" in kinds:
+                row["OwnerId"] = fields.get("OwnerId") or actor
             self._rows[operation.object][record_id[:15]] = row
             before: Row = {}
         else:
@@ -231,10 +167,12 @@ class Store:
             record_id, before = row["Id"], row.copy()
         row.update(fields)
         row.update(LastModifiedDate=stamp, LastModifiedById=actor, SystemModstamp=stamp)
-        if operation.kind == "delete":
-            row["IsDeleted"] = True
+        if operation.kind in ("delete", "undelete"):
+            row["IsDeleted"] = operation.kind == "delete"
         _defaults(operation.object, row, kinds)
         self._history.setdefault(record_id[:15], []).append(HistoryEntry(now, operation.kind, actor, client, fields))
+        if operation.kind == "undelete":
+            before = {}
         changed = tuple(name for name, value in row.items() if kinds[name].place and before.get(name) != value)
         nulled = tuple(name for name in changed if row[name] is None)
         return Change(operation.object, operation.kind, record_id, row.copy(), changed, nulled)
@@ -243,22 +181,6 @@ class Store:
 def rest_instant(moment: datetime) -> str:
     """An instant as REST shows it; Salesforce keeps whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-
-
-def _fits(kind: str, value: Any) -> bool:
-    """Whether a value can be what the field is."""
-    if value is None or value == "":
-        return True
-    if kind in ("int", "currency", "double"):
-        return isinstance(value, int | float) and not isinstance(value, bool) and (kind != "int" or value == int(value))
-    if kind == "boolean":
-        return isinstance(value, bool)
-    if kind in ("date", "datetime"):
-        try:
-            return isinstance(value, str) and bool(datetime.fromisoformat(value))
-        except ValueError:
-            return False
-    return isinstance(value, str) or (kind == "multipicklist" and isinstance(value, list))
 
 
 def _stored(kind: str, value: Any) -> Any:

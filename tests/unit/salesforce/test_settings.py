@@ -41,3 +41,16 @@ def test_the_generated_pubsub_code_is_current(tmp_path: Path) -> None:
     for name in ("pubsub_pb2.py", "pubsub_pb2.pyi"):
         made = (tmp_path / "connectors" / "salesforce" / name).read_text()
         assert (ROOT / "connectors" / "salesforce" / name).read_text() == made, f"generate {name} again, see README.md"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"topics": []}, "topics names no channel"),
+        ({"daily_share": 1.5}, "from 0 to 1"),
+        ({"poll_seconds": 0.1}, "from 1 to 3,600"),
+    ],
+)
+def test_settings_that_cannot_be_say_what_they_should_be(given: dict[str, object], says: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=says):
+        msgspec.convert({"login_url": "https://a.example", "client_id": "id", **given}, SalesforceSettings)

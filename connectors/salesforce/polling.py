@@ -1,0 +1,249 @@
+"""Changes by asking for them, for orgs without Change Data Capture: who changed since, who was deleted, who was passed over.
+
+Three questions an entity. *Which rows have a later SystemModstamp?* comes every ``poll_seconds`` and brings the values. A row
+becomes visible when its transaction ends, with the stamp of when it was saved: so each time the last minutes are asked for again,
+and what was told is not told twice. *Which were deleted?* (getDeleted) and *which changed, as Salesforce itself keeps count?*
+(getUpdated, which knows of transactions still open) come every five minutes, which is as often as Salesforce recommends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
+from threading import Event
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
+from tenacity.nap import sleep_using_event
+
+from connectors.contract import Accept, Maps
+from connectors.errors import AuthenticationFailed, ConnectorBug, ConnectorError, RateLimited, Transient
+from connectors.salesforce.budget import Urgency
+from connectors.salesforce.connection import SalesforceConnection
+from connectors.salesforce.decode import ALL_RECORDS
+from connectors.salesforce.errors import SYSTEM
+from connectors.salesforce.values import parse_instant
+from routing.core.model import ChangeEvent, EntityMap, Kind, derived_id
+
+log = structlog.get_logger(__name__)
+
+LATE = timedelta(minutes=10)  # how long a transaction may take and still be seen by the next question
+SWEEP = timedelta(minutes=5)  # between questions for deletions and for what was passed over
+_NARROW = timedelta(minutes=2)  # getUpdated and getDeleted cut seconds off and want more than a minute in between
+_TOO_MANY, _TOO_OLD = "EXCEEDED_ID_LIMIT", "INVALID_REPLICATION_DATE"
+_KEPT = frozenset({"person"})  # users are never deleted
+_wait = wait_random_exponential(multiplier=1, max=120)
+
+
+class Mark(Struct):
+    """How far one entity is: the latest stamp told, and what getDeleted and getUpdated have covered. Never before ``floor``."""
+
+    floor: datetime
+    since: datetime
+    deleted: datetime
+    covered: datetime
+
+
+class SalesforcePolling:
+    """``contract.Source`` by polling. Changes arrive as ``gap`` events that already carry the values: what of them is new is
+    seen by whoever knows the record. The position holds a ``Mark`` for each mapped entity.
+    """
+
+    system = SYSTEM
+    stream = f"{SYSTEM}:poll"
+
+    def __init__(self, connection: SalesforceConnection, maps: Maps, clock: Callable[[], datetime]) -> None:
+        self._connection, self._maps, self._clock = connection, maps, clock
+        self._seconds = connection.settings.poll_seconds
+        self._told: dict[str, dict[str, datetime]] = {}  # entity -> event id -> stamp, as far back as is asked again
+        self._known: dict[str, dict[str, datetime]] = {}  # entity -> record id -> when it was told
+
+    def run(self, position: bytes | None, accept: Accept, stop: Event) -> None:
+        """See ``contract.Source.run``. Blocks; waits as long as Salesforce asks, up to two minutes where it does not say."""
+        self._told, self._known = {}, {}  # of an earlier run some may not have been accepted
+        marks = msgspec.json.decode(position, type=dict[str, Mark]) if position else {}
+        again = Retrying(
+            retry=retry_if_exception_type((Transient, RateLimited, AuthenticationFailed)),
+            stop=stop_when_event_set(stop),
+            wait=_as_asked,
+            sleep=sleep_using_event(stop),
+            before_sleep=_log_wait,
+            retry_error_callback=lambda _state: None,
+        )
+        while not stop.is_set():
+            again(self.ask, marks, accept)
+            stop.wait(self._seconds)
+
+    def reread(self, raw: bytes, observed_at: datetime) -> list[ChangeEvent]:  # noqa: ARG002 - the contract
+        """See ``contract.Source.reread``: nothing that is asked for is ever unreadable."""
+        raise ConnectorBug("Polling parks no events; this one came otherwise.", system=SYSTEM)
+
+    def ask(self, marks: dict[str, Mark], accept: Accept) -> None:
+        """Asks once for each entity; what was accepted stays accepted where a later question fails."""
+        now = self._clock()
+        new = [name for name in self._maps() if name not in marks]
+        for name in new:
+            marks[name] = Mark(now, now, now, now)
+        if new:
+            accept([], msgspec.json.encode(marks))
+        for name, entity_map in self._maps().items():
+            mark = marks[name]
+            for events in self._changes(entity_map, mark):
+                accept(events, msgspec.json.encode(marks))
+            if name not in _KEPT and now - mark.deleted >= SWEEP:
+                accept(self._deletions(entity_map, mark, now), msgspec.json.encode(marks))
+            if now - mark.covered >= SWEEP:
+                accept(self._passed_over(entity_map, mark, now), msgspec.json.encode(marks))
+
+    # What changed
+
+    def _changes(self, entity_map: EntityMap, mark: Mark) -> Iterator[list[ChangeEvent]]:
+        """Pages of what changed; the mark has moved when a page is handed out."""
+        before, at, last, more = mark.since, max(mark.floor, mark.since - LATE), "", True
+        told = self._told.get(entity_map.entity, {})
+        self._told[entity_map.entity] = {one: stamp for one, stamp in told.items() if stamp >= at}
+        reader = self._connection.reader
+        while more:
+            rows, more = reader.changed_since(entity_map, at, last)
+            if not rows:
+                return
+            at, last = parse_instant(rows[-1]["SystemModstamp"]), rows[-1]["Id"]
+            events = [event for row in rows if (event := self._event(entity_map, row, before)) is not None]
+            mark.since = max(mark.since, at)
+            if events:
+                yield events
+
+    def _event(self, entity_map: EntityMap, row: dict[str, Any], before: datetime) -> ChangeEvent | None:
+        """A row as a change, None when it was told. ``before``: the latest stamp of the questions before."""
+        snapshot = self._connection.reader.event(entity_map, row)
+        # Stamps count seconds: two changes within one are told apart by what they left.
+        event_id = derived_id(
+            SYSTEM,
+            "poll",
+            row["Id"],
+            row["SystemModstamp"],
+            msgspec.json.encode(snapshot.values, order="sorted").decode(),
+        )
+        told = self._told[entity_map.entity]
+        if event_id in told:
+            return None
+        told[event_id] = snapshot.occurred_at
+        self._known.setdefault(entity_map.entity, {})[row["Id"]] = snapshot.occurred_at
+        new = parse_instant(row["CreatedDate"]) > before
+        return msgspec.structs.replace(
+            snapshot,
+            event_id=event_id,
+            kind="created" if new else "gap",
+            changed=tuple(snapshot.values) if new else (),
+            cursor=f"SystemModstamp {row['SystemModstamp']}",
+            complete=new,
+        )
+
+    # What was deleted
+
+    def _deletions(self, entity_map: EntityMap, mark: Mark, now: datetime) -> list[ChangeEvent]:
+        answer, end = self._replicated(entity_map, "deleted", mark.deleted, now)
+        if answer is None:
+            mark.deleted = end
+            return [self._everything(entity_map, end)]
+        mark.deleted = _covered(answer, mark.deleted)
+        gone = {row["id"]: parse_instant(row["deletedDate"]) for row in answer["deletedRecords"]}
+        merged = self._merged(entity_map, sorted(gone))
+        return [
+            self._about(
+                entity_map, record_id, "merged" if record_id in merged else "deleted", at, f"deleted {at:%FT%TZ}"
+            )
+            for record_id, at in gone.items()
+        ]
+
+    def _merged(self, entity_map: EntityMap, ids: Sequence[str]) -> set[str]:
+        """Which of those deleted were merged into another."""
+        found: set[str] = set()
+        if entity_map.remote not in ("Lead", "Contact", "Account", "Case"):  # nothing else can be
+            return found
+        for start in range(0, len(ids), 200):
+            listed = ",".join(f"'{one}'" for one in ids[start : start + 200])
+            query = (
+                f"SELECT Id, MasterRecordId FROM {entity_map.remote} "  # noqa: S608 - ids of Salesforce's own
+                f"WHERE IsDeleted = true AND MasterRecordId != null AND Id IN ({listed})"
+            )
+            answer = self._ask("queryAll/", {"q": query}, "asking which deleted records were merged")
+            found |= {row["Id"] for row in answer["records"]}
+        return found
+
+    # What was passed over
+
+    def _passed_over(self, entity_map: EntityMap, mark: Mark, now: datetime) -> list[ChangeEvent]:
+        answer, end = self._replicated(entity_map, "updated", mark.covered, now)
+        if answer is None:
+            mark.covered = end
+            return [self._everything(entity_map, end)]
+        known = self._known.get(entity_map.entity, {})
+        missed = [record_id for record_id in answer["ids"] if record_id not in known]
+        mark.covered = _covered(answer, mark.covered)
+        self._known[entity_map.entity] = {one: at for one, at in known.items() if at >= mark.covered - _NARROW}
+        if missed:
+            log.info("salesforce_changes_passed_over", entity=entity_map.entity, records=len(missed))
+        return [self._about(entity_map, one, "gap", end, f"updated until {end:%FT%TZ}") for one in missed]
+
+    # Asking
+
+    def _replicated(
+        self, entity_map: EntityMap, which: str, start: datetime, end: datetime
+    ) -> tuple[dict[str, Any] | None, datetime]:
+        """The answer of getUpdated or getDeleted up to the ``end`` that it could be asked for; None when too late to ask, or too much happened."""
+        while True:
+            window = {"start": f"{start:%Y-%m-%dT%H:%M:%S+00:00}", "end": f"{end:%Y-%m-%dT%H:%M:%S+00:00}"}
+            try:
+                what = f"asking which {entity_map.entity} records were {which}"
+                return self._ask(f"sobjects/{entity_map.remote}/{which}/", window, what), end
+            except ConnectorError as error:
+                if error.code == _TOO_MANY and end - start >= 2 * _NARROW:
+                    end = start + (end - start) / 2
+                    continue
+                if error.code not in (_TOO_OLD, _TOO_MANY):
+                    raise
+                log.error(  # noqa: TRY400 - expected, and said in words
+                    "salesforce_changes_lost", entity=entity_map.entity, since=start.isoformat(), reason=str(error)
+                )
+                return None, end
+
+    def _ask(self, path: str, params: dict[str, str], what: str) -> Any:
+        return self._connection.client.call("GET", path, params=params, what=what, urgency=Urgency.NORMAL)
+
+    def _about(self, entity_map: EntityMap, record_id: str, kind: Kind, at: datetime, cursor: str) -> ChangeEvent:
+        return ChangeEvent(
+            event_id=derived_id(SYSTEM, "poll", record_id, kind, at.isoformat()),
+            system=SYSTEM,
+            entity=entity_map.entity,
+            record_id=record_id,
+            kind=kind,
+            occurred_at=at,
+            observed_at=self._clock(),
+            cursor=cursor,
+            complete=kind != "gap",
+        )
+
+    def _everything(self, entity_map: EntityMap, at: datetime) -> ChangeEvent:
+        return self._about(entity_map, ALL_RECORDS, "gap", at, "too late to ask")
+
+
+def _covered(answer: dict[str, Any], before: datetime) -> datetime:
+    """Where the next question begins: never back, and with the minute that this one may have seen only half of."""
+    return max(before, parse_instant(answer["latestDateCovered"]) - timedelta(minutes=1))
+
+
+def _as_asked(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome is not None else None
+    if isinstance(error, ConnectorError) and error.retry_after is not None:
+        return max(0.05, error.retry_after)
+    return float(_wait(state))
+
+
+def _log_wait(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    wait = state.next_action.sleep if state.next_action is not None else 0.0
+    log.warning("salesforce_polling_waits", reason=str(error), seconds=round(wait, 1))

@@ -1,0 +1,185 @@
+"""The Salesforce stream when the org itself changes: new fields, objects of the customer's own, channels, merges, restores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.salesforce.connection import SalesforceConnection
+from connectors.salesforce.source import SalesforceSource
+from connectors.sandbox.ids import salesforce_id
+from routing.core.merge import merge
+from routing.core.model import EntityMap
+from routing.runtime.clock import utcnow
+from tests.contract.salesforce_stand import ANA, BEN, LEAD, MANY, MAPS, SalesforceStand, salesforce_stand
+from tests.contract.suites import Heard, Running
+
+DEAL = salesforce_id("a00", 1)
+
+
+@pytest.fixture
+def stand() -> Iterator[SalesforceStand]:
+    with salesforce_stand() as stand:
+        yield stand
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
+def subscribed(heard: Heard) -> None:
+    heard.until(lambda: bool(heard.positions))
+
+
+def test_a_new_field_moves_the_bits_and_no_value_is_mistaken(stand: SalesforceStand, heard: Heard) -> None:
+    lead = stand.create({"opted_out": False, "title": "a"})
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.change(lead, {"title": "b"})
+        stand.sandbox.add_field("Lead", "Score__c", "double")
+        stand.change(lead, {"opted_out": True})
+        stand.sandbox.update("Lead", lead, {"Score__c": 7.0})  # mapped by nobody: nothing is heard
+        stand.change(lead, {"title": "c"})
+        heard.until(lambda: len(heard.events) >= 3)
+    assert [event.values for event in heard.events] == [{"title": "b"}, {"opted_out": True}, {"title": "c"}]
+    assert heard.unreadable == []
+
+
+def test_events_from_before_a_schema_change_are_read_by_their_own_schema(stand: SalesforceStand, heard: Heard) -> None:
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+    lead = stand.create({"created_at": None, "title": "a"})
+    stand.sandbox.add_field("Lead", "Score__c")
+    stand.change(lead, {"title": "b"})
+    later = EntityMap("salesforce", "lead", "Lead", {"title": "Title", "score": "Score__c"}, {})
+    source = SalesforceSource(stand.connection, lambda: {"lead": later}, utcnow)
+    resumed = Heard()
+    with Running(source, heard.positions[-1], resumed):
+        resumed.until(lambda: len(resumed.events) >= 2)
+        stand.sandbox.update("Lead", lead, {"Score__c": "9"})
+        resumed.until(lambda: len(resumed.events) >= 3)
+    assert [event.values for event in resumed.events] == [{"title": "a"}, {"title": "b"}, {"score": "9"}]
+
+
+def test_an_object_of_the_customers_own_is_heard_like_any_other(stand: SalesforceStand, heard: Heard) -> None:
+    connection = stand.with_more()
+    source = SalesforceSource(connection, lambda: MANY, utcnow, "/data/Deal__ChangeEvent")
+    with Running(source, None, heard):
+        subscribed(heard)
+        stand.sandbox.update("Deal__c", DEAL, {"Stage__c": "Won", "Seats__c": 12})
+        stand.create({})
+        stand.sandbox.update("Deal__c", DEAL, {"OwnerId": BEN})
+        heard.until(lambda: len(heard.events) >= 2)
+    assert [(event.entity, event.record_id) for event in heard.events] == [("deal", DEAL)] * 2
+    assert [event.values for event in heard.events] == [{"stage": "Won", "seats": 12}, {"owner": BEN}]
+    connection.close()
+
+
+def test_several_topics_share_one_channel_and_keep_their_own_positions(stand: SalesforceStand) -> None:
+    stand.sandbox.bus.channels["/data/Sales__chn"] = {"Account", "Deal__c"}
+    connection = stand.with_more()
+    leads, others = Heard(), Heard()
+    first = SalesforceSource(connection, lambda: MANY, utcnow, "/data/LeadChangeEvent")
+    second = SalesforceSource(connection, lambda: MANY, utcnow, "/data/Sales__chn")
+    assert first.stream != second.stream
+    with Running(first, None, leads), Running(second, None, others):
+        subscribed(leads)
+        subscribed(others)
+        lead = stand.create({})
+        stand.sandbox.update("Deal__c", DEAL, {"Stage__c": "Won"})
+        stand.sandbox.update("Account", salesforce_id("001", 1), {"Website": "x.example"})
+        leads.until(lambda: len(leads.events) >= 1)
+        others.until(lambda: len(others.events) >= 2)
+    assert [event.record_id for event in leads.events] == [lead]
+    assert [event.entity for event in others.events] == ["deal", "account"]
+    connection.close()
+
+
+def test_what_nobody_selected_is_not_heard_and_leaves_no_hole(stand: SalesforceStand, heard: Heard) -> None:
+    stand.sandbox.deselect("Account")
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.sandbox.update("Account", salesforce_id("001", 1), {"Website": "x.example"})
+        lead = stand.create({})
+        heard.until(lambda: bool(heard.events))
+    assert [event.record_id for event in heard.events] == [lead]
+
+
+def test_merged_records_go_and_restored_ones_come_back(stand: SalesforceStand, heard: Heard) -> None:
+    master, loser = stand.create({"title": "master"}), stand.create({"title": "loser"})
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.sandbox.merge("Lead", master, [loser])
+        heard.until(lambda: len(heard.events) >= 1)
+        stand.sandbox.undelete("Lead", loser)
+        heard.until(lambda: len(heard.events) >= 2)
+    gone, back = heard.events[0], heard.events[-1]
+    assert (gone.kind, gone.record_id) == ("deleted", loser)
+    assert (back.kind, back.record_id, back.complete) == ("restored", loser, False)
+    assert back.values["title"] == "loser"
+
+
+def test_a_lead_that_a_flow_takes_back_is_told_with_its_real_owner(stand: SalesforceStand, heard: Heard) -> None:
+    lead = stand.create({"owner": ANA})
+    stand.sandbox.add_flow(stand.sandbox.assignment_rule_owner_id)
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.connection.client.call(
+            "PATCH",
+            "composite/sobjects",
+            body={"records": [{"attributes": {"type": "Lead"}, "id": lead, "OwnerId": BEN}]},
+            headers={"Sforce-Auto-Assign": "FALSE"},
+            what="a write",
+        )
+        heard.until(lambda: bool(heard.events))
+    assert heard.events[0].values == {"owner": stand.sandbox.assignment_rule_owner_id}
+
+
+def test_a_policy_that_maps_more_is_taken_up_while_the_stream_runs(stand: SalesforceStand, heard: Heard) -> None:
+    maps = dict(MAPS)
+    connection = SalesforceConnection(stand.settings(), lambda: maps, utcnow)
+    source = SalesforceSource(connection, lambda: maps, utcnow)
+    with Running(source, None, heard):
+        subscribed(heard)
+        stand.sandbox.update("Deal__c", DEAL, {"Stage__c": "Open"})
+        lead = stand.create({})
+        heard.until(lambda: bool(heard.events))
+        maps = {"lead": LEAD, "deal": MANY["deal"]}
+        stand.sandbox.update("Deal__c", DEAL, {"Stage__c": "Won"})
+        heard.until(lambda: len(heard.events) >= 2)
+    assert [event.record_id for event in heard.events] == [lead, DEAL]
+    connection.close()
+
+
+# The first fill, while the stream runs
+
+
+def test_a_fill_goes_on_behind_the_last_record(stand: SalesforceStand) -> None:
+    made = [stand.create({}) for _ in range(2010)]
+    first = next(iter(stand.connection.backfill(["lead"])))
+    rest = list(stand.connection.backfill(["lead", "account"], {"lead": first[-1].record_id}))
+    assert [event.record_id for event in first] == made[:2000]
+    assert [[event.entity for event in page] for page in rest] == [["lead"] * 10, ["account"]]
+    assert [event.record_id for event in rest[0]] == made[2000:]
+
+
+def test_a_snapshot_that_comes_late_overwrites_nothing_newer(stand: SalesforceStand, heard: Heard) -> None:
+    lead = stand.create({"title": "a", "city": "Köln"})
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        [early] = [event for page in stand.connection.backfill(["lead"]) for event in page]
+        stand.change(lead, {"title": "b"})
+        stand.change(lead, {"title": None})
+        heard.until(lambda: len(heard.events) >= 2)
+        [late] = [event for page in stand.connection.backfill(["lead"]) for event in page]
+    for order in ([early, *heard.events], [*heard.events, early], [late, *heard.events], [*heard.events, late]):
+        record = None
+        for event in order:
+            record, _ = merge(record, event)
+        assert record is not None
+        assert record.values["title"] is None
+        assert record.values.get("city", "Köln") == "Köln"
+    record, _ = merge(merge(None, late)[0], early)
+    assert (record.values["title"], record.values["city"]) == (None, "Köln")

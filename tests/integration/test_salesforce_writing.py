@@ -1,0 +1,363 @@
+"""Writing to Salesforce: creations, owners of every kind, duplicate rules, locks, budget; on the days that go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from connectors.errors import (
+    AuthenticationFailed,
+    Conflict,
+    ConnectorError,
+    Misconfigured,
+    PermissionDenied,
+    RateLimited,
+    RecordRejected,
+)
+from connectors.salesforce.settings import Secret
+from connectors.sandbox.faults import Fault
+from connectors.sandbox.ids import salesforce_id
+from routing.core.model import Write
+from tests.contract.salesforce_stand import ANA, BEN, ZOE, SalesforceStand, salesforce_stand
+from tests.contract.suites import write_of
+
+ACME = salesforce_id("001", 1)
+DEAL = salesforce_id("a00", 1)
+
+
+@pytest.fixture
+def stand() -> Iterator[SalesforceStand]:
+    with salesforce_stand() as stand:
+        yield stand
+
+
+def change(entity: str, record_id: str, **fields: Any) -> Write:
+    return Write(
+        write_id=f"w-{record_id}",
+        decision_id="d",
+        system="salesforce",
+        entity=entity,
+        record_id=record_id,
+        fields=fields,
+        guard={},
+    )
+
+
+def creation(what: str, about: tuple[str, str] | None = None, number: int = 1, **fields: Any) -> Write:
+    write_id = f"{what}-{number}"
+    if about is not None:
+        fields |= {"about_entity": about[0], "about": about[1]}
+    return Write(
+        write_id=write_id,
+        decision_id="d",
+        system="salesforce",
+        entity=what,
+        record_id=write_id,
+        fields=fields,
+        guard={},
+        kind="create",
+    )
+
+
+# Creations
+
+
+def test_a_task_is_made_about_a_lead_with_its_reminder(stand: SalesforceStand) -> None:
+    lead = stand.create({})
+    task = creation(
+        "task",
+        ("lead", lead),
+        subject="Call back",
+        owner=ANA,
+        note="Asked for a price",
+        due="2026-11-30T10:00:00.000Z",
+        priority="high",
+    )
+    [result] = stand.connection.write([task])
+    assert result.error is None
+    row = stand.sandbox.record("Task", result.record_id)
+    assert row is not None
+    expected = {"WhoId": lead, "WhatId": None, "OwnerId": ANA, "Subject": "Call back", "ActivityDate": "2026-11-30"}
+    assert {name: row[name] for name in expected} == expected
+    assert (row["Status"], row["Priority"], row["IsReminderSet"]) == ("Not Started", "High", True)
+    assert row["ReminderDateTime"] == "2026-11-30T10:00:00.000+0000"
+    assert row["Description"] == "Asked for a price\nFingerpost task-1"
+
+
+def test_a_task_about_an_account_hangs_on_it(stand: SalesforceStand) -> None:
+    [result] = stand.connection.write([creation("task", ("account", ACME), subject="Greet", owner=BEN)])
+    row = stand.sandbox.record("Task", result.record_id)
+    assert row is not None
+    assert (row["WhatId"], row["WhoId"]) == (ACME, None)
+
+
+@pytest.mark.parametrize(("kind", "made"), [("timeout", 0), ("timeout_after_commit", 2)])
+def test_a_creation_without_an_answer_is_found_again(stand: SalesforceStand, kind: Any, made: int) -> None:
+    lead = stand.create({})
+    tasks = [creation("task", ("lead", lead), number=n, subject="Call", owner=ANA) for n in range(2)]
+    stand.connection.user_id  # noqa: B018 - logged in
+    assert stand.connection.write([creation("task", ("lead", lead), 9, subject="Call", owner=ANA)])[0].error is None
+    stand.faults.add(Fault(system="salesforce", operation="collections", kind=kind))
+    with pytest.raises(ConnectorError) as caught:
+        stand.connection.write(tasks)
+    assert caught.value.outcome_unknown
+    found = stand.connection.created(tasks)
+    assert set(found) == ({"task-0", "task-1"} if made else set())
+    assert all(stand.sandbox.record("Task", one) for one in found.values())
+    assert len(stand.sandbox.records("Task")) == 1 + made
+
+
+def test_changes_and_creations_of_one_batch_are_judged_apart(stand: SalesforceStand) -> None:
+    lead, gone = stand.create({"owner": ANA}), stand.create({})
+    stand.delete(gone)
+    stand.connection.write([write_of(stand, lead, owner=ANA)])  # Ana and Ben are known to be active from here on
+    stand.connection.write([write_of(stand, lead, owner=BEN)])
+    before = stand.sandbox.api_requests
+    results = stand.connection.write(
+        [
+            creation("task", ("lead", lead), subject="Call", owner=BEN),
+            write_of(stand, lead, owner=ANA),
+            write_of(stand, gone, title="x"),
+            creation("task", ("lead", lead), number=2, owner=BEN),
+        ]
+    )
+    assert stand.sandbox.api_requests - before == 2
+    assert [result.error is None for result in results] == [True, True, False, False]
+    assert isinstance(results[2].error, RecordRejected)
+    assert isinstance(results[3].error, Misconfigured)  # a task without a subject
+    assert stand.held(lead)["owner"] == ANA
+
+
+def test_what_became_of_the_changes_is_known_when_the_creations_have_no_answer(stand: SalesforceStand) -> None:
+    lead = stand.create({"owner": ANA})
+    stand.connection.write([write_of(stand, lead, owner=BEN)])
+    stand.faults.add(Fault(system="salesforce", operation="collections", kind="timeout", times=1))
+    results = stand.connection.write(
+        [write_of(stand, lead, title="x"), creation("task", ("lead", lead), subject="Call", owner=BEN)]
+    )
+    assert results[0].error is not None  # the changes went first
+    assert results[0].error.outcome_unknown
+    assert results[1].error is None
+
+
+def test_leads_and_contacts_are_made_and_refused_in_the_words_of_the_duplicate_rule(stand: SalesforceStand) -> None:
+    connection = stand.with_more()
+    stand.sandbox.add_duplicate_rule("Lead", blocks=True)
+    stand.sandbox.add_duplicate_rule("Contact")
+    there = stand.create({"email": "ana@acme.example"})
+    contact = stand.sandbox.create("Contact", {"LastName": "Doe", "Email": "doe@acme.example"})
+    results = connection.write(
+        [
+            creation("lead", last_name="Roe", company="Acme", email="ANA@acme.example", owner=BEN),
+            creation("lead", number=2, last_name="Roe", company="Acme", email="roe@acme.example", owner=BEN),
+            creation("contact", number=3, last_name="Doe", account=ACME, email="doe@acme.example", owner=BEN),
+        ]
+    )
+    refused = results[0].error
+    assert isinstance(refused, RecordRejected)
+    assert refused.code == "DUPLICATES_DETECTED"
+    assert there in str(refused)  # where to look
+    assert "acme.example" not in str(refused)
+    assert results[1].error is None
+    assert results[2].error is None  # a rule that only alerts does not stop us
+    assert stand.sandbox.record("Contact", results[2].record_id) != stand.sandbox.record("Contact", contact)
+    strict = stand.with_more(save_despite_alerts=False)
+    [result] = strict.write([creation("contact", number=4, last_name="Doe", email="doe@acme.example", owner=BEN)])
+    assert isinstance(result.error, RecordRejected)
+    for one in (connection, strict):
+        one.close()
+
+
+def test_a_campaign_member_is_made_once(stand: SalesforceStand) -> None:
+    campaign = stand.sandbox.create("Campaign", {"Name": "Fair"})
+    lead = stand.create({})
+    member = creation("campaign_member", ("lead", lead), campaign=campaign, status="Sent")
+    assert stand.connection.created([member]) == {}
+    first, again = stand.connection.write([member])[0], stand.connection.write([member])[0]
+    assert first.error is None
+    assert again.error is None  # it is one already: that is what we want
+    assert stand.connection.created([member]) == {member.write_id: first.record_id}
+    assert [row["LeadId"] for row in stand.sandbox.records("CampaignMember")] == [lead]
+
+
+def test_what_cannot_be_made_is_a_setting(stand: SalesforceStand) -> None:
+    lead = stand.create({})
+    before = stand.sandbox.api_requests
+    results = stand.connection.write(
+        [
+            creation("invoice", amount=1),
+            creation("lead", number=2, shoe_size=44),
+            creation("campaign_member", ("account", ACME), number=3, campaign="701"),
+            creation("task", ("lead", lead), number=4, subject="x", colour="red"),
+        ]
+    )
+    assert all(isinstance(result.error, Misconfigured) for result in results)
+    assert stand.sandbox.api_requests == before
+
+
+# Owners
+
+
+def test_every_kind_of_record_changes_its_owner_in_one_call(stand: SalesforceStand) -> None:
+    sandbox, connection = stand.sandbox, stand.with_more()
+    made = {
+        "lead": ("Lead", stand.create({"owner": ANA})),
+        "contact": ("Contact", sandbox.create("Contact", {"LastName": "Doe", "OwnerId": ANA})),
+        "account": ("Account", ACME),
+        "opportunity": (
+            "Opportunity",
+            sandbox.create("Opportunity", {"Name": "x", "StageName": "New", "CloseDate": "2027-01-01", "OwnerId": ANA}),
+        ),
+        "case": ("Case", sandbox.create("Case", {"Subject": "x", "OwnerId": ANA})),
+        "deal": ("Deal__c", DEAL),
+    }
+    connection.read("person", [BEN], ["active"])
+    before = sandbox.api_requests
+    results = connection.write([change(entity, record_id, owner=BEN) for entity, (_, record_id) in made.items()])
+    assert [result.error for result in results] == [None] * len(made)
+    assert sandbox.api_requests - before == 2  # one of them asked whether Ben is active
+    for name, record_id in made.values():
+        row = sandbox.record(name, record_id)
+        assert row is not None
+        assert row["OwnerId"] == BEN
+    connection.close()
+
+
+def test_a_queue_owns_only_what_it_takes(stand: SalesforceStand) -> None:
+    connection = stand.with_more()
+    queue = stand.sandbox.add_queue("Inbound", "Lead", "Case")
+    lead = stand.create({"owner": ANA})
+    results = connection.write([change("lead", lead, owner=queue), change("deal", DEAL, owner=queue)])
+    assert results[0].error is None
+    assert stand.held(lead)["owner"] == queue
+    assert isinstance(results[1].error, RecordRejected)
+    assert "Case, Lead" in str(results[1].error)
+    connection.close()
+
+
+def test_an_inactive_owner_is_found_before_anything_is_sent(stand: SalesforceStand) -> None:
+    lead, other = stand.create({"owner": ANA}), stand.create({"owner": ANA})
+    results = stand.connection.write([write_of(stand, lead, owner=ZOE), write_of(stand, other, owner=BEN)])
+    assert isinstance(results[0].error, RecordRejected)
+    assert results[0].error.code == "INACTIVE_OWNER_OR_USER"
+    assert not results[0].error.outcome_unknown
+    assert results[1].error is None
+    before = stand.sandbox.api_requests
+    [again] = stand.connection.write([write_of(stand, lead, owner=ZOE)])
+    assert again.error is not None
+    assert stand.sandbox.api_requests == before  # known by now
+
+
+def test_a_flow_that_takes_the_lead_back_is_left_to_the_change_events(stand: SalesforceStand) -> None:
+    stand.sandbox.add_flow(stand.sandbox.assignment_rule_owner_id)
+    lead = stand.create({"owner": ANA})
+    assert stand.connection.write([write_of(stand, lead, owner=BEN)])[0].error is None
+    assert stand.held(lead)["owner"] == stand.sandbox.assignment_rule_owner_id
+    [finding] = [one for one in stand.connection.check() if one.check == "flows"]
+    assert "Give_leads_back on Lead" in finding.detail
+    assert finding.advice
+
+
+# Locks, permissions
+
+
+def test_a_locked_parent_is_a_conflict_of_what_is_below_it(stand: SalesforceStand) -> None:
+    connection = stand.with_more()
+    contacts = [stand.sandbox.create("Contact", {"LastName": str(n), "AccountId": ACME}) for n in range(2)]
+    free = stand.sandbox.create("Contact", {"LastName": "free"})
+    stand.sandbox.lock(ACME, times=2)
+    writes = [change("contact", one, last_name="new") for one in (contacts[0], free, contacts[1])]
+    results = connection.write(writes)
+    assert [type(result.error) for result in results] == [Conflict, type(None), Conflict]
+    assert all(result.error is None for result in connection.write(writes))
+    connection.close()
+
+
+def test_a_field_that_was_taken_away_while_we_ran_is_named(stand: SalesforceStand) -> None:
+    lead = stand.create({"title": "x"})
+    stand.sandbox.revoke("Lead", "Title")
+    with pytest.raises(Misconfigured, match="Title"):
+        stand.connection.read("lead", [lead], ["title"])
+    [result] = stand.connection.write([write_of(stand, lead, title="y")])
+    assert isinstance(result.error, Misconfigured)
+    stand.sandbox.forbid("Lead", "OwnerId")
+    [result] = stand.connection.write([write_of(stand, lead, owner=BEN)])
+    assert isinstance(result.error, PermissionDenied)
+    found = {finding.check: finding for finding in stand.connection.check()}
+    assert "Title" in found["fields of Lead"].detail
+
+
+# The day's calls
+
+
+def test_the_last_calls_of_the_day_are_left_to_people(stand: SalesforceStand) -> None:
+    lead = stand.create({"owner": ANA})
+    stand.connection.read("lead", [lead], ["owner"])
+    stand.sandbox.use_up(895, limit=1000)
+    stand.connection.read("lead", [lead], ["owner"])
+    stand.sandbox.use_up(900)
+    stand.connection.read("lead", [lead], ["owner"])  # this one hears that the reserve is reached
+    before = stand.sandbox.api_requests
+    with pytest.raises(RateLimited, match="are for people") as caught:
+        stand.connection.write([write_of(stand, lead, title="x")])
+    assert not caught.value.outcome_unknown
+    assert caught.value.retry_after is not None
+    assert 0 < caught.value.retry_after <= 300
+    assert stand.sandbox.api_requests == before
+
+
+def test_when_our_share_runs_short_urgent_writes_go_first(stand: SalesforceStand) -> None:
+    stand.sandbox.use_up(0, limit=200)
+    connection = stand.connect(daily_share=0.1)  # 20 calls
+    leads = [stand.create({"owner": ANA}) for _ in range(2)]
+    connection.write([write_of(stand, leads[0], owner=BEN)])
+    while connection.spent is not None and connection.spent.ours < 18:
+        connection.read("lead", leads, ["owner"])
+    with pytest.raises(RateLimited, match="daily share"):
+        list(connection.backfill(["lead"]))
+    with pytest.raises(RateLimited):
+        connection.write([write_of(stand, leads[0], title="x")])
+    assert connection.write([write_of(stand, leads[1], owner=BEN)])[0].error is None
+    connection.close()
+
+
+def test_the_orgs_own_limit_is_a_limit(stand: SalesforceStand) -> None:
+    lead = stand.create({})
+    stand.connection.user_id  # noqa: B018 - logged in
+    stand.sandbox.use_up(5000, limit=5000)
+    for _ in range(2):  # Salesforce refuses the first, we ourselves the second
+        with pytest.raises(RateLimited):
+            stand.connection.read("lead", [lead], ["owner"])
+
+
+# Logging in, and doctor
+
+
+def test_a_user_of_a_sandbox_org_logs_in_by_password(stand: SalesforceStand) -> None:
+    whole = stand.sandbox.sessions.password
+    given = {"auth": "password", "username": stand.sandbox.username, "password": Secret(whole[:-13])}
+    connection = stand.connect(**given, security_token=Secret(whole[-13:]))
+    assert connection.user_id == stand.sandbox.integration_user_id
+    wrong = stand.connect(**given, security_token=Secret("wrong"))
+    with pytest.raises(AuthenticationFailed) as caught:
+        wrong.user_id  # noqa: B018
+    assert whole[:-13] not in str(caught.value)
+    connection.close()
+    wrong.close()
+
+
+def test_doctor_tells_of_what_is_not_heard_and_what_fights_us(stand: SalesforceStand) -> None:
+    connection = stand.with_more()
+    rule = {"Name": "Standard", "SobjectType": "Lead", "Active": True}
+    stand.sandbox.create("AssignmentRule", rule)
+    stand.sandbox.add_duplicate_rule("Lead")
+    stand.sandbox.deselect("Deal__c")
+    found = {finding.check: finding for finding in connection.check()}
+    assert not found["change events selected"].ok
+    assert "Deal__c" in found["change events selected"].detail
+    assert "Lead (Standard)" in found["assignment rules"].detail
+    assert "Lead (Same_Email)" in found["duplicate rules"].detail
+    assert "that are ours" in found["limits"].detail
+    connection.close()

@@ -1,0 +1,116 @@
+"""The day's API calls: our share, the reserve for people, who waits first, and when it will all be used up."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.errors import RateLimited
+from connectors.salesforce.budget import ApiBudget, Urgency
+
+START = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+class Day:
+    """A budget with a clock that is moved by hand."""
+
+    def __init__(self, share: float = 0.5, reserve: float = 0.1) -> None:
+        self.now = START
+        self.budget = ApiBudget(share, reserve, lambda: self.now)
+
+    def call(self, urgency: Urgency = Urgency.URGENT, times: int = 1) -> None:
+        for _ in range(times):
+            self.budget.spend(urgency)
+
+    def refused(self, urgency: Urgency) -> float:
+        with pytest.raises(RateLimited) as caught:
+            self.budget.spend(urgency)
+        assert caught.value.retry_after is not None
+        return caught.value.retry_after
+
+
+def test_before_salesforce_told_its_limit_everything_goes() -> None:
+    day = Day()
+    day.call(Urgency.BACKGROUND, 1000)
+    assert day.budget.spent() is None
+
+
+def test_background_waits_first_and_urgent_writes_last() -> None:
+    day = Day(share=0.5)
+    day.budget.heard(0, 200)
+    day.call(Urgency.BACKGROUND, 70)
+    day.refused(Urgency.BACKGROUND)
+    day.call(Urgency.NORMAL, 20)
+    day.refused(Urgency.NORMAL)
+    day.call(Urgency.URGENT, 10)
+    assert day.refused(Urgency.URGENT) <= 900
+    spent = day.budget.spent()
+    assert spent is not None
+    assert (spent.ours, spent.share) == (100, 100)
+
+
+def test_a_share_comes_back_after_a_day() -> None:
+    day = Day(share=0.5)
+    day.budget.heard(0, 20)
+    day.call(times=10)
+    day.now += timedelta(hours=23)
+    day.refused(Urgency.URGENT)
+    day.now += timedelta(hours=1, minutes=30)
+    day.budget.heard(0, 20)
+    day.call(times=10)
+
+
+def test_in_the_reserve_nothing_goes_but_one_call_to_hear_how_things_are() -> None:
+    day = Day(reserve=0.1)
+    day.budget.heard(900, 1000)
+    assert day.refused(Urgency.URGENT) == 300
+    day.now += timedelta(seconds=100)
+    assert day.refused(Urgency.URGENT) == 200
+    day.now += timedelta(seconds=200)
+    day.call()
+    day.budget.heard(950, 1000)
+    day.refused(Urgency.URGENT)
+    day.now += timedelta(minutes=5)
+    day.call()
+    day.budget.heard(300, 1000)
+    day.call(Urgency.BACKGROUND, 20)
+
+
+def test_it_is_told_ahead_when_nothing_will_be_left() -> None:
+    day = Day(reserve=0.1)
+    for minute in range(31):
+        day.now = START + timedelta(minutes=minute)
+        day.budget.heard(1000 + 10 * minute, 10_000)
+    spent = day.budget.spent()
+    assert spent is not None
+    # 600 calls an hour; 7,700 are left above the reserve of 1,000.
+    assert spent.exhausted_at == day.now + timedelta(seconds=7700 / 600 * 3600)
+    quiet = Day()
+    quiet.budget.heard(1000, 10_000)
+    quiet.now += timedelta(minutes=30)
+    quiet.budget.heard(1001, 10_000)
+    spent = quiet.budget.spent()
+    assert spent is not None
+    assert spent.exhausted_at is None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(list(Urgency)), st.integers(0, 3600)), max_size=200),
+    st.integers(10, 100),
+    st.floats(0.05, 1),
+)
+def test_never_more_than_the_share_within_a_day(calls: list[tuple[Urgency, int]], limit: int, share: float) -> None:
+    day = Day(share=share, reserve=0)
+    made: list[datetime] = []
+    day.budget.heard(0, limit)
+    for urgency, seconds in calls:
+        day.now += timedelta(seconds=seconds)
+        try:
+            day.budget.spend(urgency)
+        except RateLimited:
+            continue
+        made.append(day.now)
+        assert sum(day.now - at < timedelta(hours=24) for at in made) <= int(limit * share)
