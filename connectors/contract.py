@@ -30,10 +30,11 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class WriteResult(Struct, frozen=True):
-    """What became of one write: ``error`` is None when the CRM confirmed it."""
+    """What became of one write: ``error`` is None when the CRM confirmed it. ``record_id`` is the new record's, of a create."""
 
     write_id: str
     error: ConnectorError | None = None
+    record_id: str = ""
 
 
 class Finding(Struct, frozen=True):
@@ -54,8 +55,13 @@ class Reader(Protocol):
         """The named canonical fields of those records; deleted or invisible ones are absent. Any number of ids."""
         ...
 
-    def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
-        """All records of those entities as pages of ``snapshot`` events, for the first fill of the mirror."""
+    def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
+        """All records of those entities as pages of ``snapshot`` events, each page of one entity.
+
+        ``after`` holds, by entity, the id of the last record of a page that was stored: where the connector can, it goes on
+        behind it, otherwise it begins anew. ``occurred_at`` is when the record last changed as of the snapshot, so that what
+        was told of it meanwhile wins however late the page comes.
+        """
         ...
 
 
@@ -108,8 +114,14 @@ class Sink(Protocol):
     def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         """Sends one batch in one request; one result a write, in order. A record occurs once in a batch.
 
+        Changes and creations (``Write.kind``) may be mixed; creations go in a request of their own.
+
         Raises ConnectorError when the call as a whole failed; ``outcome_unknown`` tells whether it may have happened.
         """
+        ...
+
+    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+        """Of these creates, whose answer was lost, those that did happen: write id -> id of the new record. Changes nothing."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import hubspot
@@ -15,6 +16,7 @@ from hubspot.crm.properties.exceptions import ApiException as PropertiesExceptio
 
 from connectors.errors import ConnectorBug
 from connectors.hubspot import errors
+from connectors.hubspot.quota import Quota
 from connectors.hubspot.settings import SYSTEM, HubSpotSettings
 
 T = TypeVar("T")
@@ -49,24 +51,33 @@ class Client:
     would have to convert back. Safe to use from several threads.
     """
 
-    def __init__(self, settings: HubSpotSettings) -> None:
+    def __init__(self, settings: HubSpotSettings, clock: Callable[[], datetime]) -> None:
         self.settings = settings
+        self._quota = Quota(clock, settings.daily_reserve)
         # retry=False: urllib3 would otherwise repeat GETs by itself; repeating is decided in one place, elsewhere.
         crm = hubspot.HubSpot(access_token=settings.access_token, host=settings.host.rstrip("/"), retry=False).crm
         self.batch = crm.objects.batch_api
         self.objects = crm.objects.basic_api
+        self.search = crm.objects.search_api
         self.owners = crm.owners.owners_api
         self.properties = crm.properties.core_api
         self.calls = 0
         self._lock = threading.Lock()
 
     def call(
-        self, what: str, function: Callable[..., Any], *args: Any, writing: bool = False, **options: Any
+        self,
+        what: str,
+        function: Callable[..., Any],
+        *args: Any,
+        writing: bool = False,
+        urgent: bool = True,
+        **options: Any,
     ) -> Answer:
         """Makes one request and blocks until it is answered or timed out. Never repeats it.
 
-        ``what`` names it for the operator. Raises ConnectorError.
+        ``what`` names it for the operator; what is not ``urgent`` leaves the day's last requests to others. Raises ConnectorError.
         """
+        self._quota.check(urgent=urgent)
         with self._lock:
             self.calls += 1
         try:
@@ -76,8 +87,10 @@ class Client:
                 _request_timeout=(self.settings.connect_timeout, self.settings.read_timeout),
                 **options,
             )
+            self._quota.note(response.headers)
             return Answer(response.status, response.headers, response.data)
         except _API_ERRORS as error:
+            self._quota.note(error.headers or {})
             raise errors.of_status(error.status, error.body, error.headers, what, writing=writing) from error
         except urllib3.exceptions.HTTPError as error:
             raise errors.of_network(error, what, writing=writing) from error
@@ -97,7 +110,7 @@ class Client:
         """GET of an address the library has no method for."""
         return self.call(what, self.objects.api_client.call_api, path, "GET", auth_settings=["oauth2"])
 
-    def post(self, what: str, path: str, body: object) -> Answer:
+    def post(self, what: str, path: str, body: object, *, writing: bool = False) -> Answer:
         """POST to an address the library has no method for."""
         headers = {"Content-Type": "application/json"}
         return self.call(
@@ -108,10 +121,11 @@ class Client:
             header_params=headers,
             body=body,
             auth_settings=["oauth2"],
+            writing=writing,
         )
 
     def close(self) -> None:
         """Lets go of the connections."""
-        for api in (self.batch, self.objects, self.owners, self.properties):
+        for api in (self.batch, self.objects, self.search, self.owners, self.properties):
             api.api_client.rest_client.pool_manager.clear()
             api.api_client.close()

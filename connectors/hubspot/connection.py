@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from connectors.contract import Finding, Maps, Snapshot, WriteResult
 from connectors.hubspot.client import Client
 from connectors.hubspot.doctor import Doctor
 from connectors.hubspot.reader import HubSpotReader
+from connectors.hubspot.search import HubSpotSearch
 from connectors.hubspot.settings import SYSTEM, HubSpotSettings
 from connectors.hubspot.sink import BATCH, HubSpotSink
 from routing.core.model import ChangeEvent, Write
 
 
 class HubSpotConnection:
-    """``contract.Connection`` for HubSpot. Safe to use from several threads."""
+    """``contract.Connection`` for HubSpot. Safe to use from several threads. ``search`` is a ``contract.Source`` over the same account."""
 
     system = SYSTEM
     batch_size = BATCH
 
     def __init__(self, settings: HubSpotSettings, maps: Maps, clock: Callable[[], datetime]) -> None:
-        self._client = Client(settings)
+        self._client = Client(settings, clock)
         self._reader = HubSpotReader(self._client, maps, clock)
-        self._sink = HubSpotSink(self._client, maps)
+        self._sink = HubSpotSink(self._client, maps, clock)
         self._doctor = Doctor(self._client, self._reader, maps, clock)
+        self.search = HubSpotSearch(self._client, maps, clock)
 
     @property
     def calls(self) -> int:
@@ -43,13 +45,21 @@ class HubSpotConnection:
         """See ``HubSpotReader.last_change``: who overtook us, asked for one record when it matters."""
         return self._reader.last_change(entity, record_id, field)
 
-    def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
+    def backfill(
+        self,
+        entities: Sequence[str],
+        after: Mapping[str, str] | None = None,  # noqa: ARG002 - it begins anew
+    ) -> Iterator[list[ChangeEvent]]:
         """See ``contract.Reader``; 100 records a request, owners 500."""
         return self._reader.backfill(entities)
 
     def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         """See ``contract.Sink``."""
         return self._sink.write(writes)
+
+    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+        """See ``contract.Sink.created``."""
+        return self._sink.created(writes)
 
     def check(self) -> list[Finding]:
         """See ``contract.Connection``."""

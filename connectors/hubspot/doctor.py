@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -13,6 +14,7 @@ from connectors.contract import Finding, Maps
 from connectors.errors import ConnectorError, Misconfigured
 from connectors.hubspot.client import Answer, Client
 from connectors.hubspot.objects import OWNERS, own_maps
+from connectors.hubspot.quota import spent_at
 from connectors.hubspot.reader import HubSpotReader
 from routing.core.model import EntityMap
 
@@ -67,7 +69,7 @@ class Doctor:
             return [Finding("HubSpot answers and accepts the token", False, str(error), advice), self._webhook()]
         detail = f"portal {account.portal_id} ({account.account_type or 'unknown type'})"
         findings = [Finding("HubSpot answers and accepts the token", True, detail)]
-        findings.extend(self._clock_and_limits(answer))
+        findings.extend(self._clock_and_limits(answer, account.time_zone))
         maps = own_maps(self._maps())
         findings.append(self._guarded("scopes of the token", lambda: self._scopes(maps)))
         findings.append(self._guarded("owners can be read", self._owners))
@@ -83,7 +85,7 @@ class Doctor:
         except ConnectorError as error:
             return Finding(check, False, str(error), "Add the scope it names to the private app, or check fields.yaml.")
 
-    def _clock_and_limits(self, answer: Answer) -> Iterator[Finding]:
+    def _clock_and_limits(self, answer: Answer, time_zone: str) -> Iterator[Finding]:
         date = _moment(answer.headers.get("Date"))
         if date:
             skew = (self._clock() - date).total_seconds()
@@ -96,6 +98,10 @@ class Doctor:
             fine = left >= most * _DAILY_FLOOR
             advice = "" if fine else "Find what else uses this app's quota, or ask HubSpot for a higher limit."
             yield Finding("requests are left today", fine, f"{left} of {most}, {window or '?'} in ten seconds", advice)
+            end = spent_at(most - left, most, self._clock().astimezone(_zone(time_zone)))
+            if end is not None:
+                advice = "Raise search_seconds, or ask HubSpot for a higher limit."
+                yield Finding("requests last for the day", False, f"at today's pace they end at {end:%H:%M %Z}", advice)
 
     def _scopes(self, maps: Mapping[str, EntityMap]) -> Finding:
         what = "the token's scopes"
@@ -152,6 +158,8 @@ class Doctor:
     def _webhook(self) -> Finding:
         check = "webhooks can be verified"
         settings = self._client.settings
+        if settings.changes == "search":
+            return Finding(check, True, "not used; changes are searched for")
         try:
             settings.require_webhook()
         except Misconfigured as error:
@@ -161,6 +169,13 @@ class Doctor:
         return Finding(
             check, True, f"{len(settings.client_secrets)} client secret(s), signed for {settings.public_url}"
         )
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC
 
 
 def _moment(header: str | None) -> datetime | None:

@@ -26,6 +26,7 @@ from connectors.hubspot.settings import SYSTEM
 _TEN_SECONDS = 10.0
 _DAILY_RETRY = 600.0
 _MIGRATION_RETRY = 60.0
+_SECOND = 1.0  # searches have a limit a second
 
 _STATUS: dict[int, tuple[type[ConnectorError], str]] = {
     400: (RecordRejected, "HubSpot refused the request"),
@@ -107,7 +108,8 @@ def of_status(
     message = f"{what}: {sentence}. HubSpot says: {said.words()} (correlation id {said.correlation_id or 'none'})"
     wait = _wait(headers)
     if status == 429 and wait is None:
-        wait = _DAILY_RETRY if "DAILY" in said.policy_name.upper() else _TEN_SECONDS
+        policy = said.policy_name.upper()
+        wait = _DAILY_RETRY if "DAILY" in policy else _SECOND if policy == "SECONDLY" else _TEN_SECONDS
     if status == 477 and wait is None:
         wait = _MIGRATION_RETRY
     return found(message, system=SYSTEM, code=said.code() or str(status), retry_after=wait)

@@ -148,7 +148,13 @@ class HubSpotReader:
             what = f"listing {found.remote}"
             position: dict[str, Any] = {"after": after} if after else {}
             answer = self._client.call(
-                what, self._client.objects.get_page, found.remote, limit=PAGE, properties=[",".join(names)], **position
+                what,
+                self._client.objects.get_page,
+                found.remote,
+                limit=PAGE,
+                properties=[",".join(names)],
+                urgent=False,
+                **position,
             )
             page = answer.decode(_Records, what)
             yield [self._event(found, fields, record) for record in page.results]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -19,6 +19,13 @@ class HubSpotSettings(Struct, frozen=True, kw_only=True):
     secret can be changed without losing an event. ``public_url`` is the address HubSpot was told to call, in full: it is part of
     what HubSpot signs, and behind a proxy it is not what arrives here. ``path`` is where this process serves it.
     Times are in seconds. HubSpot itself gives up on a request after about half a minute, hence ``read_timeout``.
+
+    ``oldest_signature``: HubSpot signs each webhook by up to three methods; the older two carry no time, so that a request could be sent
+    again by whoever saw it. They are looked at only when allowed here, and only in requests without the newest.
+
+    ``changes`` says how changes reach us: ``webhooks``, ``search`` (every ``search_seconds``, deletions every ``deletions_seconds``), or
+    ``both``: then what a webhook did not bring, the search finds. ``index_lag_seconds`` is how late HubSpot's search may show a change.
+    ``daily_reserve`` is the share of the day's requests that searches and first fills leave alone.
     """
 
     access_token: str
@@ -28,6 +35,12 @@ class HubSpotSettings(Struct, frozen=True, kw_only=True):
     path: str = "/hooks/hubspot"
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
+    oldest_signature: Literal["v1", "v2", "v3"] = "v3"
+    changes: Literal["webhooks", "search", "both"] = "webhooks"
+    search_seconds: float = 30.0
+    deletions_seconds: float = 600.0
+    index_lag_seconds: float = 120.0
+    daily_reserve: float = 0.1
 
     def __repr__(self) -> str:
         return (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from connectors.contract import Maps, WriteResult
 from connectors.errors import ConnectorBug, ConnectorError, Misconfigured, RecordRejected
 from connectors.hubspot.client import Answer, Client
+from connectors.hubspot.creating import Creator
 from connectors.hubspot.errors import ErrorBody, of_input
 from connectors.hubspot.objects import OWNERS, own_maps
 from connectors.hubspot.settings import SYSTEM
@@ -35,9 +37,10 @@ class HubSpotSink:
 
     batch_size = BATCH
 
-    def __init__(self, client: Client, maps: Maps) -> None:
+    def __init__(self, client: Client, maps: Maps, clock: Callable[[], datetime]) -> None:
         self._client = client
         self._maps = maps
+        self._creator = Creator(client, maps, clock)
 
     def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         """See ``contract.Sink``. Writes of several entities go out as one request for each of them.
@@ -46,6 +49,11 @@ class HubSpotSink:
         """
         if len(writes) > BATCH:
             raise ConnectorBug(f"{len(writes)} writes in one HubSpot batch; {BATCH} is the most", system=SYSTEM)
+        kinds = {write.kind for write in writes}
+        if len(kinds) > 1:
+            return self._each_kind(writes)
+        if "create" in kinds:
+            return self._creator.write(writes)
         errors: dict[str, ConnectorError | None] = {}
         groups: dict[str, list[tuple[Write, dict[str, str]]]] = {}
         maps = own_maps(self._maps())
@@ -64,6 +72,21 @@ class HubSpotSink:
                     raise
                 errors |= dict.fromkeys((write.write_id for write, _ in inputs), error)
         return [WriteResult(write.write_id, errors[write.write_id]) for write in writes]
+
+    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+        """See ``contract.Sink.created``."""
+        return self._creator.created(writes)
+
+    def _each_kind(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """Changes and creations in one batch: a request for each kind, the failure of one told in its results."""
+        results: dict[str, WriteResult] = {}
+        for kind in ("update", "create"):
+            mine = [write for write in writes if write.kind == kind]
+            try:
+                results |= {result.write_id: result for result in self.write(mine)}
+            except ConnectorError as error:
+                results |= {write.write_id: WriteResult(write.write_id, error) for write in mine}
+        return [results[write.write_id] for write in writes]
 
     def _send(self, remote: str, inputs: list[tuple[Write, dict[str, str]]]) -> Mapping[str, ConnectorError | None]:
         ids = [write.record_id for write, _ in inputs]

@@ -12,6 +12,10 @@ per request, before they do anything.
 | partial | ``share`` of the records of the batch is refused, the rest is committed | the same |
 | expired_session | 401 INVALID_SESSION_ID, and the session really is over | 401 |
 | lock | ``share`` of the records fails with UNABLE_TO_LOCK_ROW | a conflict per record |
+| slow | the answer comes ``seconds`` late | the same |
+| broken | 500 UNKNOWN_EXCEPTION | 500 |
+| daily_limit | the day's requests are used up | 429 of the daily policy |
+| person_edits | a person changes the same fields of ``share`` of the records a moment before the write | the same |
 """
 
 from __future__ import annotations
@@ -24,18 +28,39 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 FaultKind = Literal[
-    "unavailable", "rate_limited", "timeout", "timeout_after_commit", "partial", "expired_session", "lock"
+    "unavailable",
+    "rate_limited",
+    "timeout",
+    "timeout_after_commit",
+    "partial",
+    "expired_session",
+    "lock",
+    "slow",
+    "broken",
+    "daily_limit",
+    "person_edits",
 ]
 
 # What a fault can be armed for; "*" stands for any of a system's operations.
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "salesforce": ("login", "query", "read", "collections", "describe", "limits", "subscribe"),
-    "hubspot": ("batch_update", "batch_read", "search", "owners"),
+    "hubspot": (
+        "batch_update",
+        "batch_create",
+        "batch_upsert",
+        "batch_read",
+        "associate",
+        "associations",
+        "search",
+        "list",
+        "owners",
+    ),
+    "marketo": ("login", "read", "write", "describe", "usage", "activities", "export"),
 }
 
 
 class Fault(Struct, frozen=True, kw_only=True):
-    """One thing to go wrong, ``times`` times. ``retry_after`` is in seconds; None leaves the header out."""
+    """One thing to go wrong, ``times`` times. ``retry_after`` is in seconds; None leaves the header out. ``seconds`` is for slow ones."""
 
     system: str
     kind: FaultKind
@@ -43,6 +68,7 @@ class Fault(Struct, frozen=True, kw_only=True):
     times: int = 1
     retry_after: float | None = None
     share: float = 1.0
+    seconds: float = 1.0
 
     def hits(self, index: int) -> bool:
         """Whether record number ``index`` (from 0) of a batch is hit: evenly spread, the first one always."""

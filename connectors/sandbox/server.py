@@ -1,4 +1,4 @@
-"""The sandbox as one process: both CRMs over one world, and an address from which tests and the daemon drive it.
+"""The sandbox as one process: the CRMs over one world, and an address from which tests and the daemon drive it.
 
 | request | does |
 |---|---|
@@ -6,14 +6,14 @@
 | POST /traffic | starts the lead generator; body as ``TrafficOrder`` |
 | POST /faults | arms a ``Fault`` (or a list of them); ``{"clear": true}`` disarms all |
 | POST /webhook | ``{"url": …}`` where webhooks go from now on; ``{"mischief": {…}}`` what goes wrong with them |
+| POST /do | one deed (or a list of them) of a person or an administrator; body as ``scenario.Deed`` |
+| POST /scenario | plays a ``Scenario`` |
 | GET /records?system=&object= | what the CRM holds, one JSON object a line: id, owner, fields, writes per field by us |
 | POST /stop | ends the process |
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,7 +21,6 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-import uvicorn
 from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -30,16 +29,18 @@ from starlette.routing import Route
 
 from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.hubspot import HubSpotSandbox
-from connectors.sandbox.hubspot.properties import PROPERTIES
+from connectors.sandbox.hubspot.properties import PROPERTIES, Refusal
 from connectors.sandbox.hubspot.server import summary
-from connectors.sandbox.hubspot.webhooks import Mischief
-from connectors.sandbox.listening import listen
+from connectors.sandbox.marketo import MarketoSandbox
+from connectors.sandbox.marketo.store import Refusal as MarketoRefusal
 from connectors.sandbox.salesforce import SalesforceSandbox
+from connectors.sandbox.salesforce.checks import SaveError
+from connectors.sandbox.scenario import Deed, Player, Step, WebhookOrder, carry_out, decode
+from connectors.sandbox.serving import Served
 from connectors.sandbox.traffic import Traffic, TrafficOrder
 from connectors.sandbox.world import PersonSeed, World
 
 WEBHOOK_SECRET = "sandbox-webhook-secret"  # noqa: S105 - it opens nothing but this sandbox
-_START_SECONDS = 10.0
 
 # What differs between two runs that did the same.
 _VOLATILE = frozenset({"CreatedDate", "LastModifiedDate", "SystemModstamp", "LastModifiedById", "CreatedById"})
@@ -53,14 +54,10 @@ class SandboxOptions(Struct, frozen=True, kw_only=True):
     salesforce_port: int = 0
     pubsub_port: int = 0
     hubspot_port: int = 0
+    marketo_port: int = 0
     admin_port: int = 0
     webhook_url: str = ""
     hubspot_ten_seconds: int = 190  # requests; the limit of a HubSpot account
-
-
-class _WebhookOrder(Struct):
-    url: str | None = None
-    mischief: Mischief | None = None
 
 
 class SandboxServer:
@@ -89,51 +86,32 @@ class SandboxServer:
             port=self.options.hubspot_port,
             ten_seconds=self.options.hubspot_ten_seconds,
         )
+        self.marketo = MarketoSandbox(clock, self.faults, self.options.marketo_port)
         self.traffic = Traffic(self.world, self.options.seed, self.salesforce, self.hubspot, clock, monotonic)
-        self.admin_url = ""
-        self._web: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self.player = Player(self._act)
+        self._served = Served(self._app(), self.options.admin_port, "sandbox-admin")
 
     def start(self) -> None:
         """Serves in threads of its own; returns once everything answers. Raises OSError when a port is taken."""
         self.salesforce.start()
         self.hubspot.start()
-        listener = listen(self.options.admin_port)
-        self.admin_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(
-            self._app(),
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            timeout_graceful_shutdown=1,
-        )
-        self._web = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve(listener)), name="sandbox-admin", daemon=True
-        )
-        self._thread.start()
-        waited = threading.Event()
-        for _ in range(int(_START_SECONDS / 0.01)):
-            if self._web.started:
-                return
-            waited.wait(0.01)
-        raise OSError(f"the sandbox's admin address {self.admin_url} did not start within {_START_SECONDS:g} s")
+        self.marketo.start()
+        self._served.start()
 
-    async def _serve(self, listener: socket.socket) -> None:
-        assert self._web is not None
-        await self._web.serve(sockets=[listener])
+    @property
+    def admin_url(self) -> str:
+        """Where it is driven from; "" before it was started."""
+        return self._served.url
 
     def stop(self) -> None:
         """Ends traffic, both CRMs and the admin address. Webhooks not yet delivered stay unsent."""
         self.stopped.set()
+        self.player.stop()
         self.traffic.stop()
         self.hubspot.stop()
         self.salesforce.stop()
-        if self._web is not None and self._thread is not None:
-            self._web.should_exit = True
-            self._thread.join(_START_SECONDS)
+        self.marketo.stop()
+        self._served.stop()
 
     def settings(self) -> dict[str, Any]:
         """Everything a daemon or a test needs to talk to it. The secrets in it open only this sandbox."""
@@ -159,6 +137,11 @@ class SandboxServer:
                 "client_secret": WEBHOOK_SECRET,
                 "webhook_url": hubspot.webhook_url,
             },
+            "marketo": {
+                "host": self.marketo.url,
+                "client_id": self.marketo.client_id,
+                "client_secret": self.marketo.client_secret,
+            },
         }
 
     def state(self) -> dict[str, Any]:
@@ -175,7 +158,9 @@ class SandboxServer:
             "webhooks_pending": self.hubspot.webhooks.pending,
             "salesforce": {"requests": self.salesforce.api_requests},
             "hubspot": summary(self.hubspot),
+            "marketo": {"requests": self.marketo.requests},
             "faults": [msgspec.to_builtins(fault) for fault in self.faults.all()],
+            "scenario": self.player.state(),
         }
 
     def records(self, system: str, name: str) -> Iterator[dict[str, Any]]:
@@ -183,9 +168,12 @@ class SandboxServer:
         if system == "salesforce" and name in self.salesforce.store.objects:
             yield from self._salesforce_records(name)
         elif system == "hubspot" and name in PROPERTIES:
-            for item in self.hubspot.items("contacts" if name == "contacts" else "companies"):
+            for item in self.hubspot.store.page(name, 0, 10**18)[0]:
                 fields = dict(item.properties)
                 yield {"id": item.id, "owner": fields.get("hubspot_owner_id"), "fields": fields, "writes": item.writes}
+        elif system == "marketo":
+            for lead in self.marketo.store.leads.values():
+                yield {"id": str(lead.id), "owner": None, "fields": dict(lead.values), "writes": lead.writes}
         else:
             raise ValueError(
                 f"no object {name!r} in system {system!r}: salesforce Lead, Account …; hubspot contacts, companies"
@@ -222,6 +210,8 @@ class SandboxServer:
             Route("/traffic", self._order(self._traffic), methods=["POST"]),
             Route("/faults", self._order(self._arm), methods=["POST"]),
             Route("/webhook", self._order(self._aim), methods=["POST"]),
+            Route("/do", self._order(self._do), methods=["POST"]),
+            Route("/scenario", self._order(self._play), methods=["POST"]),
             Route("/stop", self._order(self._end), methods=["POST"]),
         ]
         return Starlette(routes=routes)
@@ -230,7 +220,7 @@ class SandboxServer:
         async def endpoint(request: Request) -> Response:
             try:
                 carry_out(await request.body() or b"{}")
-            except (msgspec.DecodeError, ValueError) as error:
+            except (msgspec.DecodeError, ValueError, SaveError, Refusal, MarketoRefusal) as error:
                 return _json({"error": str(error)}, 400)
             return _json(self.state())
 
@@ -248,11 +238,50 @@ class SandboxServer:
             self.faults.add(fault)
 
     def _aim(self, body: bytes) -> None:
-        order = msgspec.json.decode(body, type=_WebhookOrder)
+        self._aim_at(msgspec.json.decode(body, type=WebhookOrder))
+
+    def _aim_at(self, order: WebhookOrder) -> None:
         if order.url is not None:
             self.hubspot.webhook_url = order.url
         if order.mischief is not None:
             self.hubspot.webhooks.mischief = order.mischief
+
+    def _do(self, body: bytes) -> None:
+        given = msgspec.json.decode(body)
+        for deed in msgspec.convert(given if isinstance(given, list) else [given], list[Deed]):
+            self._carry_out(deed)
+
+    def _play(self, body: bytes) -> None:
+        self.player.start(decode(msgspec.json.decode(body), "the scenario"))
+
+    def _act(self, step: Step) -> None:
+        """One step of a scenario."""
+        if step.clear_faults:
+            self.faults.clear()
+        for fault in step.faults:
+            self.faults.add(fault)
+        if step.webhook is not None:
+            self._aim_at(step.webhook)
+        if step.traffic is not None:
+            self.traffic.start(step.traffic)
+        for deed in step.deeds:
+            self._carry_out(deed)
+
+    def _carry_out(self, deed: Deed) -> None:
+        sandboxes = {"salesforce": self.salesforce, "hubspot": self.hubspot, "marketo": self.marketo}
+        carry_out(deed, sandboxes, self._newest)
+
+    def _newest(self, system: str, name: str, which: str) -> str:
+        """The record made last (or first) of an object. Raises ValueError when there is none."""
+        if system == "hubspot":
+            dated = [(item.created_at.isoformat(), item.id) for item in self.hubspot.store.page(name, 0, 10**18)[0]]
+        elif system == "marketo":
+            dated = [(one.created_at.isoformat(), str(one.id)) for one in self.marketo.store.leads.values()]
+        else:
+            dated = [(str(row["CreatedDate"]), str(row["Id"])) for row in self.salesforce.records(name)]
+        if not dated:
+            raise ValueError(f"{system} has no {name or 'object'} that could be the {which}")
+        return (max if which == "newest" else min)(dated)[1]
 
     def _end(self, _: bytes) -> None:
         self.stopped.set()

@@ -13,7 +13,7 @@ from msgspec import Struct
 from connectors.sandbox.hubspot import HubSpotSandbox
 from connectors.sandbox.leads import LeadStream, SandboxLead
 from connectors.sandbox.salesforce import SalesforceSandbox
-from connectors.sandbox.salesforce.store import SaveError
+from connectors.sandbox.salesforce.checks import SaveError
 from connectors.sandbox.world import World
 
 _TICK = 0.005  # seconds between looks at the clock

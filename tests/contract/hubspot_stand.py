@@ -60,7 +60,14 @@ PERSON = EntityMap(
     types={"active": "boolean"},
     read_only=frozenset({"name", "email", "active"}),
 )
-MAPS = {"lead": LEAD, "account": ACCOUNT, "person": PERSON}
+PROSPECT = EntityMap(
+    system="hubspot",
+    entity="prospect",
+    remote="leads",
+    fields={"name": "hs_lead_name", "owner": "hubspot_owner_id"},
+    types={"owner": "person"},
+)
+MAPS = {"lead": LEAD, "account": ACCOUNT, "person": PERSON, "prospect": PROSPECT}
 
 
 class HubSpotStand:

@@ -77,8 +77,29 @@ PERSON = EntityMap(
 MAPS = {"lead": LEAD, "account": ACCOUNT, "person": PERSON}
 
 
+DEAL = EntityMap(
+    system="salesforce",
+    entity="deal",
+    remote="Deal__c",
+    fields={"name": "Name", "owner": "OwnerId", "stage": "Stage__c", "seats": "Seats__c"},
+    types={"owner": "person", "seats": "number"},
+)
+CASE = EntityMap("salesforce", "case", "Case", {"subject": "Subject", "owner": "OwnerId"}, {"owner": "person"})
+CONTACT = EntityMap(
+    "salesforce",
+    "contact",
+    "Contact",
+    {"last_name": "LastName", "email": "Email", "account": "AccountId", "owner": "OwnerId"},
+    {"owner": "person", "account": "reference"},
+)
+OPPORTUNITY = EntityMap(
+    "salesforce", "opportunity", "Opportunity", {"name": "Name", "owner": "OwnerId"}, {"owner": "person"}
+)
+MANY = {**MAPS, "deal": DEAL, "case": CASE, "contact": CONTACT, "opportunity": OPPORTUNITY}
+
+
 class SmallWorld:
-    """Three people (Zoe has left) and one account."""
+    """Three people (Zoe has left), one account, one record of an object of the customer's own."""
 
     def __init__(self) -> None:
         people = ((ANA, "Ana", True), (BEN, "Ben", True), (ZOE, "Zoe", False))
@@ -96,6 +117,11 @@ class SmallWorld:
         self.accounts: list[dict[str, Any]] = [
             {"Id": salesforce_id("001", 1), "Name": "Acme", "OwnerId": ANA, "CSM__c": BEN, "Segments__c": "A;B"}
         ]
+        self.custom = {
+            "Deal__c": [
+                {"Id": salesforce_id("a00", 1), "Name": "Rollout", "OwnerId": ANA, "Stage__c": "New", "Seats__c": 5}
+            ]
+        }
         self.contacts: list[dict[str, Any]] = []
         self.opportunities: list[dict[str, Any]] = []
 
@@ -130,6 +156,10 @@ class SalesforceStand:
     def connect(self, **changes: Any) -> SalesforceConnection:
         """A connection of its own."""
         return SalesforceConnection(self.settings(**changes), lambda: MAPS, utcnow)
+
+    def with_more(self, **changes: Any) -> SalesforceConnection:
+        """A connection that also knows contacts, opportunities, cases and a custom object."""
+        return SalesforceConnection(self.settings(**changes), lambda: MANY, utcnow)
 
     def close(self) -> None:
         self.connection.close()

@@ -8,18 +8,28 @@ look and not in the connector's own words. A gap is marked ``xfail(strict=True)`
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import pytest
 
-from connectors.contract import Connection, Source
-from connectors.errors import AuthenticationFailed, Conflict, ConnectorError, RateLimited, RecordRejected, Transient
+from connectors.contract import Connection, Source, Webhook
+from connectors.errors import (
+    AuthenticationFailed,
+    Conflict,
+    ConnectorError,
+    RateLimited,
+    RecordRejected,
+    SignatureRefused,
+    Transient,
+)
 from connectors.sandbox.faults import Fault, Faults
 from routing.core.model import ChangeEvent, Unreadable, Values, Write
 
 WAIT = 15.0  # seconds until a test gives up waiting for a condition
+# Other scripts, what languages of queries and markup give a meaning to, and as long as a field takes.
+ANY_TEXT = ("Ünïcödé 株式会社 🦊 مرحبا", 'O\'Brien "&" <b>Söhne</b>; \\ %41 {{x}}', "null", "0", "x" * 255)
 
 
 class Stand(Protocol):
@@ -163,6 +173,15 @@ class SinkSuite:
         assert result.error is None
         assert not stand.held(record).get(stand.other_field)
 
+    @pytest.mark.parametrize("text", ANY_TEXT)
+    def test_any_text_comes_back_as_it_went(self, stand: Stand, text: str) -> None:
+        record = stand.create({stand.text_field: "old"})
+        [result] = stand.connection.write([write_of(stand, record, **{stand.text_field: text})])
+        assert result.error is None
+        assert stand.held(record)[stand.text_field] == text
+        read = stand.connection.read(stand.entity, [record], [stand.text_field])
+        assert read[record].values == {stand.text_field: text}
+
     def test_one_refused_record_does_not_hold_up_the_others(self, stand: Stand) -> None:
         good, gone, fine = (stand.create({stand.text_field: "old"}) for _ in range(3))
         stand.delete(gone)
@@ -201,6 +220,37 @@ class SinkSuite:
         with pytest.raises(RateLimited) as caught:
             stand.connection.write([write_of(stand, record, **{stand.text_field: "new"})])
         assert caught.value.retry_after == 3.0
+
+    def test_a_failure_inside_the_system_may_have_happened(self, stand: Stand) -> None:
+        record = stand.create({stand.text_field: "old"})
+        stand.faults.add(Fault(system=stand.system, operation=stand.write_operation, kind="broken"))
+        with pytest.raises(Transient) as caught:
+            stand.connection.write([write_of(stand, record, **{stand.text_field: "new"})])
+        assert caught.value.outcome_unknown
+        assert stand.times_written(record) == 0
+
+    def test_the_end_of_the_days_calls_is_a_limit(self, stand: Stand) -> None:
+        record = stand.create({stand.text_field: "old"})
+        stand.faults.add(Fault(system=stand.system, operation=stand.write_operation, kind="daily_limit"))
+        with pytest.raises(RateLimited) as caught:
+            stand.connection.write([write_of(stand, record, **{stand.text_field: "new"})])
+        assert not caught.value.outcome_unknown
+        assert stand.held(record)[stand.text_field] == "old"
+
+    def test_a_slow_answer_is_waited_for(self, stand: Stand) -> None:
+        record = stand.create({stand.text_field: "old"})
+        stand.faults.add(Fault(system=stand.system, operation=stand.write_operation, kind="slow", seconds=0.05))
+        [result] = stand.connection.write([write_of(stand, record, **{stand.text_field: "new"})])
+        assert result.error is None
+        assert stand.times_written(record) == 1
+
+    def test_a_person_at_the_same_moment_is_no_error_of_ours(self, stand: Stand) -> None:
+        one, two = (stand.create({stand.text_field: "old"}) for _ in range(2))
+        kind = Fault(system=stand.system, operation=stand.write_operation, kind="person_edits", share=0.5)
+        stand.faults.add(kind)
+        results = stand.connection.write([write_of(stand, each, **{stand.text_field: "new"}) for each in (one, two)])
+        assert [result.error for result in results] == [None, None]
+        assert [stand.times_written(each) for each in (one, two)] == [1, 1]
 
     @pytest.mark.parametrize(("kind", "committed"), [("timeout", False), ("timeout_after_commit", True)])
     def test_silence_after_sending_is_an_unknown_outcome_and_not_sent_again(
@@ -432,3 +482,65 @@ class SourceSuite:
         assert heard.events[-1].values[stand.text_field] == "readable"
         with pytest.raises(ConnectorError):
             stand.source.reread(kept.raw, datetime(2026, 11, 22, tzinfo=UTC))
+
+
+class WebhookStand(Protocol):
+    """A system that calls us: what it would send, and the intake under test."""
+
+    webhook: Webhook
+
+    def request(self, record_id: str, at: datetime) -> tuple[dict[str, str], bytes]:
+        """Headers (lower-case names) and body of a genuine call about one record, sent ``at``."""
+        ...
+
+    def sealed(self, body: bytes, at: datetime) -> dict[str, str]:
+        """The headers with which the system would send any body."""
+        ...
+
+
+class WebhookSuite:
+    """``Webhook``: only the system itself is heard, nothing it says is dropped, and what it says twice is one event."""
+
+    NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+    def received(self, stand: WebhookStand, headers: Mapping[str, str], body: bytes) -> list[ChangeEvent | Unreadable]:
+        return stand.webhook.receive("POST", stand.webhook.path, "", headers, body, self.NOW)
+
+    def test_a_genuine_call_is_an_event_of_its_record(self, webhook_stand: WebhookStand) -> None:
+        [event] = self.received(webhook_stand, *webhook_stand.request("1001", self.NOW))
+        assert isinstance(event, ChangeEvent)
+        assert (event.system, event.record_id) == (webhook_stand.webhook.system, "1001")
+        assert event.observed_at == self.NOW
+
+    def test_without_its_seal_nothing_is_read(self, webhook_stand: WebhookStand) -> None:
+        _, body = webhook_stand.request("1001", self.NOW)
+        with pytest.raises(SignatureRefused):
+            self.received(webhook_stand, {}, body)
+
+    def test_each_part_of_the_seal_counts(self, webhook_stand: WebhookStand) -> None:
+        headers, body = webhook_stand.request("1001", self.NOW)
+        sealed = webhook_stand.sealed(body, self.NOW)
+        for name in sealed:
+            with pytest.raises(SignatureRefused):
+                self.received(webhook_stand, {**headers, name: f"{sealed[name]}x"}, body)
+
+    def test_a_refusal_shows_no_secret(self, webhook_stand: WebhookStand) -> None:
+        headers, body = webhook_stand.request("1001", self.NOW)
+        with pytest.raises(SignatureRefused) as caught:
+            self.received(webhook_stand, dict.fromkeys(headers, "wrong"), body)
+        assert not any(value in str(caught.value) for value in webhook_stand.sealed(body, self.NOW).values())
+
+    def test_the_same_call_twice_is_one_event(self, webhook_stand: WebhookStand) -> None:
+        call = webhook_stand.request("1001", self.NOW)
+        [one], [two] = self.received(webhook_stand, *call), self.received(webhook_stand, *call)
+        other = self.received(webhook_stand, *webhook_stand.request("1002", self.NOW))
+        assert one.event_id == two.event_id != other[0].event_id
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"null", b"7", b"[" * 100_000])
+    def test_a_sealed_body_that_cannot_be_read_is_kept(self, webhook_stand: WebhookStand, body: bytes) -> None:
+        [kept] = self.received(webhook_stand, webhook_stand.sealed(body, self.NOW), body)
+        assert isinstance(kept, Unreadable)
+        assert kept.raw == body
+        assert kept.error
+        with pytest.raises(ConnectorError):
+            webhook_stand.webhook.reread(kept.raw, self.NOW)

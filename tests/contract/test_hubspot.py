@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
+import msgspec
 import pytest
 
-from connectors.errors import AuthenticationFailed, ConnectorBug, Misconfigured, RateLimited, RecordRejected
+from connectors.errors import (
+    AuthenticationFailed,
+    ConnectorBug,
+    ConnectorError,
+    Misconfigured,
+    RateLimited,
+    RecordRejected,
+)
 from connectors.hubspot.connection import HubSpotConnection
 from connectors.hubspot.settings import HubSpotSettings
+from connectors.hubspot.signature import sign
+from connectors.hubspot.webhook import HubSpotWebhook
 from connectors.sandbox.faults import Fault
 from routing.core.model import Write
 from routing.runtime.clock import utcnow
-from tests.contract.hubspot_stand import MAPS, HubSpotStand, hubspot_stand
-from tests.contract.suites import ReaderSuite, SinkSuite, write_of
+from tests.contract.hubspot_stand import MAPS, SECRET, HubSpotStand, hubspot_stand
+from tests.contract.suites import ReaderSuite, SinkSuite, WebhookSuite, write_of
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +199,122 @@ class TestDoctor:
         assert "access token" in first.detail
         assert not webhook.ok
         assert "client secret" in webhook.detail
+
+
+def new(stand: HubSpotStand, record: str, creates: str, **fields: object) -> Write:
+    write_id = f"new-{creates}-{record}"
+    about = {"about_entity": "lead", "about": record} if record else {}
+    write = write_of(stand, write_id, **about, **fields)
+    return msgspec.structs.replace(write, write_id=write_id, kind="create", entity=creates)
+
+
+class TestCreating:
+    def test_a_task_is_on_the_record_with_its_owner_and_its_time(self, stand: HubSpotStand) -> None:
+        record = stand.create({"company": "x"})
+        due = "2026-11-30T10:00:00.000Z"
+        task = new(stand, record, "task", subject="Call", note="twice", due=due, owner=stand.owners[0], priority="high")
+        [result] = stand.connection.write([task])
+        assert result.error is None
+        made = stand.sandbox.record("tasks", result.record_id) or {}
+        assert made["hs_task_subject"] == "Call"
+        assert made["hs_task_body"].startswith("twice")
+        assert (made["hs_timestamp"], made["hubspot_owner_id"], made["hs_task_priority"]) == (
+            due,
+            stand.owners[0],
+            "HIGH",
+        )
+        assert set(stand.sandbox.store.linked("contacts", record, "tasks")) == {result.record_id}
+
+    @pytest.mark.parametrize("creates", ["task", "prospect", "lead"])
+    def test_after_a_lost_answer_what_was_made_is_found_and_what_was_not_is_not(
+        self, stand: HubSpotStand, creates: str
+    ) -> None:
+        lost, never = stand.create({"company": "x"}), stand.create({"company": "y"})
+        given: dict[str, dict[str, object]] = {"prospect": {"name": "Big"}}
+        fields = {one: given.get(creates, {}) for one in (lost, never)}
+        if creates == "lead":
+            fields = {one: {"email": f"{one}@example.com"} for one in (lost, never)}
+        stand.faults.add(
+            Fault(
+                system="hubspot",
+                operation="batch_upsert" if creates == "lead" else "batch_create",
+                kind="timeout_after_commit",
+            )
+        )
+        write = new(stand, lost, creates, **fields[lost])
+        with pytest.raises(ConnectorError) as caught:
+            stand.connection.write([write])
+        assert caught.value.outcome_unknown
+        found = stand.connection.created([write, new(stand, never, creates, **fields[never])])
+        assert list(found) == [write.write_id]
+
+    def test_a_lead_object_has_its_contact(self, stand: HubSpotStand) -> None:
+        record = stand.create({"company": "x"})
+        [result] = stand.connection.write([new(stand, record, "prospect", name="Ana Diaz, Acme")])
+        assert result.error is None
+        assert (stand.sandbox.record("leads", result.record_id) or {})["hs_lead_name"] == "Ana Diaz, Acme"
+        assert set(stand.sandbox.store.linked("contacts", record, "leads")) == {result.record_id}
+
+    def test_a_contact_that_is_there_already_is_not_made_a_second_time(self, stand: HubSpotStand) -> None:
+        there = stand.create({"email": "someone@example.com", "company": "old"})
+        [result] = stand.connection.write([new(stand, "", "lead", email="someone@example.com", company="new")])
+        assert (result.error, result.record_id) == (None, there)
+        assert stand.held(there)["company"] == "new"
+
+    def test_a_contact_without_an_address_is_refused_before_it_leaves(self, stand: HubSpotStand) -> None:
+        before = stand.connection.calls
+        [result] = stand.connection.write([new(stand, "", "lead", company="x")])
+        assert isinstance(result.error, RecordRejected)
+        assert stand.connection.calls == before
+
+    def test_an_association_made_twice_is_one(self, stand: HubSpotStand) -> None:
+        contact, company = stand.create({}), stand.sandbox.create("companies", {"name": "Acme"})
+        write = new(stand, contact, "association", to_entity="account", to=company)
+        for _ in range(2):
+            [result] = stand.connection.write([write])
+            assert result.error is None
+        assert set(stand.sandbox.store.linked("contacts", contact, "companies")) == {company}
+
+    def test_one_refused_creation_does_not_hold_up_the_others_nor_a_change(self, stand: HubSpotStand) -> None:
+        record, gone = stand.create({"company": "old"}), stand.create({})
+        stand.delete(gone)
+        writes = [
+            new(stand, gone, "task", subject="no"),
+            new(stand, record, "task", subject="yes"),
+            write_of(stand, record, company="new"),
+            new(stand, record, "castle"),
+        ]
+        no, yes, changed, unknown = stand.connection.write(writes)
+        assert isinstance(no.error, RecordRejected)
+        assert yes.error is None
+        assert yes.record_id
+        assert changed.error is None
+        assert isinstance(unknown.error, Misconfigured)
+        assert stand.held(record)["company"] == "new"
+
+
+class HookStand:
+    """See ``suites.WebhookStand``."""
+
+    url = "https://leads.example.com/hooks/hubspot"
+
+    def __init__(self) -> None:
+        settings = HubSpotSettings(access_token="t", client_secrets=("old", SECRET), public_url=self.url)
+        self.webhook = HubSpotWebhook(settings, lambda: MAPS)
+
+    def request(self, record_id: str, at: datetime) -> tuple[dict[str, str], bytes]:
+        moment = round(at.timestamp() * 1000)
+        event = {"subscriptionType": "contact.deletion", "occurredAt": moment, "objectId": int(record_id)}
+        body = msgspec.json.encode([event])
+        return self.sealed(body, at), body
+
+    def sealed(self, body: bytes, at: datetime) -> dict[str, str]:
+        stamp = str(round(at.timestamp() * 1000))
+        signature = sign(SECRET, "POST", self.url, body, stamp)
+        return {"x-hubspot-signature-v3": signature, "x-hubspot-request-timestamp": stamp}
+
+
+class TestWebhook(WebhookSuite):
+    @pytest.fixture
+    def webhook_stand(self) -> HookStand:
+        return HookStand()

@@ -60,6 +60,9 @@ class TableCrm:
         self._pause.wait(self._slow)  # it happened, and nobody has heard of it yet
         return [WriteResult(one.write_id) for one in writes]
 
+    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+        return {}
+
     def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
         return iter(())
 

@@ -137,7 +137,7 @@ class Stage:
         late = daemon.stop()
         self._listening.close()
         assert late == []
-        assert daemon.services.failure == ""
+        assert daemon.services.failure == "", daemon.services.failure
 
     def lower_curtain(self) -> None:
         self.traffic.stop()
@@ -160,7 +160,7 @@ class Stage:
 
         def looked() -> bool:
             if self._daemon is not None:
-                assert self._daemon.services.failure == ""
+                assert self._daemon.services.failure == "", self._daemon.services.failure
             return bool(true())
 
         wait_for(what, looked, seconds, pause=0.02)

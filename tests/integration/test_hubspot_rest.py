@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import hubspot
 import pytest
 import requests
 
@@ -163,3 +164,100 @@ def test_questions_that_make_no_sense_are_refused(stand: HubSpotStand, session: 
     answer = session.get(stand.sandbox.url + path, timeout=10)
     assert answer.status_code == 400
     assert answer.json()["category"] == "VALIDATION_ERROR"
+
+
+def test_hubspots_own_models_read_what_creating_and_associating_answer(stand: HubSpotStand) -> None:
+    """The library's generated classes convert every answer, and refuse those of another shape."""
+    from hubspot.crm.associations.v4 import BatchInputPublicDefaultAssociationMultiPost as Pairs
+    from hubspot.crm.objects import BatchInputSimplePublicObjectBatchInputForCreate as Creations
+    from hubspot.crm.objects import BatchInputSimplePublicObjectBatchInputUpsert as Upserts
+    from hubspot.crm.objects import PublicObjectSearchRequest
+
+    crm = hubspot.HubSpot(access_token=stand.sandbox.access_token, host=stand.sandbox.url, retry=False).crm
+    contact = stand.create({"company": "x"})
+    company = stand.sandbox.create("companies", {"name": "Acme"})
+    primary = [{"to": {"id": contact}, "types": [{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": 578}]}]
+    lead = {"properties": {"hs_lead_name": "Big"}, "associations": primary, "objectWriteTraceId": "one"}
+    nameless = {"properties": {}, "associations": primary, "objectWriteTraceId": "two"}
+
+    made = crm.objects.batch_api.create("leads", Creations(inputs=[lead, nameless]))
+    assert [one.properties["hs_lead_name"] for one in made.results] == ["Big"]
+    assert made.num_errors == 1
+    assert made.errors[0].context == {"objectWriteTraceId": ["two"]}
+
+    both = [{"id": f"{n}@example.com", "idProperty": "email", "properties": {"city": "Rome"}} for n in ("new", "new2")]
+    upserted = crm.objects.batch_api.upsert("contacts", Upserts(inputs=both))
+    assert [one.new for one in upserted.results] == [True, True]
+
+    pair = Pairs(inputs=[{"from": {"id": contact}, "to": {"id": company}}])
+    assert crm.associations.v4.batch_api.create_default("contacts", "companies", pair).status == "COMPLETE"
+    [linked] = crm.associations.v4.basic_api.get_page("contacts", contact, "companies").results
+    assert linked.to_object_id == company
+    assert linked.association_types[0].type_id == 279
+
+    since = str(round(made.results[0].created_at.timestamp() * 1000))
+    recent = [{"propertyName": "hs_lastmodifieddate", "operator": "GTE", "value": since}]
+    asked = PublicObjectSearchRequest(filter_groups=[{"filters": recent}], limit=10, properties=["hs_lead_name"])
+    found = crm.objects.search_api.do_search("leads", asked)
+    assert [one.id for one in found.results] == [made.results[0].id]
+    assert found.total == 1
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ([("numemployees", "GT", "9")], ["b", "c"]),
+        ([("city", "IN", ["rome", "OSLO"])], ["a", "c"]),
+        ([("city", "NOT_IN", ["rome"])], ["b", "c"]),
+        ([("city", "NEQ", "Rome")], ["b", "c"]),
+        ([("city", "EQ", "rome"), ("company", "EQ", "A")], ["a"]),
+        ([("phone", "NOT_HAS_PROPERTY", "")], ["a", "b", "c"]),
+        ([("hs_object_id", "BETWEEN", ("0", "99999999999999"))], ["a", "b", "c"]),
+    ],
+)
+def test_search_filters(stand: HubSpotStand, session: requests.Session, filters: list[Any], found: list[str]) -> None:
+    mark = f"search {len(filters)} {filters[0][:2]}"
+    for name, city, employees in (("a", "Rome", "5"), ("b", "Lima", "90"), ("c", "Oslo", "95")):
+        stand.sandbox.create("contacts", {"company": name, "city": city, "numemployees": employees, "address": mark})
+    given = [{"propertyName": "address", "operator": "EQ", "value": mark}]
+    for name, operator, value in filters:
+        one = {"propertyName": name, "operator": operator}
+        if isinstance(value, list):
+            one["values"] = value  # type: ignore[assignment]
+        elif isinstance(value, tuple):
+            one["value"], one["highValue"] = value
+        else:
+            one["value"] = value
+        given.append(one)
+    asked = {"filterGroups": [{"filters": given}], "properties": ["company"], "limit": 50}
+    sort = [{"propertyName": "company", "direction": "DESCENDING"}]
+    stand.sandbox.impose({"searches": 1000})
+    answer = session.post(objects(stand, "/search"), json={**asked, "sorts": sort}, timeout=10).json()
+    assert [one["properties"]["company"] for one in answer["results"]] == found[::-1]
+
+
+def test_the_search_lags_when_told_to_and_has_limits_of_its_own(stand: HubSpotStand, session: requests.Session) -> None:
+    record = stand.create({"company": "late"})
+    equal = {"propertyName": "hs_object_id", "operator": "EQ", "value": record}
+    asked = {"filterGroups": [{"filters": [equal]}]}
+
+    def total() -> int:
+        return int(session.post(objects(stand, "/search"), json=asked, timeout=10).json()["total"])
+
+    stand.sandbox.impose({"search_lag": 60, "searches": 1000})
+    assert total() == 0
+    stand.sandbox.impose({"search_lag": 0})
+    assert total() == 1
+    many = {"filterGroups": [{"filters": [equal] * 11}]}
+    assert session.post(objects(stand, "/search"), json=many, timeout=10).status_code == 400
+    stand.sandbox.impose({"searches": 0})
+    refused = session.post(objects(stand, "/search"), json=asked, timeout=10)
+    stand.sandbox.impose({"searches": 1000})
+    assert (refused.status_code, refused.json()["policyName"]) == (429, "SECONDLY")
+    assert not [name for name in refused.headers if "RateLimit" in name]
+
+
+@pytest.mark.parametrize("values", [{"search_lag": -1}, {"weather": 1}, {"daily": "many"}])
+def test_a_condition_that_there_is_not_is_refused(stand: HubSpotStand, values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="there are search_lag"):
+        stand.sandbox.impose(values)

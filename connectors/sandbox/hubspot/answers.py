@@ -15,6 +15,8 @@ from connectors.sandbox.world import stamp
 DEFAULTS = {
     "contacts": ("createdate", "email", "firstname", "hs_object_id", "lastmodifieddate", "lastname"),
     "companies": ("createdate", "domain", "hs_lastmodifieddate", "hs_object_id", "name"),
+    "tasks": ("hs_createdate", "hs_lastmodifieddate", "hs_object_id"),
+    "leads": ("hs_createdate", "hs_lastmodifieddate", "hs_object_id"),
 }
 _CORRELATION = "5a4db0c5-0000-4000-8000-00000000f1a9"
 
@@ -42,7 +44,7 @@ def refused(error: HttpRefusal, headers: Mapping[str, str]) -> Response:
 
 def rate_limited(policy: str, headers: Mapping[str, str], retry_after: float | None = None) -> Response:
     """429, as HubSpot words it; Retry-After only where it is told to send one."""
-    spoken = {"TEN_SECONDLY_ROLLING": "ten_secondly_rolling", "DAILY": "daily"}[policy]
+    spoken = {"TEN_SECONDLY_ROLLING": "ten_secondly_rolling", "DAILY": "daily", "SECONDLY": "secondly"}[policy]
     body = {
         "status": "error",
         "message": f"You have reached your {spoken} limit.",
@@ -64,6 +66,8 @@ def described(item: Item, names: Sequence[str], histories: Sequence[str] = ()) -
         "updatedAt": stamp(item.updated_at),
         "archived": item.archived,
     }
+    if item.archived_at is not None:
+        found["archivedAt"] = stamp(item.archived_at)
     if histories:
         found["propertiesWithHistory"] = {
             name: [entry.described() for entry in item.history(name)] for name in histories
@@ -73,7 +77,7 @@ def described(item: Item, names: Sequence[str], histories: Sequence[str] = ()) -
 
 def input_error(error: Refusal, trace_id: str | None, record_id: str) -> dict[str, Any]:
     """One entry of ``errors`` in a 207."""
-    context: dict[str, list[str]] = {"ids": [record_id]}
+    context: dict[str, list[str]] = {"ids": [record_id]} if record_id else {}
     if trace_id:
         context["objectWriteTraceId"] = [trace_id]
     details = [{"message": error.message, "code": error.code}] if error.code else []
@@ -86,9 +90,11 @@ def input_error(error: Refusal, trace_id: str | None, record_id: str) -> dict[st
     }
 
 
-def batch(results: Iterable[Mapping[str, Any]], errors: Sequence[Mapping[str, Any]], now: str) -> Response:
+def batch(
+    results: Iterable[Mapping[str, Any]], errors: Sequence[Mapping[str, Any]], now: str, status: int = 200
+) -> Response:
     """A batch's answer: 207 as soon as there is an error in it."""
     body: dict[str, Any] = {"status": "COMPLETE", "results": list(results), "startedAt": now, "completedAt": now}
     if errors:
         body |= {"numErrors": len(errors), "errors": list(errors)}
-    return answer(body, 207 if errors else 200)
+    return answer(body, 207 if errors else status)

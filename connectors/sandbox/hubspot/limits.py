@@ -7,6 +7,7 @@ from datetime import datetime
 from threading import Lock
 
 _WINDOW = 10.0  # seconds
+_SEARCHES = 5  # a second, of a whole account; they do not count for the ten seconds
 
 
 class Limits:
@@ -21,6 +22,23 @@ class Limits:
         self._in_window = 0
         self._day = ""
         self._today = 0
+        self.searches = _SEARCHES
+        self._second = 0
+        self._searched = 0
+
+    def use(self, requests: int) -> None:
+        """What somebody else has used of today's requests."""
+        with self._lock:
+            self._day, self._today = self._clock().date().isoformat(), requests
+
+    def take_search(self) -> tuple[str, dict[str, str]]:
+        """As ``take``, for a search: those have a limit of their own, and answers that tell nothing about it."""
+        with self._lock:
+            second = int(self._clock().timestamp())
+            if second != self._second:
+                self._second, self._searched = second, 0
+            self._searched += 1
+            return "SECONDLY" if self._searched > self.searches else "", {}
 
     def take(self) -> tuple[str, dict[str, str]]:
         """Counts one request: the name of the limit it broke ("" for none), and the headers to answer with."""

@@ -38,6 +38,7 @@ def _table(plain: str, numbers: str, choices: str, locked: str) -> dict[str, Pro
     found += [Property(name, "datetime", read_only=True) for name in locked.split()]
     found += [Property("hs_object_id", "number", read_only=True)]
     found += [Property("hs_updated_by_user_id", "number", read_only=True)]
+    found += [Property("hs_merged_object_ids", "enumeration", read_only=True)]
     return {one.name: one for one in found}
 
 
@@ -58,9 +59,34 @@ PROPERTIES: dict[str, dict[str, Property]] = {
         "type hubspot_owner_id lifecyclestage",
         "createdate hs_lastmodifieddate",
     ),
+    "tasks": {
+        **_table(
+            "hs_task_subject hs_task_body",
+            "",
+            "hs_task_status hs_task_priority hs_task_type hubspot_owner_id",
+            "hs_createdate hs_lastmodifieddate",
+        ),
+        "hs_timestamp": Property("hs_timestamp", "datetime"),
+    },
+    "leads": _table(
+        "hs_lead_name",
+        "",
+        "hs_lead_type hs_lead_label hs_pipeline_stage hubspot_owner_id",
+        "hs_createdate hs_lastmodifieddate",
+    ),
 }
-MODIFIED = {"contacts": "lastmodifieddate", "companies": "hs_lastmodifieddate"}
-UNSUBSCRIBED = {"hs_object_id", "hs_updated_by_user_id", "createdate", "lastmodifieddate", "hs_lastmodifieddate"}
+MODIFIED = {kind: "lastmodifieddate" if kind == "contacts" else "hs_lastmodifieddate" for kind in PROPERTIES}
+# What a new record cannot be without; a lead beside these needs a contact.
+REQUIRED = {"tasks": ("hs_timestamp",), "leads": ("hs_lead_name",)}
+UNSUBSCRIBED = {
+    "hs_object_id",
+    "hs_updated_by_user_id",
+    "hs_merged_object_ids",
+    "createdate",
+    "hs_createdate",
+    "lastmodifieddate",
+    "hs_lastmodifieddate",
+}
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 

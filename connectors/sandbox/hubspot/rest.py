@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
@@ -24,22 +24,25 @@ from connectors.sandbox.hubspot.answers import (
     rate_limited,
     refused,
 )
+from connectors.sandbox.hubspot.asking import BATCH_LIMIT, INTEGRATION, Handler, kind_of, refusal_of
 from connectors.sandbox.hubspot.limits import Limits
+from connectors.sandbox.hubspot.linking import Linking
 from connectors.sandbox.hubspot.properties import PROPERTIES, Refusal, validate
 from connectors.sandbox.hubspot.search import SearchRequest, find
 from connectors.sandbox.hubspot.store import Item, Source, Store
 from connectors.sandbox.hubspot.webhooks import APP_ID, PORTAL_ID
+from connectors.sandbox.serving import break_off
 from connectors.sandbox.world import stamp
 
-BATCH_LIMIT = 100
 HISTORY_LIMIT = 50
-INTEGRATION = Source("INTEGRATION", str(APP_ID))
 SCOPES = [
     "crm.objects.contacts.read",
     "crm.objects.contacts.write",
     "crm.objects.companies.read",
     "crm.objects.companies.write",
     "crm.objects.owners.read",
+    "crm.objects.leads.read",
+    "crm.objects.leads.write",
 ]
 
 
@@ -49,6 +52,7 @@ class _Reference(msgspec.Struct):
 
 class _BatchRead(msgspec.Struct, rename="camel"):
     inputs: list[_Reference]
+    id_property: str | None = None
     properties: list[str] = []
     properties_with_history: list[str] = []
 
@@ -67,9 +71,6 @@ class _Properties(msgspec.Struct):
     properties: dict[str, str]
 
 
-Handler = Callable[[Request, bytes, Fault | None], Response]
-
-
 class RestApi:
     """Handlers over the store. ``requests`` counts what was asked, refused requests included."""
 
@@ -84,6 +85,7 @@ class RestApi:
         self._faults = faults
         self._limits = limits
         self._clock = clock
+        self.search_lag = timedelta()  # how late the search shows a change
         objects = "/crm/v3/objects/{kind}"
         routes: list[tuple[str, str, str, Handler]] = [
             ("POST", f"{objects}/batch/read", "batch_read", self._batch_read),
@@ -100,6 +102,7 @@ class RestApi:
             ("GET", "/account-info/v3/details", "account", self._account),
             ("POST", "/oauth/v2/private-apps/get/access-token-info", "token", self._token),
         ]
+        routes += Linking(store, self._owner_ids, clock).routes(objects)
         self.app = Starlette(
             routes=[
                 Route(path, self._guarded(operation, handler), methods=[method])
@@ -113,7 +116,7 @@ class RestApi:
         async def endpoint(request: Request) -> Response:
             body = await request.body()
             self.requests += 1
-            broken, headers = self._limits.take()
+            broken, headers = self._limits.take_search() if operation == "search" else self._limits.take()
             headers["Date"] = format_datetime(self._clock(), usegmt=True)
             try:
                 self._authorize(request)
@@ -140,6 +143,13 @@ class RestApi:
     ) -> Response:
         if fault.kind == "unavailable":
             raise HttpRefusal(503, "SERVICE_UNAVAILABLE", "The service is temporarily unavailable.")
+        if fault.kind == "slow":
+            await asyncio.sleep(fault.seconds)
+            return handler(request, body, None)
+        if fault.kind == "broken":
+            raise HttpRefusal(500, "INTERNAL_ERROR", "internal error")
+        if fault.kind == "daily_limit":
+            return rate_limited("DAILY", headers, fault.retry_after)
         if fault.kind == "rate_limited":
             return rate_limited("TEN_SECONDLY_ROLLING", headers, fault.retry_after)
         if fault.kind == "expired_session":
@@ -147,8 +157,7 @@ class RestApi:
         if fault.kind == "timeout_after_commit":
             handler(request, body, None)
         if fault.kind in ("timeout", "timeout_after_commit"):
-            request.scope["fingerpost.transport"].abort()
-            await asyncio.sleep(0)  # lets the server notice that the connection is gone
+            await break_off(request)
             return Response()
         return handler(request, body, fault)
 
@@ -160,7 +169,7 @@ class RestApi:
     # -- records --------------------------------------------------------------------------------------------------
 
     def _batch_read(self, request: Request, body: bytes, fault: Fault | None) -> Response:
-        kind = _kind(request)
+        kind = kind_of(request)
         asked = msgspec.json.decode(body, type=_BatchRead)
         most = HISTORY_LIMIT if asked.properties_with_history else BATCH_LIMIT
         if len(asked.inputs) > most:
@@ -173,7 +182,8 @@ class RestApi:
         results, errors = [], []
         with self._store.lock:
             for place, one in enumerate(asked.inputs):
-                item = self._store.get(kind, one.id)
+                by_email = kind == "contacts" and asked.id_property == "email"
+                item = self._store.by_email(one.id) if by_email else self._store.get(kind, one.id)
                 if item is None or (fault is not None and fault.hits(place)):
                     missing = Refusal(
                         "OBJECT_NOT_FOUND", "", "Could not get some objects, they may be deleted or not exist."
@@ -184,7 +194,7 @@ class RestApi:
         return batch(results, errors, stamp(self._clock()))
 
     def _batch_update(self, request: Request, body: bytes, fault: Fault | None) -> Response:
-        kind = _kind(request)
+        kind = kind_of(request)
         inputs = msgspec.json.decode(body, type=_BatchUpdate).inputs
         if len(inputs) > BATCH_LIMIT:
             raise HttpRefusal(
@@ -204,7 +214,10 @@ class RestApi:
             for place, one in enumerate(inputs):
                 try:
                     if fault is not None and fault.hits(place):
-                        raise _refusal_of(fault)
+                        if fault.kind != "person_edits":
+                            raise refusal_of(fault)
+                        edits = {name: self._other(name, value) for name, value in one.properties.items()}
+                        self._store.update(kind, one.id, edits, Source("CRM_UI", "userId:1", 1))
                     results.append(self._update_one(kind, one))
                 except Refusal as error:
                     if traced:
@@ -218,6 +231,12 @@ class RestApi:
             response.status_code = 207
         return response
 
+    def _other(self, name: str, value: str) -> str:
+        """What a person has in mind where we have ``value``."""
+        if name != "hubspot_owner_id":
+            return f"{value} (edited)"
+        return min((owner for owner in self._owner_ids if owner != value), default=value)
+
     def _update_one(self, kind: str, one: _Input) -> dict[str, Any]:
         validate(kind, one.properties, self._owner_ids)
         item = self._store.update(kind, one.id, one.properties, INTEGRATION, counted=True)
@@ -227,7 +246,7 @@ class RestApi:
         return found
 
     def _create(self, request: Request, body: bytes, _: Fault | None) -> Response:
-        kind = _kind(request)
+        kind = kind_of(request)
         properties = msgspec.json.decode(body, type=_Properties).properties
         validate(kind, properties, self._owner_ids)
         item = self._store.create(kind, properties, INTEGRATION, counted=True)
@@ -238,20 +257,20 @@ class RestApi:
         return answer(described(self._item(request), names, histories))
 
     def _update(self, request: Request, body: bytes, _: Fault | None) -> Response:
-        kind, item = _kind(request), self._item(request)
+        kind, item = kind_of(request), self._item(request)
         properties = msgspec.json.decode(body, type=_Properties).properties
         validate(kind, properties, self._owner_ids)
         self._store.update(kind, item.id, properties, INTEGRATION, counted=True)
         return answer(described(item, list(properties)))
 
     def _delete(self, request: Request, _body: bytes, _: Fault | None) -> Response:
-        kind, record_id = _kind(request), request.path_params["id"]
+        kind, record_id = kind_of(request), request.path_params["id"]
         if self._store.get(kind, record_id) is not None:
             self._store.end(kind, record_id, "deletion", INTEGRATION)
         return Response(status_code=204)
 
     def _list(self, request: Request, _body: bytes, _: Fault | None) -> Response:
-        kind = _kind(request)
+        kind = kind_of(request)
         limit, after = _whole_number(request, "limit", 10), _whole_number(request, "after", 0)
         if not 1 <= limit <= BATCH_LIMIT:
             raise HttpRefusal(400, "VALIDATION_ERROR", f"limit must be between 1 and {BATCH_LIMIT}, is {limit}")
@@ -264,16 +283,16 @@ class RestApi:
         return answer(body)
 
     def _search(self, request: Request, body: bytes, _: Fault | None) -> Response:
-        kind = _kind(request)
+        kind = kind_of(request)
         asked = msgspec.json.decode(body, type=SearchRequest)
-        found, total = find(self._store, kind, asked)
+        found, total = find(self._store, kind, asked, self._clock() - self.search_lag)
         page: dict[str, Any] = {"total": total, "results": [described(item, asked.properties) for item in found]}
         if asked.start() + len(found) < total:
             page["paging"] = {"next": {"after": str(asked.start() + len(found))}}
         return answer(page)
 
     def _item(self, request: Request) -> Item:
-        item = self._store.get(_kind(request), request.path_params["id"])
+        item = self._store.get(kind_of(request), request.path_params["id"])
         if item is None:
             raise HttpRefusal(404, "OBJECT_NOT_FOUND", "Object not found.")
         return item
@@ -294,7 +313,7 @@ class RestApi:
         return answer(body)
 
     def _properties(self, request: Request, _body: bytes, _: Fault | None) -> Response:
-        return answer({"results": [one.described() for one in PROPERTIES[_kind(request)].values()]})
+        return answer({"results": [one.described() for one in PROPERTIES[kind_of(request)].values()]})
 
     def _account(self, _request: Request, _body: bytes, _: Fault | None) -> Response:
         return answer(
@@ -306,14 +325,6 @@ class RestApi:
         if asked.get("tokenKey") != self.access_token:
             raise HttpRefusal(404, "OBJECT_NOT_FOUND", "The token was not found.")
         return answer({"userId": 1, "hubId": PORTAL_ID, "appId": APP_ID, "scopes": SCOPES})
-
-
-def _kind(request: Request) -> str:
-    given = str(request.path_params["kind"])
-    kind = {"0-1": "contacts", "0-2": "companies", "contact": "contacts", "company": "companies"}.get(given, given)
-    if kind not in PROPERTIES:
-        raise HttpRefusal(400, "VALIDATION_ERROR", f"Unable to infer object type from: {given}")
-    return kind
 
 
 def _listed(request: Request, name: str) -> list[str]:
@@ -331,9 +342,3 @@ def _whole(error: Refusal) -> HttpRefusal:
     status = {"CONFLICT": 409, "OBJECT_NOT_FOUND": 404}.get(error.category, 400)
     details = [{"message": error.message, "code": error.code}] if error.code else []
     return HttpRefusal(status, error.category, error.message, errors=details)
-
-
-def _refusal_of(fault: Fault) -> Refusal:
-    if fault.kind == "lock":
-        return Refusal("CONFLICT", "", "The object was concurrently updated. Please retry.")
-    return Refusal("VALIDATION_ERROR", "INVALID_OPTION", "A validation rule of the sandbox said no.")

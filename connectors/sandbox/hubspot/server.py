@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
-
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot.limits import Limits
 from connectors.sandbox.hubspot.rest import RestApi
 from connectors.sandbox.hubspot.store import Entry, Item, Source, Store
 from connectors.sandbox.hubspot.webhooks import WebhookSender
-from connectors.sandbox.listening import listen
+from connectors.sandbox.serving import Served
 from connectors.sandbox.world import World
 
-_START_SECONDS = 10.0
-Kind = Literal["contacts", "companies"]
-
-
-class _Protocol(HttpToolsProtocol):
-    """Hands the connection to the application, which may break it off in the middle, as networks do."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["fingerpost.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
+CONDITIONS = ("search_lag", "ten_seconds", "daily", "used_today", "searches")
+Kind = Literal["contacts", "companies", "tasks", "leads"]
 
 
 class HubSpotSandbox:
@@ -51,7 +37,6 @@ class HubSpotSandbox:
         ten_seconds: int = 190,
         daily: int = 650_000,
     ) -> None:
-        self._port = port
         self.store = Store(clock)
         self.store.load("companies", world.companies)
         self.store.load("contacts", world.contacts_hubspot)
@@ -60,9 +45,7 @@ class HubSpotSandbox:
         self.limits = Limits(clock, ten_seconds, daily)
         self._rest = RestApi(self.store, world.owners, faults, self.limits, clock)
         self._user_ids = {owner["email"].lower(): owner["userId"] for owner in world.owners}
-        self.url = ""
-        self._web: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self._served = Served(self._rest.app, port, "sandbox-hubspot")
 
     @property
     def access_token(self) -> str:
@@ -78,6 +61,22 @@ class HubSpotSandbox:
     def webhook_url(self, url: str) -> None:
         self.webhooks.url = url
 
+    def impose(self, values: Mapping[str, Any]) -> None:
+        """Lasting conditions: ``search_lag`` (seconds until the search shows a change), ``ten_seconds``, ``daily``, ``searches`` (a second;
+        limits), ``used_today`` (requests that somebody else made). Raises ValueError."""
+        for name, value in values.items():
+            if name not in CONDITIONS or isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise ValueError(
+                    f"hubspot: {name}: {value!r} is no condition; there are {', '.join(CONDITIONS)}, numbers"
+                )
+        for name, value in values.items():
+            if name == "search_lag":
+                self._rest.search_lag = timedelta(seconds=value)
+            elif name == "used_today":
+                self.limits.use(int(value))
+            else:
+                setattr(self.limits, name, int(value))
+
     @property
     def requests(self) -> int:
         """REST calls asked so far."""
@@ -85,41 +84,18 @@ class HubSpotSandbox:
 
     def start(self) -> None:
         """Serves in threads of its own; returns once it answers. Raises OSError when the port is taken."""
-        listener = listen(self._port)
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(
-            self._rest.app,
-            http=_Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            date_header=False,  # the application sends the sandbox's own time
-            server_header=False,
-            timeout_keep_alive=60,
-            timeout_graceful_shutdown=1,
-        )
-        self._web = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._serve, args=(listener,), name="sandbox-hubspot", daemon=True)
-        self._thread.start()
-        waited = threading.Event()
-        for _ in range(int(_START_SECONDS / 0.01)):
-            if self._web.started:
-                self.webhooks.start()
-                return
-            waited.wait(0.01)
-        raise OSError(f"the sandbox HubSpot did not start on {self.url} within {_START_SECONDS:g} s")
+        self._served.start()
+        self.webhooks.start()
 
-    def _serve(self, listener: socket.socket) -> None:
-        assert self._web is not None
-        asyncio.run(self._web.serve(sockets=[listener]))
+    @property
+    def url(self) -> str:
+        """Where it answers; "" before it was started."""
+        return self._served.url
 
     def stop(self) -> None:
         """Ends all connections; webhooks not yet delivered stay unsent."""
         self.webhooks.stop()
-        if self._web is not None and self._thread is not None:
-            self._web.should_exit = True
-            self._thread.join(_START_SECONDS)
+        self._served.stop()
 
     # -- the account, as its people and forms handle it -----------------------------------------------------------
 
@@ -183,5 +159,6 @@ def summary(sandbox: HubSpotSandbox) -> dict[str, Any]:
         "webhooks_pending": hooks.pending,
         "webhooks_delivered": hooks.delivered,
         "webhooks_dropped": hooks.dropped,
+        "webhooks_lost": hooks.lost,
         "webhook_answers": dict(hooks.answers),
     }

@@ -13,7 +13,7 @@ from msgspec import Struct
 from connectors.sandbox.hubspot.properties import MODIFIED, PROPERTIES, Refusal, stored
 from connectors.sandbox.world import stamp
 
-_FIRST_NEW = {"contacts": 80_000_000_000, "companies": 28_000_000_000}
+_FIRST_NEW = {"contacts": 80_000_000_000, "companies": 28_000_000_000, "tasks": 60_000_000_000, "leads": 40_000_000_000}
 _TICK = timedelta(milliseconds=1)
 
 
@@ -58,6 +58,7 @@ class Item(Struct):
     changes: dict[str, list[Entry]]
     updated_by: int | None = None
     archived: bool = False
+    archived_at: datetime | None = None
     writes: dict[str, int] = {}  # property -> how often the API wrote it, the same value again included
 
     def value(self, name: str) -> str | None:
@@ -66,7 +67,7 @@ class Item(Struct):
             return self.id
         if name == "hs_updated_by_user_id":
             return None if self.updated_by is None else str(self.updated_by)
-        if name == "createdate":
+        if name in ("createdate", "hs_createdate"):
             return stamp(self.created_at)
         if name == MODIFIED[self.kind]:
             return stamp(self.updated_at)
@@ -104,6 +105,7 @@ class Store:
         self._order: dict[str, list[int]] = {kind: [] for kind in PROPERTIES}
         self._by_email: dict[str, str] = {}
         self._made = dict.fromkeys(PROPERTIES, 0)
+        self._links: dict[tuple[str, str, str], dict[str, int]] = {}
 
     def load(self, kind: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Fills in seed rows; nothing is announced."""
@@ -160,9 +162,13 @@ class Store:
             if item is None or item.archived == (verb != "restore"):
                 raise Refusal("OBJECT_NOT_FOUND", "", f"resource not found: {record_id}")
             item.archived = verb != "restore"
+            now = max(self._now(), item.updated_at + _TICK)
+            item.archived_at = now if item.archived else None
+            if not item.archived:
+                item.updated_at = now
             if verb == "privacyDeletion":
                 item.properties, item.changes = {}, {}
-            self.announce([Event(verb, kind, record_id, max(self._now(), item.updated_at + _TICK), source)])
+            self.announce([Event(verb, kind, record_id, now, source)])
 
     def merge(self, kind: str, primary: str, others: Iterable[str], source: Source) -> None:
         """``others`` go, ``primary`` stays and takes over what it lacks. Raises Refusal."""
@@ -174,10 +180,36 @@ class Store:
             for loser in losers:
                 assert loser is not None
                 loser.archived = True
-                winner.properties = {**loser.properties, **winner.properties}
-            winner.updated_at = max(self._now(), winner.updated_at + _TICK)
             gone = tuple(loser.id for loser in losers if loser is not None)
+            now = max(self._now(), winner.updated_at + _TICK)
+            merged = ";".join((*filter(None, [winner.properties.get("hs_merged_object_ids")]), *gone))
+            gained = {name: value for loser in losers if loser for name, value in loser.properties.items()}
+            for name, value in {**gained, **winner.properties, "hs_merged_object_ids": merged}.items():
+                before = winner.properties.get(name, "")
+                if value != before:
+                    self._set(
+                        winner, name, before, Entry(value, now, Source("MERGE_OBJECTS", source.id, source.user_id))
+                    )
+            winner.updated_at, winner.updated_by = now, source.user_id
             self.announce([Event("merge", kind, primary, winner.updated_at, source, merged=gone)])
+
+    def link(self, one: tuple[str, str], other: tuple[str, str], type_id: int) -> None:
+        """Associates two records (kind and id), both ways. Linked already: nothing happens. Raises Refusal."""
+        with self.lock:
+            for kind, record_id in (one, other):
+                if self.get(kind, record_id) is None:
+                    raise Refusal("OBJECT_NOT_FOUND", "", f"resource not found: {record_id}")
+            self._links.setdefault((*one, other[0]), {})[other[1]] = type_id
+            self._links.setdefault((*other, one[0]), {})[one[1]] = type_id + 1
+
+    def linked(self, kind: str, record_id: str, to_kind: str) -> dict[str, int]:
+        """Ids of the records of ``to_kind`` associated with that one, and the type of each association."""
+        with self.lock:
+            return dict(self._links.get((kind, record_id, to_kind), {}))
+
+    def by_email(self, email: str) -> Item | None:
+        """The contact that holds an e-mail address."""
+        return self.get("contacts", self._by_email.get(stored("email", email), ""))
 
     def get(self, kind: str, record_id: str) -> Item | None:
         """A live record; None when it is not there or deleted."""

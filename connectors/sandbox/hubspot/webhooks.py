@@ -40,6 +40,8 @@ class Mischief(Struct, frozen=True, kw_only=True):
     bad_signature_every: int = 0
     stale_every: int = 0
     future_every: int = 0
+    lose_every: int = 0  # events, not requests: every third one is never sent
+    late_seconds: float = 0.0  # every event waits so long before it is sent
 
 
 class WebhookSender:
@@ -58,9 +60,11 @@ class WebhookSender:
         self.answers: Counter[str] = Counter()  # status or kind of failure -> requests
         self.delivered = 0
         self.dropped = 0
+        self.lost = 0
+        self._heard = 0
         self._clock = clock
         self._subscriptions = _subscriptions()
-        self._queue: deque[dict[str, Any]] = deque()
+        self._queue: deque[tuple[datetime, dict[str, Any]]] = deque()  # not to be sent before
         self._event_number = 0
         self._requests = 0
         self._rng = Random(1)
@@ -96,8 +100,14 @@ class WebhookSender:
         with self._wake:
             for event in events:
                 subscription = self._subscriptions.get((event.kind, event.verb, event.property))
-                if subscription is not None:
-                    self._queue.append(self._payload(event, subscription))
+                if subscription is None:
+                    continue
+                self._heard += 1
+                if self.mischief.lose_every and self._heard % self.mischief.lose_every == 0:
+                    self.lost += 1
+                    continue
+                due = self._clock() + timedelta(seconds=self.mischief.late_seconds)
+                self._queue.append((due, self._payload(event, subscription)))
             self._wake.notify_all()
 
     def send_raw(self, body: bytes, *, secret: str | None = None, shift: float = 0.0) -> int:
@@ -120,8 +130,12 @@ class WebhookSender:
             with self._wake:
                 while not self._queue and not self._stop.is_set():
                     self._wake.wait()
-                head = [self._queue[place] for place in range(min(BATCH, len(self._queue)))]
+                first = [self._queue[place] for place in range(min(BATCH, len(self._queue)))]
+                now = self._clock()
+                ready = next((n for n, (due, _) in enumerate(first) if due > now), len(first))
+                head = [payload for _, payload in first[:ready]]
             if not head:
+                wait = _SHORT if first else 0.0
                 continue
             accepted, pause = self._try(head, attempt)
             if accepted:
@@ -235,7 +249,8 @@ class WebhookSender:
 def _subscriptions() -> dict[tuple[str, str, str], int]:
     """(kind, verb, property) -> subscription id: everything a careful operator subscribes to, the computed ones not."""
     wanted: list[tuple[str, str, str]] = []
-    for kind, properties in PROPERTIES.items():
+    for kind in _PREFIX:
+        properties = PROPERTIES[kind]
         wanted += [(kind, verb, "") for verb in _VERBS]
         wanted += [(kind, "propertyChange", name) for name in properties if name not in UNSUBSCRIBED]
     return {key: 2_000_000 + number for number, key in enumerate(wanted)}

@@ -254,3 +254,42 @@ class TestUnreadable:
         )
         [event] = webhook.reread(kept.raw, NOW)
         assert (event.entity, event.kind, event.observed_at) == ("opportunity", "created", NOW)
+
+
+def older(version: str, body: bytes, secret: str = "new") -> dict[str, str]:
+    """What requests carried before version 3, made by HubSpot's own library."""
+    signature = Signature.get_signature(secret, body.decode(), version, URL, "POST")
+    return {"x-hubspot-signature": signature, "x-hubspot-signature-version": version}
+
+
+@pytest.mark.parametrize(("version", "oldest"), [("v1", "v1"), ("v2", "v1"), ("v2", "v2")])
+def test_an_older_signature_is_taken_where_that_is_allowed(
+    maps: dict[str, EntityMap], version: str, oldest: Any
+) -> None:
+    settings = HubSpotSettings(access_token="t", client_secrets=("new",), public_url=URL, oldest_signature=oldest)
+    webhook = HubSpotWebhook(settings, lambda: maps)
+    body = json.dumps([hook("contact.deletion")]).encode()
+    [event] = webhook.receive("POST", "/", "", older(version, body), body, NOW)
+    assert isinstance(event, ChangeEvent)
+    with pytest.raises(SignatureRefused, match="the signature is wrong"):
+        webhook.receive("POST", "/", "", older(version, body, "wrong"), body, NOW)
+    with pytest.raises(SignatureRefused, match="the signature is wrong"):
+        webhook.receive("POST", "/", "", older(version, body), body + b" ", NOW)
+
+
+@pytest.mark.parametrize(("version", "oldest"), [("v1", "v3"), ("v2", "v3"), ("v1", "v2")])
+def test_an_older_signature_than_allowed_is_refused_with_the_setting(
+    maps: dict[str, EntityMap], version: str, oldest: Any
+) -> None:
+    settings = HubSpotSettings(access_token="t", client_secrets=("new",), public_url=URL, oldest_signature=oldest)
+    body = json.dumps([hook("contact.deletion")]).encode()
+    with pytest.raises(SignatureRefused, match="oldest_signature"):
+        HubSpotWebhook(settings, lambda: maps).receive("POST", "/", "", older(version, body), body, NOW)
+
+
+def test_an_older_signature_does_not_save_a_request_whose_newest_is_wrong(maps: dict[str, EntityMap]) -> None:
+    settings = HubSpotSettings(access_token="t", client_secrets=("new",), public_url=URL, oldest_signature="v1")
+    body = json.dumps([hook("contact.deletion")]).encode()
+    both = {**headers(body, "wrong"), **older("v1", body)}
+    with pytest.raises(SignatureRefused):
+        HubSpotWebhook(settings, lambda: maps).receive("POST", "/", "", both, body, NOW)

@@ -1,0 +1,130 @@
+"""Marketo's refusals in the words of ``connectors.errors``. Most of them come as HTTP 200 with a code in the body."""
+
+from __future__ import annotations
+
+import msgspec
+import requests
+
+from connectors.errors import (
+    AuthenticationFailed,
+    Conflict,
+    ConnectorBug,
+    ConnectorError,
+    Misconfigured,
+    PermissionDenied,
+    RateLimited,
+    RecordRejected,
+    Transient,
+)
+from connectors.marketo.settings import SYSTEM
+
+TOKEN_CODES = frozenset({"600", "601", "602"})  # missing, invalid, expired: a new one helps
+_WINDOW = 20.0  # seconds of the vendor's rate limit
+_DAILY_RETRY = 900.0  # the quota begins anew at midnight in Chicago; asked again every quarter of an hour
+_BUSY = 2.0  # seconds; ten requests at once are allowed
+
+# Code -> class, and what to do. Ranges: 6xx of the request, 7xx and 10xx of a record or of the request's content.
+_CODES: dict[str, tuple[type[ConnectorError], str]] = {
+    "600": (AuthenticationFailed, "the access token was missing"),
+    "601": (
+        AuthenticationFailed,
+        "the access token was refused: check client_id and client_secret of the LaunchPoint service",
+    ),
+    "602": (AuthenticationFailed, "the access token had expired"),
+    "603": (PermissionDenied, "the API user's role lacks a permission: add it in Admin, Users & Roles"),
+    "604": (Transient, "the request took too long"),
+    "606": (RateLimited, "more than 100 requests in 20 seconds"),
+    "607": (RateLimited, "the day's quota is used up"),
+    "608": (Transient, "the API is unavailable for a moment"),
+    "610": (Misconfigured, "the address is not known: check host"),
+    "611": (Transient, "Marketo failed inside"),
+    "614": (Misconfigured, "the subscription cannot be reached: check host"),
+    "615": (RateLimited, "more than ten requests at once"),
+    "702": (RecordRejected, "the record is not there"),
+    "703": (PermissionDenied, "the feature is not enabled for this subscription"),
+    "713": (Transient, "Marketo failed for a moment"),
+    "1004": (RecordRejected, "the lead is not there any more"),
+    "1005": (RecordRejected, "the lead exists already"),
+    "1006": (Misconfigured, "the field is not there: check its name in fields.yaml"),
+    "1007": (RecordRejected, "several leads match: merge them in Marketo"),
+    "1008": (PermissionDenied, "the lead is in a partition that the API user may not write"),
+    "1022": (Conflict, "the object is in use"),
+    "1029": (RateLimited, "too many exports are waiting"),
+}
+_UNKNOWN_AFTER = frozenset({"604", "611", "713"})  # the work may have been done all the same
+_WAITS = {"606": _WINDOW, "607": _DAILY_RETRY, "615": _BUSY, "1029": 60.0}
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One error or reason in an answer."""
+
+    code: str | int = ""
+    message: str = ""
+
+
+def of_code(said: Said, what: str, *, writing: bool, retry_after: float | None = None) -> ConnectorError:
+    """An error of a whole request."""
+    code = str(said.code)
+    found, sentence = _CODES.get(code, (ConnectorBug, "an error that the connector does not know"))
+    if code.startswith(("7", "10")) and code not in _CODES:
+        found, sentence = RecordRejected, "the request was refused"
+    return found(
+        f"{what}: {sentence}. Marketo says: {said.message[:300] or 'nothing'} ({code or 'no code'})",
+        system=SYSTEM,
+        code=code,
+        retry_after=_WAITS.get(code) if retry_after is None else retry_after,
+        outcome_unknown=writing and code in _UNKNOWN_AFTER,
+    )
+
+
+def of_record(reasons: list[Said], record_id: str) -> ConnectorError:
+    """What was said of one record."""
+    said = reasons[0] if reasons else Said()
+    error = of_code(said, f"Marketo refused record {record_id}", writing=True)
+    if isinstance(error, ConnectorBug):
+        return RecordRejected(str(error), system=SYSTEM, code=error.code)
+    return error
+
+
+def of_status(status: int, retry_after: str, what: str, *, writing: bool) -> ConnectorError:
+    """An answer that is no 200. A gateway that gives up does not know whether the work was done; 503 did none."""
+    wait = seconds(retry_after)
+    if status >= 500:
+        return Transient(
+            f"Marketo is not available ({status}) for {what}; it is tried again later",
+            system=SYSTEM,
+            code=str(status),
+            retry_after=wait,
+            outcome_unknown=writing and status != 503,
+        )
+    if status == 429:
+        return RateLimited(
+            f"{what}: Marketo's limit was reached", system=SYSTEM, code="429", retry_after=wait or _WINDOW
+        )
+    if status in (401, 403):
+        sentence = "check client_id and client_secret of the LaunchPoint service"
+        return AuthenticationFailed(
+            f"{what}: Marketo refused us ({status}): {sentence}", system=SYSTEM, code=str(status)
+        )
+    if status in (413, 414):
+        return ConnectorBug(f"{what}: the request was too long for Marketo ({status})", system=SYSTEM, code=str(status))
+    return Misconfigured(f"{what}: Marketo answered {status}: check host", system=SYSTEM, code=str(status))
+
+
+def seconds(retry_after: str) -> float | None:
+    """A Retry-After header, which Marketo itself does not send but gateways before it may."""
+    return float(retry_after) if retry_after.replace(".", "", 1).isdigit() else None
+
+
+def of_network(error: Exception, what: str, *, writing: bool) -> ConnectorError:
+    """No answer at all."""
+    never_sent = isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.SSLError) or (
+        "NewConnectionError" in repr(error)
+    )
+    reason = "could not be reached" if never_sent else "was sent a request and gave no answer"
+    return Transient(
+        f"Marketo {reason} ({type(error).__name__}) for {what}; it is tried again later",
+        system=SYSTEM,
+        code=type(error).__name__,
+        outcome_unknown=writing and not never_sent,
+    )

@@ -1,0 +1,50 @@
+"""What must be known to talk to one Marketo subscription."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from connectors.errors import Misconfigured
+
+SYSTEM = "marketo"
+
+
+class MarketoSettings(Struct, frozen=True, kw_only=True):
+    """Settings of one Marketo subscription; ``repr`` never shows a secret.
+
+    ``host`` is the subscription's address (https://123-ABC-456.mktorest.com), ``client_id`` and ``client_secret`` those of a LaunchPoint
+    service. ``webhook_secret``: a flow step "Call Webhook" carries no signature, so it sends this text in the header
+    ``webhook_header``; without it no webhook is served. Times are in seconds. Of the day's ``daily_calls`` (50,000 in most
+    subscriptions) first fills leave ``daily_reserve`` alone. ``first_lead`` (ISO date) is where the first fill begins.
+    """
+
+    host: str
+    client_id: str
+    client_secret: str
+    webhook_secret: str = ""
+    webhook_header: str = "x-fingerpost-secret"
+    path: str = "/hooks/marketo"
+    poll_seconds: float = 30.0
+    daily_calls: int = 50_000
+    daily_reserve: float = 0.1
+    first_lead: str = "2020-01-01"
+    export_look_seconds: float = 60.0
+    connect_timeout: float = 5.0
+    read_timeout: float = 60.0
+
+    def __repr__(self) -> str:
+        return f"MarketoSettings(host={self.host!r}, client_id={self.client_id!r}, secrets hidden)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("host", self.host), ("client_id", self.client_id)]
+
+    def require_webhook(self) -> None:
+        """Raises Misconfigured when a webhook could not be told from anybody's request."""
+        if len(self.webhook_secret) < 16:
+            raise Misconfigured(
+                "Marketo webhooks cannot be verified: set webhook_secret to a random text of at least 16 letters, and the same text "
+                f"as the custom header {self.webhook_header} of the webhook in Marketo (Admin, Webhooks).",
+                system=SYSTEM,
+            )

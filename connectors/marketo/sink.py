@@ -1,0 +1,153 @@
+"""Writing to Marketo: up to 300 leads a call, each judged on its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from connectors.contract import Maps, WriteResult
+from connectors.errors import ConnectorBug, ConnectorError, Misconfigured, RecordRejected
+from connectors.marketo.client import Client
+from connectors.marketo.errors import Said, of_record
+from connectors.marketo.reader import LIMIT, MarketoReader
+from connectors.marketo.settings import SYSTEM
+from connectors.marketo.values import Unconvertible, lead_map, to_field
+from routing.core.model import EntityMap, Write
+
+_ABOUT = ("about", "about_entity")
+
+
+class _Row(msgspec.Struct, frozen=True):
+    status: str = ""
+    id: int | str = ""
+    reasons: list[Said] = []
+
+
+class _Rows(msgspec.Struct, frozen=True):
+    result: list[_Row] = []
+
+
+class MarketoSink:
+    """Blocks; never repeats a request. Creations are upserts by e-mail address, one request at a time.
+
+    Marketo makes two leads of two upserts with one address at the same moment. Within this process a lock prevents that, and within a
+    batch an address occurs once; several processes write creations of one lead never at once, as the outbox hands it to one of them.
+    """
+
+    batch_size = LIMIT
+
+    def __init__(self, client: Client, maps: Maps, reader: MarketoReader) -> None:
+        self._client, self._maps, self._reader = client, maps, reader
+        self._creating = threading.Lock()
+
+    def write(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """See ``contract.Sink``."""
+        if len(writes) > LIMIT:
+            raise ConnectorBug(f"{len(writes)} writes in one Marketo batch; {LIMIT} is the most", system=SYSTEM)
+        found = lead_map(self._maps())
+        errors: dict[str, ConnectorError] = {}
+        updates: list[tuple[Write, dict[str, Any]]] = []
+        creates: list[tuple[Write, dict[str, Any]]] = []
+        for write in writes:
+            try:
+                fields = _translate(write, found)
+            except ConnectorError as error:
+                errors[write.write_id] = error
+            else:
+                (creates if write.kind == "create" else updates).append((write, fields))
+        results: dict[str, WriteResult] = {}
+        calls = [("updateOnly", "id", updates), *(("createOrUpdate", "email", one) for one in _apart(creates))]
+        calls = [call for call in calls if call[2]]
+        for action, key, rows in calls:
+            try:
+                results |= self._send(action, key, rows)
+            except ConnectorError as error:
+                if len(calls) == 1 and not errors:
+                    raise
+                results |= {write.write_id: WriteResult(write.write_id, error) for write, _ in rows}
+        return [results.get(w.write_id) or WriteResult(w.write_id, errors.get(w.write_id)) for w in writes]
+
+    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+        """See ``contract.Sink.created``."""
+        found = lead_map(self._maps())
+        wanted = {str(_translate(write, found)["email"]).lower(): write.write_id for write in writes}
+        ids: dict[str, str] = {}
+        for start in range(0, len(wanted), LIMIT):
+            part = list(wanted)[start : start + LIMIT]
+            for lead in self._reader.leads("looking for new leads", "email", part, ["id", "email"]):
+                write_id = wanted.get(str(lead.get("email") or "").lower())
+                if write_id:
+                    ids[write_id] = str(lead["id"])
+        return ids
+
+    def _send(self, action: str, key: str, rows: list[tuple[Write, dict[str, Any]]]) -> dict[str, WriteResult]:
+        ids = [fields[key] for _, fields in rows]
+        if len(set(ids)) < len(ids):
+            raise ConnectorBug("a lead occurs twice in one Marketo batch", system=SYSTEM)
+        what = f"writing {len(rows)} leads"
+        body = {"action": action, "lookupField": key, "input": [fields for _, fields in rows]}
+        if action == "updateOnly":
+            answer = self._client.post(what, "/rest/v1/leads.json", body, _Rows)
+        else:
+            with self._creating:
+                answer = self._client.post(what, "/rest/v1/leads.json", body, _Rows)
+        if len(answer.result) != len(rows):
+            raise ConnectorBug(
+                f"Marketo answered {len(answer.result)} results for {len(rows)} leads",
+                system=SYSTEM,
+                outcome_unknown=True,
+            )
+        results = {}
+        for (write, _), row in zip(rows, answer.result, strict=True):
+            fine = row.status in ("updated", "created")
+            made = str(row.id) if fine and write.kind == "create" else ""
+            error = None if fine else of_record(row.reasons, write.record_id)
+            results[write.write_id] = WriteResult(write.write_id, error, made)
+        return results
+
+
+def _translate(write: Write, found: EntityMap) -> dict[str, Any]:
+    if write.entity != found.entity:
+        raise Misconfigured(
+            f"Marketo {write.entity} records cannot be written: fields.yaml has no object", system=SYSTEM
+        )
+    fields: dict[str, Any] = {}
+    for field, value in write.fields.items():
+        if write.kind == "create" and field in _ABOUT:
+            continue
+        remote = found.fields.get(field)
+        if remote is None or field in found.read_only:
+            raise Misconfigured(
+                f"{write.entity}.{field} cannot be written to Marketo: fields.yaml "
+                + ("marks it read-only" if remote else "gives it no Marketo field"),
+                system=SYSTEM,
+            )
+        try:
+            fields[remote] = to_field(value)
+        except Unconvertible as error:
+            raise RecordRejected(f"the value for {write.entity}.{field} {error}", system=SYSTEM) from error
+    if write.kind == "create":
+        if not fields.get("email"):
+            raise RecordRejected(
+                "a lead without an e-mail address is not made: after a lost answer nothing would tell whether it was",
+                system=SYSTEM,
+            )
+        return fields
+    if not write.record_id.isdigit():
+        raise RecordRejected(f"{write.record_id!r} is no id of a Marketo lead", system=SYSTEM)
+    return {"id": int(write.record_id), **fields}
+
+
+def _apart(creates: list[tuple[Write, dict[str, Any]]]) -> list[list[tuple[Write, dict[str, Any]]]]:
+    """As few batches as have every address once in each."""
+    batches: list[dict[str, tuple[Write, dict[str, Any]]]] = []
+    for write, fields in creates:
+        key = str(fields["email"]).lower()
+        batch = next((one for one in batches if key not in one), None)
+        if batch is None:
+            batches.append(batch := {})
+        batch[key] = (write, fields)
+    return [list(batch.values()) for batch in batches]

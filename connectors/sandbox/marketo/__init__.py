@@ -1,0 +1,5 @@
+"""The sandbox Marketo."""
+
+from connectors.sandbox.marketo.server import MarketoSandbox
+
+__all__ = ["MarketoSandbox"]

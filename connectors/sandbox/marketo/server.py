@@ -1,0 +1,93 @@
+"""The sandbox Marketo: REST on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from connectors.sandbox.faults import Faults
+from connectors.sandbox.marketo.rest import RestApi
+from connectors.sandbox.marketo.store import Store
+from connectors.sandbox.serving import Served
+
+CONDITIONS = {"window": "window", "daily": "daily", "used_today": "used", "page": "page"}
+
+
+class MarketoSandbox:
+    """A Marketo subscription without leads at first. ``port`` 0 takes a free one."""
+
+    def __init__(self, clock: Callable[[], datetime], faults: Faults, port: int = 0) -> None:
+        self.store = Store(clock)
+        self._rest = RestApi(self.store, faults, clock, "sandbox-secret")
+        self._served = Served(self._rest.app, port, "sandbox-marketo")
+        self.client_id, self.client_secret = self._rest.client_id, self._rest.client_secret
+
+    @property
+    def url(self) -> str:
+        """Where it answers; "" before it was started."""
+        return self._served.url
+
+    @property
+    def requests(self) -> int:
+        """Calls asked so far, logins not counted."""
+        return self._rest.requests
+
+    def start(self) -> None:
+        """Serves in a thread of its own; returns once it answers. Raises OSError when the port is taken."""
+        self._served.start()
+
+    def stop(self) -> None:
+        """Ends all connections."""
+        self._served.stop()
+
+    def impose(self, values: Mapping[str, Any]) -> None:
+        """Lasting conditions: ``window`` (calls in 20 s), ``daily``, ``used_today``, ``page`` (log entries an answer looks at).
+
+        Raises ValueError.
+        """
+        for name, value in values.items():
+            if name not in CONDITIONS or isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ValueError(
+                    f"marketo: {name}: {value!r} is no condition; there are {', '.join(CONDITIONS)}, numbers"
+                )
+        for name, value in values.items():
+            setattr(self._rest, CONDITIONS[name], value)
+
+    # -- the subscription, as its people and forms handle it ------------------------------------------------------
+
+    def create(self, values: Mapping[str, Any], user: str = "") -> str:
+        """A lead fills in a form, or somebody makes it."""
+        return str(self.store.create(values, "Web form fillout", user).id)
+
+    def update(self, record_id: str, values: Mapping[str, Any], user: str = "") -> None:
+        """Somebody changes a lead. Raises Refusal."""
+        self.store.update(int(record_id), values, "User", user)
+
+    def delete(self, record_id: str, user: str = "") -> None:
+        """Somebody deletes a lead. Raises Refusal."""
+        self.store.delete(int(record_id), user)
+
+    def merge(self, record_id: str, others: Sequence[str], user: str = "") -> None:
+        """The others are merged into the lead: they go, and it takes over what it lacks. Raises Refusal."""
+        for other in others:
+            with self.store.lock:
+                gone = self.store.leads[int(other)]
+                kept = self.store.leads[int(record_id)].values
+                gained = {name: value for name, value in gone.values.items() if not kept.get(name)}
+            self.store.update(int(record_id), gained, "Merge", user)
+            self.store.delete(int(other), user)
+
+    def record(self, record_id: str) -> dict[str, Any] | None:
+        """A lead's fields; None when it is not there."""
+        lead = self.store.leads.get(int(record_id))
+        return None if lead is None else dict(lead.values)
+
+    def writes(self, record_id: str) -> dict[str, int]:
+        """How often the API wrote each field."""
+        lead = self.store.leads.get(int(record_id))
+        return {} if lead is None else dict(lead.writes)
+
+    def expire_tokens(self) -> None:
+        """Every access token given out so far is over."""
+        self._rest.expire_tokens()

@@ -1,0 +1,399 @@
+"""Marketo passes the shared suites, and a few things only Marketo does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import msgspec
+import pytest
+
+from connectors.errors import (
+    AuthenticationFailed,
+    ConnectorError,
+    Misconfigured,
+    RateLimited,
+    RecordRejected,
+)
+from connectors.marketo.connection import MarketoConnection
+from connectors.marketo.settings import MarketoSettings
+from connectors.marketo.webhook import MarketoWebhook
+from connectors.sandbox.faults import Fault, Faults
+from connectors.sandbox.marketo import MarketoSandbox
+from routing.core.model import ChangeEvent, EntityMap, Unreadable, Values, Write
+from routing.runtime.clock import utcnow
+from tests.contract.suites import (
+    Heard,
+    ReaderSuite,
+    Running,
+    SessionSuite,
+    SinkSuite,
+    SourceSuite,
+    WebhookSuite,
+    write_of,
+)
+
+LEAD = EntityMap(
+    system="marketo",
+    entity="lead",
+    remote="leads",
+    fields={
+        "email": "email",
+        "first_name": "firstName",
+        "last_name": "lastName",
+        "company": "company",
+        "city": "city",
+        "employees": "numberOfEmployees",
+        "owner": "leadOwner",
+        "created_at": "createdAt",
+    },
+    types={"employees": "number", "created_at": "datetime"},
+    read_only=frozenset({"created_at"}),
+)
+MAPS = {"lead": LEAD}
+SECRET = "a long enough secret"
+
+
+class MarketoStand:
+    """See ``suites.Stand``."""
+
+    system = "marketo"
+    entity = "lead"
+    text_field = "company"
+    other_field = "city"
+    owner_field = "owner"
+    owners = ("ana@example.com", "ben@example.com")
+    write_operation = "write"
+    read_operation = "read"
+
+    def __init__(self, sandbox: MarketoSandbox, faults: Faults) -> None:
+        self.sandbox, self.faults = sandbox, faults
+        self.settings = MarketoSettings(
+            host=sandbox.url,
+            client_id=sandbox.client_id,
+            client_secret=sandbox.client_secret,
+            webhook_secret=SECRET,
+            poll_seconds=0.02,
+            first_lead=(utcnow() - timedelta(days=40)).date().isoformat(),
+            export_look_seconds=0.0,
+            read_timeout=10.0,
+        )
+        self.connection = MarketoConnection(self.settings, lambda: MAPS, utcnow)
+        self.source = self.connection.source
+
+    def create(self, values: Values) -> str:
+        return self.sandbox.create({LEAD.fields[field]: value for field, value in values.items()})
+
+    def change(self, record_id: str, values: Values) -> None:
+        self.sandbox.update(record_id, {LEAD.fields[f]: v for f, v in values.items()}, user="ana@example.com")
+
+    def delete(self, record_id: str) -> None:
+        self.sandbox.delete(record_id)
+
+    def held(self, record_id: str) -> Values:
+        held = self.sandbox.record(record_id) or {}
+        return {field: held.get(remote) for field, remote in LEAD.fields.items()}
+
+    def times_written(self, record_id: str) -> int:
+        return max(self.sandbox.writes(record_id).values(), default=0)
+
+    def missing_id(self) -> str:
+        return "99999999"
+
+    def break_streams(self) -> None:
+        self.sandbox.expire_tokens()
+        self.faults.add(Fault(system="marketo", operation="activities", kind="unavailable", times=2))
+
+    def deliver_garbage(self) -> None:
+        self.change(self.create({}), {"employees": "a few"})
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[tuple[MarketoSandbox, Faults]]:
+    faults = Faults()
+    made = MarketoSandbox(utcnow, faults)
+    made.start()
+    made.impose({"window": 1_000_000, "daily": 1_000_000})
+    yield made, faults
+    made.stop()
+
+
+@pytest.fixture
+def stand(sandbox: tuple[MarketoSandbox, Faults]) -> Iterator[MarketoStand]:
+    made, faults = sandbox
+    faults.clear()
+    made.impose({"window": 1_000_000, "daily": 1_000_000, "page": 300, "used_today": 0})
+    stand = MarketoStand(made, faults)
+    yield stand
+    stand.connection.close()
+
+
+class TestReader(ReaderSuite):
+    def test_long_lists_of_keys_go_as_a_form(self, stand: MarketoStand) -> None:
+        wide = {**{f"f{n}": "company" for n in range(2)}, "company": "company"}
+        maps = {"lead": msgspec.structs.replace(LEAD, fields=wide)}
+        connection = MarketoConnection(stand.settings, lambda: maps, utcnow)
+        found = connection._reader.leads("many", "email", [f"{'x' * 60}{n}@example.com" for n in range(290)], ["id"])
+        connection.close()
+        assert found == []
+
+
+class TestSink(SinkSuite):
+    def test_a_lead_that_is_there_already_is_not_made_twice(self, stand: MarketoStand) -> None:
+        there = stand.create({"email": "twice@example.com"})
+        writes = [create("one", email="Twice@example.com", company="a"), create("two", email="new@example.com")]
+        first, second = stand.connection.write(writes)
+        assert (first.error, first.record_id) == (None, there)
+        assert second.error is None
+        assert stand.held(second.record_id)["email"] == "new@example.com"
+
+    def test_two_creations_with_one_address_go_one_after_the_other(self, stand: MarketoStand) -> None:
+        writes = [create("one", email="same@example.com"), create("two", email="Same@Example.com", company="b")]
+        before = stand.connection.calls
+        first, second = stand.connection.write(writes)
+        assert first.record_id == second.record_id
+        assert stand.connection.calls - before == 2
+
+    def test_after_a_lost_answer_what_was_made_is_found(self, stand: MarketoStand) -> None:
+        stand.faults.add(Fault(system="marketo", operation="write", kind="timeout_after_commit"))
+        lost, never = create("lost", email="lost@example.com"), create("never", email="never@example.com")
+        with pytest.raises(ConnectorError) as caught:
+            stand.connection.write([lost])
+        assert caught.value.outcome_unknown
+        assert list(stand.connection.created([lost, never])) == ["lost"]
+
+    def test_several_leads_with_one_address_are_for_a_person_to_merge(self, stand: MarketoStand) -> None:
+        for _ in range(2):
+            stand.create({"email": "double@example.com"})
+        [result] = stand.connection.write([create("x", email="double@example.com")])
+        assert isinstance(result.error, RecordRejected)
+        assert "merge them" in str(result.error)
+
+    @pytest.mark.parametrize(("code", "unknown"), [("broken", True), ("unavailable", False)])
+    def test_an_error_with_status_200_is_one(self, stand: MarketoStand, code: str, unknown: bool) -> None:
+        record = stand.create({"company": "old"})
+        stand.faults.add(Fault(system="marketo", operation="write", kind=code))  # type: ignore[arg-type]
+        with pytest.raises(ConnectorError) as caught:
+            stand.connection.write([write_of(stand, record, company="new")])
+        assert caught.value.outcome_unknown is unknown
+        assert stand.held(record)["company"] == "old"
+
+    def test_the_days_quota_pauses_and_leaves_a_reserve_to_writes(self, stand: MarketoStand) -> None:
+        record = stand.create({"company": "old"})
+        settings = msgspec.structs.replace(stand.settings, daily_calls=1000)
+        connection = MarketoConnection(settings, lambda: MAPS, utcnow)
+        stand.sandbox.impose({"used_today": 950, "daily": 1000})
+        with pytest.raises(RateLimited, match="kept for writes"):
+            next(connection.backfill(["lead"]))
+        assert connection.write([write_of(stand, record, company="new")])[0].error is None
+        stand.sandbox.impose({"used_today": 1000})
+        with pytest.raises(RateLimited) as caught:
+            connection.write([write_of(stand, record, company="newer")])
+        connection.close()
+        assert caught.value.retry_after == 900.0
+
+
+class TestSession(SessionSuite):
+    def test_a_wrong_secret_is_told_without_showing_it(self, stand: MarketoStand) -> None:
+        settings = msgspec.structs.replace(stand.settings, client_secret="very secret")
+        connection = MarketoConnection(settings, lambda: MAPS, utcnow)
+        with pytest.raises(AuthenticationFailed) as caught:
+            connection.read("lead", ["1"], ["company"])
+        connection.close()
+        assert "very secret" not in str(caught.value) + repr(settings) + repr(caught.value.__cause__)
+
+
+class TestSource(SourceSuite):
+    def test_a_creation_and_a_change_arrive_in_order_with_their_values(  # type: ignore[override]
+        self, stand: MarketoStand, heard: Heard
+    ) -> None:
+        """Marketo tells that a lead is new, not what is in it: that is read back."""
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            record = stand.create({"company": "first"})
+            stand.change(record, {"company": "second"})
+            heard.until(lambda: len(heard.events) >= 2)
+        created, changed = heard.events
+        assert (created.kind, created.complete, changed.kind) == ("created", False, "updated")
+        assert created.record_id == changed.record_id == record
+        assert changed.values == {"company": "second"}
+        assert changed.actor == "ana@example.com"
+        assert (created.occurred_at, created.sequence) < (changed.occurred_at, changed.sequence)
+
+    def test_resumes_after_the_position_with_the_same_ids(  # type: ignore[override]
+        self, stand: MarketoStand, heard: Heard
+    ) -> None:
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.change(record, {"company": "seen"})
+            heard.until(lambda: len(heard.events) == 1)
+        stand.change(record, {"company": "missed"})
+        again, rest = Heard(), Heard()
+        with Running(stand.source, heard.positions[0], again):
+            again.until(lambda: len(again.events) >= 2)
+        with Running(stand.source, heard.positions[-1], rest):
+            rest.until(lambda: len(rest.events) >= 1)
+        assert [event.values["company"] for event in again.events] == ["seen", "missed"]
+        assert [event.values["company"] for event in rest.events] == ["missed"]
+        assert again.events[0].event_id == heard.events[0].event_id
+
+    def test_what_accept_raises_goes_through_and_is_delivered_again(  # type: ignore[override]
+        self, stand: MarketoStand, heard: Heard
+    ) -> None:
+        def refuse(items: object, position: bytes | None) -> None:
+            if items:
+                raise ZeroDivisionError
+            heard([], position)
+
+        with Running(stand.source, None, refuse) as running:
+            heard.until(lambda: bool(heard.positions))
+            record = stand.create({})
+            running.join()
+        assert isinstance(running.error, ZeroDivisionError)
+        with Running(stand.source, heard.positions[-1], heard):
+            heard.until(lambda: bool(heard.events))
+        assert heard.events[0].record_id == record
+
+    def test_a_broken_stream_is_taken_up_again_without_loss(  # type: ignore[override]
+        self, stand: MarketoStand, heard: Heard
+    ) -> None:
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.change(record, {"company": "before"})
+            heard.until(lambda: len(heard.events) == 1)
+            stand.break_streams()
+            stand.change(record, {"company": "after"})
+            heard.until(lambda: len(heard.events) == 2)
+        assert [event.values["company"] for event in heard.events] == ["before", "after"]
+
+    def test_a_repeated_delivery_has_the_same_id(self, stand: MarketoStand, heard: Heard) -> None:  # type: ignore[override]
+        """A paging token that ended is made anew from the time of the last look, and tells some of it twice."""
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.change(record, {"company": "twice"})
+            heard.until(lambda: len(heard.events) == 1)
+        place = msgspec.json.decode(heard.positions[0] or b"")
+        again = Heard()
+        with Running(stand.source, msgspec.json.encode({**place, "changes": "ended", "deletions": "ended"}), again):
+            again.until(lambda: bool(again.events))
+        assert again.events[0].event_id == heard.events[0].event_id
+
+    def test_what_cannot_be_read_is_kept_and_the_rest_goes_on(  # type: ignore[override]
+        self, stand: MarketoStand, heard: Heard
+    ) -> None:
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.deliver_garbage()
+            stand.change(record, {"company": "readable"})
+            heard.until(lambda: bool(heard.unreadable) and len(heard.events) == 2)
+        [kept] = heard.unreadable
+        assert "employees a number" in kept.error
+        assert heard.events[-1].values["company"] == "readable"
+        with pytest.raises(Misconfigured):
+            stand.source.reread(kept.raw, utcnow())
+
+    def test_short_and_empty_pages_are_not_the_end(self, stand: MarketoStand, heard: Heard) -> None:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+        stand.sandbox.impose({"page": 2})
+        record = stand.create({})
+        for n in range(9):  # nobody maps the title: those pages are empty
+            stand.sandbox.update(record, {"title": str(n)})
+        stand.change(record, {"company": "last"})
+        rest = Heard()
+        with Running(stand.source, heard.positions[-1], rest):
+            rest.until(lambda: len(rest.events) == 2)
+        assert rest.events[-1].values == {"company": "last"}
+
+    def test_where_nothing_happens_the_position_grows_all_the_same(self, stand: MarketoStand, heard: Heard) -> None:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: len(heard.positions) >= 2)
+        first, later = (msgspec.json.decode(position or b"")["at"] for position in heard.positions[:2])
+        assert first < later
+        assert heard.items == []
+
+    def test_a_position_too_old_is_a_gap_and_not_silence(self, stand: MarketoStand, heard: Heard) -> None:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+        place = msgspec.json.decode(heard.positions[0] or b"")
+        old = msgspec.json.encode({**place, "at": (utcnow() - timedelta(days=20)).isoformat()})
+        again = Heard()
+        with Running(stand.source, old, again):
+            again.until(lambda: bool(again.events))
+        assert (again.events[0].kind, again.events[0].record_id, again.events[0].entity) == ("gap", "*", "lead")
+
+
+def create(write_id: str, **fields: object) -> Write:
+    return Write(
+        write_id=write_id, decision_id="d", system="marketo", entity="lead", record_id=write_id, fields=fields, guard={},
+        kind="create",
+    )  # fmt: skip
+
+
+class FlowStand:
+    """See ``suites.WebhookStand``."""
+
+    def __init__(self) -> None:
+        settings = MarketoSettings(host="http://x", client_id="c", client_secret="s", webhook_secret=SECRET)
+        self.webhook = MarketoWebhook(settings, lambda: MAPS)
+
+    def request(self, record_id: str, at: datetime) -> tuple[dict[str, str], bytes]:
+        body = b'{"id": %s}' % record_id.encode()
+        return self.sealed(body, at), body
+
+    def sealed(self, body: bytes, at: datetime) -> dict[str, str]:
+        return {"x-fingerpost-secret": SECRET}
+
+
+class TestWebhook(WebhookSuite):
+    @pytest.fixture
+    def webhook_stand(self) -> FlowStand:
+        return FlowStand()
+
+    def receive(self, stand: MarketoStand, body: bytes) -> list[ChangeEvent | Unreadable]:
+        webhook = MarketoWebhook(stand.settings, lambda: MAPS)
+        headers = {"x-fingerpost-secret": SECRET}
+        return webhook.receive("POST", "/hooks/marketo", "", headers, body, utcnow())
+
+    def test_a_flow_step_is_a_change_to_be_read_back(self, stand: MarketoStand) -> None:
+        [event] = self.receive(stand, b'{"id": 1001, "step": "MQL"}')
+        assert isinstance(event, ChangeEvent)
+        assert (event.kind, event.record_id, event.complete, event.origin) == ("updated", "1001", False, "flow MQL")
+
+    @pytest.mark.parametrize("body", [b"{}", b'{"id": "{{lead.Id}}"}'])
+    def test_a_body_without_a_lead_is_kept(self, stand: MarketoStand, body: bytes) -> None:
+        [kept] = self.receive(stand, body)
+        assert isinstance(kept, Unreadable)
+        assert kept.raw == body
+
+    def test_a_short_secret_does_not_start(self, stand: MarketoStand) -> None:
+        with pytest.raises(Misconfigured, match="16 letters"):
+            MarketoWebhook(msgspec.structs.replace(stand.settings, webhook_secret="short"), lambda: MAPS)
+
+
+class TestDoctor:
+    def test_a_healthy_subscription(self, stand: MarketoStand) -> None:
+        assert [finding for finding in stand.connection.check() if not finding.ok] == []
+
+    def test_a_missing_field_and_a_locked_one_are_named(self, stand: MarketoStand) -> None:
+        maps = {
+            "lead": msgspec.structs.replace(LEAD, fields={"a": "noSuchField", "b": "updatedAt"}, read_only=frozenset())
+        }
+        connection = MarketoConnection(stand.settings, lambda: maps, utcnow)
+        wrong = {finding.check: finding for finding in connection.check() if not finding.ok}
+        connection.close()
+        assert "noSuchField" in wrong["leads: every mapped field is there"].detail
+        assert wrong["leads: mapped fields can be written"].detail == "b"
+
+    def test_a_wrong_secret_is_said_with_what_to_check(self, stand: MarketoStand) -> None:
+        connection = MarketoConnection(
+            msgspec.structs.replace(stand.settings, client_secret="no"), lambda: MAPS, utcnow
+        )
+        first = connection.check()[0]
+        connection.close()
+        assert not first.ok
+        assert "client_secret" in first.advice
