@@ -44,7 +44,7 @@ class Targets:
         if (path := self._scope.resolve(text)) is not None:
             if path.field.type == "person":
                 return Action("field", path.text)
-            report.error(place, f"{path.text} is a {path.field.type}: a lead is assigned to a person or a pool")
+            report.error(place, f"{path.text} is a {path.field.type}: records are assigned to a person or a pool")
             return None
         if self._people.find(text) is None and fold(text) in self._pools:
             report.error(place, f"'{text}' is a pool", f"write 'pool {self._pools[fold(text)]}'")
@@ -91,13 +91,15 @@ class Targets:
     def keep(self, text: str, place: Place, report: Report) -> Action | None:
         """``keep: owner``: the person whom that field of the lead names keeps it."""
         path = self._scope.resolve(text or "owner")
+        if path is None and (person := self._people.find(text)) is not None:
+            report.error(place, f"'{text}' is a person, not a field that names one", f"write 'assign: {person.name}'")
+            return None
         if path is None:
             report.error(place, *self._scope.unknown(text))
             return None
         if path.field.type != "person":
-            report.error(
-                place, f"{path.text} is a {path.field.type}: only a person keeps a lead", "write 'keep: owner'"
-            )
+            message = f"{path.text} is a {path.field.type}: only a person keeps a record"
+            report.error(place, message, "write 'keep: owner'")
             return None
         return Action("keep", path.text)
 

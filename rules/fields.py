@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rules.model import Entity, Facts, Field
+from rules.nouns import an
 from rules.source import Report, nearest
 from rules.yamlfile import Block, Node, Scalar, as_block, as_flag, as_items, as_text, known_keys
 
@@ -39,7 +40,9 @@ def read_fields(root: Node | None, report: Report) -> dict[str, Entity]:
         entities[key.text] = _entity(key.text, body, block, report)
     for name in REQUIRED:
         if name not in block.entries:
-            report.error(block.place, f"fields.yaml does not describe '{name}'")
+            report.error(
+                block.place, f"fields.yaml does not describe '{name}'", f"add '{name}:' with 'in:' and 'fields:'"
+            )
     return entities
 
 
@@ -246,11 +249,21 @@ class Scope:
                 return f"the {self.routes} has no field '{name}'", f"did you mean '{others[0]}.{space.casefold()}'?"
             return f"there is no field '{name}'", nearest(name, self.names())
         if space.casefold() not in self._spaces:
-            hint = nearest(space, self._spaces) or f"one of: {', '.join(self._spaces)}"
+            spaces = [name for name, entity in self._spaces.items() if entity.fields]
+            hint = nearest(space, spaces) or f"one of: {', '.join(spaces)}"
+            if space.casefold() in self._entities:
+                return f"{an(self.routes)} comes without '{space}'", hint
             return f"there is nothing called '{space}'", hint
         fields = self._spaces[space.casefold()].fields
-        if "." in last and last.partition(".")[0].casefold() in fields and space.casefold() != "account":
-            return f"'{name}' cannot be followed: only the account comes with its parent", ""
+        first, _, rest = last.partition(".")
+        if space.casefold() == "event" and first.casefold() == "before":
+            was = {f"{space}.before.{one.name}" for one in self._spaces[self.routes].fields.values() if one.remote}
+            return f"'{rest}' is no field that an event changes", nearest(name, was)
+        if rest and first.casefold() in fields and (space.casefold() != "account" or "." in rest):
+            return (
+                f"'{name}' cannot be followed: only the account comes with its parent",
+                "at most: account.parent.owner",
+            )
         return f"{space} has no field '{last}'", nearest(name, self.names())
 
 

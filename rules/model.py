@@ -66,11 +66,13 @@ class Entity(Struct, frozen=True):
 class Action(Struct, frozen=True):
     """What a rung does. ``value`` is a person key, a field path, the name of a pool or queue, or a reason, by ``kind``.
 
-    ``holdout`` takes the record out of routing: it is left as it is, for the reason in ``value``.
+    ``holdout`` takes the record out of routing: it is left as it is, for the reason in ``value``. ``away`` is what is done instead
+    while the person is off or not at work (a pool, or a hold until they are back); None: they get it all the same.
     """
 
     kind: ActionKind
     value: str = ""
+    away: Action | None = None
 
 
 class Effect(Struct, frozen=True, gc=False, omit_defaults=True):

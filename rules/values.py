@@ -26,6 +26,14 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
 
 
+def spelled(text: str) -> str:
+    """A folded text as people write it: codes such as ``de``, ``ca`` and ``sw1`` in capitals."""
+    code = (len(text) == 2 and text.isalpha()) or (
+        len(text) <= 4 and not text.isdigit() and any(map(str.isdigit, text))
+    )
+    return text.upper() if code else text
+
+
 def is_blank(value: Any) -> bool:
     """None, blank text, an empty list."""
     if value is None:

@@ -7,7 +7,6 @@ while they are read. A document that could grow when it is expanded ("YAML bomb"
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
+from rules.misread import misread
 from rules.source import Place, Report, Source, nearest
 
 MAX_YAML = 2 * 1024 * 1024  # the largest real fields.yaml has some 100 kB
@@ -88,14 +88,10 @@ def read_yaml(source: Source, report: Report) -> Node | None:
     except _RefusedError as refused:
         report.error(refused.place, refused.message, refused.hint)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        ended = error.problem_mark or error.context_mark
+        mark, sentence, hint = misread(error, source.line(ended.line + 1) if ended else "")
         place = source.place(mark.line + 1, mark.column + 1) if mark else source.place()
-        hint = "check the indentation; a text that holds ': ' or starts with a special sign needs quotes"
-        if re.search(r"(when|-|:) *\[[^\]]*\] *\S", source.line(place.line)):
-            hint = "put quotes around a condition that begins with a bracket: '[Is enterprise] and …'"
-        if "\t" in source.line(place.line):
-            hint = "indent with spaces, not with tabs"
-        report.error(place, f"this cannot be read as YAML: {error.problem or error.context}", hint)
+        report.error(place, f"this cannot be read as YAML: {sentence}", hint)
     except yaml.reader.ReaderError as error:
         before = source.text[: max(0, error.position)].split("\n")
         report.error(

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from connectors.contract import Webhook
 from routing.bootstrap.reading import System
 from routing.core.places import country
+from routing.core.sla.planning import looks
 from routing.delivery.courier import Courier
 from routing.ledger import journal, match_index, outbox, timers
 from routing.ledger.engine import Ledger, LedgerError, is_lost
@@ -71,7 +72,8 @@ class Process:
         self.systems = {system.name: system for system in systems(self.policies)}
         self.ready = threading.Event()
         self.owing = {name: threading.Event() for name in self.systems}
-        self._backlog = {"events": 0, "writes": 0, "parked_events": 0, "parked_writes": 0, "timers": 0}
+        counted = ("events", "writes", "parked_events", "parked_writes", "timers", "timer_late_seconds")
+        self._backlog = dict.fromkeys(counted, 0)
         self.intake: Intake | None = None
 
     @property
@@ -93,7 +95,7 @@ class Process:
     def look(self) -> None:
         """Something was stored that may decide what waits: whoever decides in this process looks at once."""
         if self.intake is not None:
-            self.intake.arrived.set()
+            self.intake.wake()
 
     def start_couriers(self) -> None:
         for name, system in self.systems.items():
@@ -111,8 +113,9 @@ class Process:
                     purposes = purposes if journal.at_least(conn, BACKLOG) else timers.PURPOSES
                 due = timers.due(conn, now, purposes)
             if due:
+                first = looks(self.policies.current, self.systems)
                 with self.ledger.write() as conn:
-                    fired = timers.fire(conn, now, purposes=purposes)
+                    fired = timers.fire(conn, now, purposes=purposes, looks=first)
                 if fired:
                     self.feed.tell("accepted", fired)
                     self.look()
@@ -139,6 +142,7 @@ class Process:
                 "parked_events": journal.count(conn, ("parked",)),
                 "parked_writes": outbox.count(conn, ("parked",)),
                 "timers": timers.count(conn),
+                "timer_late_seconds": round(timers.late(conn, self.clock())),
             }
 
     def health(self) -> Mapping[str, object]:
@@ -146,6 +150,7 @@ class Process:
         backlog = self.backlog()
         self.metrics.backlog.set(backlog["events"])
         self.metrics.outbox.set(backlog["writes"])
+        self.metrics.timer_late.set(backlog["timer_late_seconds"])
         closed = self.intake.closed if self.intake is not None else ""
         assert self.services.ledger is not None
         lost = self.services.ledger.since
@@ -180,8 +185,9 @@ def warm_up() -> None:
     country("Deutschland")  # names of countries in other languages are loaded on first use: 0.3 s
     gc.collect()
     gc.freeze()
-    # Events leave few cycles behind; looking for them at Python's usual pace costs an eighth of all time.
-    gc.set_threshold(50_000, 20, 50)
+    # Events leave few cycles behind; looking for them at Python's usual pace costs an eighth of all time. The loop has it done
+    # between batches, and one batch makes less than this.
+    gc.set_threshold(250_000, 20, 50)
 
 
 def _courier_run(courier: Courier, owing: threading.Event) -> Callable[[threading.Event], None]:

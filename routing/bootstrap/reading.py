@@ -61,7 +61,7 @@ class Reading:
         self._ledger, self._policies, self._clock, self._feed = ledger, policies, clock, feed
         self._intake, self._look_seconds = intake, look_seconds
         self._backfill = Backfill(system.connection, ledger, policies, clock, feed)
-        self.sources: dict[str, Run] = {f"{source.system} source": self._follow(source) for source in system.sources}
+        self.sources: dict[str, Run] = {_named(source): self._follow(source) for source in system.sources}
 
     def watch(self) -> None:
         """Remembers from when on the system is listened to; before its sources are started."""
@@ -149,6 +149,11 @@ class Reading:
     def _source_waits(self, error: BaseException | None) -> None:
         log.error("a source stopped and will be started again", system=self.name, error=str(error))
         self._feed.tell("paused", 1, f"{self.name} source: {error}")
+
+
+def _named(source: Source) -> str:
+    """The service that runs a source; the stream tells several of one system apart."""
+    return f"{source.system} source {source.stream.removeprefix(source.system).strip(':/')}".strip()
 
 
 class Tenure:

@@ -11,6 +11,10 @@
       access_token: {env: HUBSPOT_ACCESS_TOKEN}
       client_secrets: [{env: HUBSPOT_CLIENT_SECRET}]
       public_url: https://leads.example.com/hooks/hubspot
+    marketo:
+      host: https://123-ABC-456.mktorest.com
+      client_id: {env: MARKETO_CLIENT_ID}
+      client_secret: {env: MARKETO_CLIENT_SECRET}
     api:
       tokens: {telephony: {env: TELEPHONY_TOKEN}}   # who may report presence
 
@@ -28,6 +32,7 @@ import yaml
 from msgspec import Struct
 
 from connectors.hubspot.settings import HubSpotSettings
+from connectors.marketo.settings import MarketoSettings
 from connectors.salesforce.settings import SalesforceSettings, Secret
 from routing.runtime.housekeeping import EVIDENCE_DAYS
 from routing.runtime.kafka.settings import KafkaSettings
@@ -36,7 +41,9 @@ from routing.runtime.services import PATIENCE_SECONDS
 T = TypeVar("T")
 
 # A value under these names is never written into the file itself, where backups and screens would show it.
-SECRETS = frozenset({"client_secret", "client_secrets", "access_token", "private_key", "password", "security_token"})
+SECRETS = frozenset(
+    {"client_secret", "client_secrets", "access_token", "private_key", "password", "security_token"}
+) | {"webhook_secret"}
 MOST_BYTES = 1024 * 1024
 _HIDE = (
     "{path}: {name} is a secret and does not belong in this file. Write {{env: NAME}} to take it from the environment, or "
@@ -92,6 +99,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     delivery: DeliverySettings = DeliverySettings()
     salesforce: SalesforceSettings | None = None
     hubspot: HubSpotSettings | None = None
+    marketo: MarketoSettings | None = None
     kafka: KafkaSettings | None = None
 
 
@@ -116,6 +124,7 @@ def load(path: Path) -> Settings:
         delivery=_section(path, "delivery", raw.get("delivery") or {}, DeliverySettings),
         salesforce=_optional(path, "salesforce", raw, SalesforceSettings, base),
         hubspot=_optional(path, "hubspot", raw, HubSpotSettings, base),
+        marketo=_optional(path, "marketo", raw, MarketoSettings, base),
         kafka=_optional(path, "kafka", raw, KafkaSettings, base),
     )
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from connectors.contract import Connection
 from connectors.hubspot.connection import HubSpotConnection
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.webhook import HubSpotWebhook
+from connectors.marketo.connection import MarketoConnection
+from connectors.marketo.settings import MarketoSettings
+from connectors.marketo.webhook import MarketoWebhook
 from connectors.salesforce.connection import SalesforceConnection
+from connectors.salesforce.polling import SalesforcePolling
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.source import SalesforceSource
 from routing.bootstrap.reading import System
@@ -20,8 +25,10 @@ from rules.policy import Policy
 
 def connect(settings: Settings, clock: Clock = utcnow) -> Callable[[Policies], Sequence[System]]:
     """What ``Daemon`` needs to make its systems. Nothing is contacted yet. Raises SettingsError when there is no system."""
-    if settings.salesforce is None and settings.hubspot is None:
-        raise SettingsError("No system is configured: add a section 'salesforce' or 'hubspot' to the settings.")
+    if settings.salesforce is None and settings.hubspot is None and settings.marketo is None:
+        raise SettingsError(
+            "No system is configured: add a section 'salesforce', 'hubspot' or 'marketo' to the settings."
+        )
 
     def systems(policies: Policies) -> Sequence[System]:
         made = []
@@ -29,6 +36,8 @@ def connect(settings: Settings, clock: Clock = utcnow) -> Callable[[Policies], S
             made.append(_salesforce(settings.salesforce, policies, clock))
         if settings.hubspot is not None:
             made.append(_hubspot(settings.hubspot, policies, clock))
+        if settings.marketo is not None:
+            made.append(_marketo(settings.marketo, policies, clock))
         return made
 
     return systems
@@ -41,15 +50,28 @@ def connections(settings: Settings, policy: Policy, clock: Clock = utcnow) -> li
         made.append(SalesforceConnection(settings.salesforce, lambda: entity_maps(policy, "salesforce"), clock))
     if settings.hubspot is not None:
         made.append(HubSpotConnection(settings.hubspot, lambda: entity_maps(policy, "hubspot"), clock))
+    if settings.marketo is not None:
+        made.append(MarketoConnection(settings.marketo, lambda: entity_maps(policy, "marketo"), clock))
     return made
 
 
 def _salesforce(settings: SalesforceSettings, policies: Policies, clock: Clock) -> System:
     connection = SalesforceConnection(settings, lambda: policies.maps("salesforce"), clock)
-    source = SalesforceSource(connection, lambda: policies.maps("salesforce"), clock)
-    return System(connection, sources=[source])
+    maps = partial(policies.maps, "salesforce")
+    if settings.changes == "poll":
+        return System(connection, sources=[SalesforcePolling(connection, maps, clock)])
+    return System(connection, sources=[SalesforceSource(connection, maps, clock, topic) for topic in settings.topics])
 
 
 def _hubspot(settings: HubSpotSettings, policies: Policies, clock: Clock) -> System:
     connection = HubSpotConnection(settings, lambda: policies.maps("hubspot"), clock)
-    return System(connection, webhooks=[HubSpotWebhook(settings, lambda: policies.maps("hubspot"))])
+    sources = [connection.search] if settings.changes != "webhooks" else []
+    # Without webhooks no public address is needed, nor a secret to verify them with.
+    hooks = [HubSpotWebhook(settings, lambda: policies.maps("hubspot"))] if settings.changes != "search" else []
+    return System(connection, sources=sources, webhooks=hooks)
+
+
+def _marketo(settings: MarketoSettings, policies: Policies, clock: Clock) -> System:
+    connection = MarketoConnection(settings, lambda: policies.maps("marketo"), clock)
+    hooks = [MarketoWebhook(settings, lambda: policies.maps("marketo"))] if settings.webhook_secret else []
+    return System(connection, sources=[connection.source], webhooks=hooks)

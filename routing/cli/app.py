@@ -1,4 +1,4 @@
-"""The command ``fingerpost``. One file a command group; what a command needs is imported when it runs, so that ``--help`` is quick.
+"""The command ``fingerpost``. One file a command group; a command is imported when it is asked for, so that it starts quickly.
 
 Exit codes, for all commands: 0 done; 1 done, and something needs attention (a policy with errors, parked records, a failed check,
 nothing found); 2 not done: the call, a file or a setting is wrong, and the message says which.
@@ -7,34 +7,59 @@ nothing found); 2 not done: the call, a file or a setting is wrong, and the mess
 from __future__ import annotations
 
 import sys
+from collections import UserDict
+from importlib import import_module
 from importlib.metadata import version as installed_version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from routing.cli import (
-    decisions,
-    doctor,
-    leads,
-    ledger,
-    match,
-    match_said,
-    parked,
-    people,
-    policy,
-    pools,
-    replay,
-    report,
-    roles,
-    route,
-    run,
-    sandbox,
-    topics,
-)
 from routing.cli.output import problem
+
+# The commands, by name: the module that holds each; and the groups of commands, with what is said of them.
+COMMANDS = {"run": "run", "gateway": "roles", "worker": "roles", "delivery": "roles", "doctor": "doctor", "route": "route",
+            "replay": "replay"}  # fmt: skip
+GROUPS = {
+    "policy": "Check, test, explain and compare policies.",
+    "decisions": "What was decided, and why.",
+    "ledger": "Upgrade, check or move the ledger.",
+    "topics": "The topics of the distributed runtime.",
+    "match": "Match leads to accounts, and fit what the evidence weighs.",
+    "parked": "Events and writes that wait for the operator.",
+    "people": "Who is off or paused, day by day.",
+    "pools": "How pools stand, trying them out, credits, and claiming from a queue.",
+    "leads": "What a rep answers to a lead: accept it, or give it back.",
+    "report": "Speed to lead, SLA clocks, and the fairness of pools.",
+    "sandbox": "Local stand-ins for Salesforce, HubSpot and Marketo.",
+}
+
+
+class _Commands(UserDict[str, Any]):
+    """All commands by name; one is imported when it is looked at."""
+
+    def __getitem__(self, name: str) -> Any:
+        if self.data[name] is None:
+            module = import_module(f"routing.cli.{COMMANDS.get(name, name)}")
+            alone = typer.Typer(rich_markup_mode=None)
+            if name in COMMANDS:
+                alone.command(name)(getattr(module, name))
+            else:
+                alone.add_typer(module.app, name=name, help=GROUPS[name])
+            alone.callback()(lambda: None)  # so that even a lone command has its name
+            self.data[name] = typer.main.get_group(alone).commands[name]
+        return self.data[name]
+
+
+class _OnDemand(TyperGroup):
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands: Any = _Commands({**dict.fromkeys((*COMMANDS, *GROUPS)), **self.commands})
+
 
 app = typer.Typer(
     name="fingerpost",
+    cls=_OnDemand,
     help="Routes leads: watches the CRM, decides who owns each record, writes it back, and explains every decision.\n\n"
     "Exit codes: 0 done; 1 done, and something needs attention; 2 not done, the message says why.",
     no_args_is_help=True,
@@ -42,27 +67,11 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold secrets
     rich_markup_mode=None,
 )
-app.command("run")(run.run)
-app.command("gateway")(roles.gateway)
-app.command("worker")(roles.worker)
-app.command("delivery")(roles.delivery)
-app.command("doctor")(doctor.doctor)
-app.command("route")(route.route)
-app.command("replay")(replay.replay)
-app.add_typer(policy.app, name="policy", help="Check, test, explain and compare policies.")
-app.add_typer(decisions.app, name="decisions", help="What was decided, and why.")
-app.add_typer(ledger.app, name="ledger", help="Upgrade, check or move the ledger.")
-app.add_typer(topics.app, name="topics", help="The topics of the distributed runtime.")
-match.app.command("is")(match_said.is_)
-match.app.command("is-not")(match_said.is_not)
-match.app.command("labels")(match_said.labels)
-app.add_typer(match.app, name="match", help="Match leads to accounts, and fit what the evidence weighs.")
-app.add_typer(parked.app, name="parked", help="Events and writes that wait for the operator.")
-app.add_typer(people.app, name="people", help="Who is off or paused, day by day.")
-app.add_typer(pools.app, name="pools", help="How pools stand, trying them out, credits, and claiming from a queue.")
-app.add_typer(leads.app, name="leads", help="What a rep answers to a lead: accept it, or give it back.")
-app.add_typer(report.app, name="report", help="Speed to lead, SLA clocks, and the fairness of pools.")
-app.add_typer(sandbox.app, name="sandbox", help="Local stand-ins for Salesforce and HubSpot.")
+
+
+@app.callback()
+def fingerpost() -> None:
+    """Makes a group of it, whatever stands below."""
 
 
 @app.command()
@@ -79,6 +88,18 @@ def version(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.
 
 def main() -> None:
     """Entry of the command; errors that have an explanation are printed as one, with exit code 2."""
+    try:
+        app()
+    except BrokenPipeError:
+        sys.exit(0)  # whoever read our output has seen enough
+    except Exception as error:
+        if not _explained(error):
+            raise
+        sys.exit(2)
+
+
+def _explained(error: Exception) -> bool:
+    """Whether the error is one that says what to do, and was printed."""
     from connectors.errors import ConnectorError
     from routing.bootstrap.settings import SettingsError
     from routing.ledger.engine import LedgerError
@@ -87,17 +108,13 @@ def main() -> None:
     from rules.model import PolicyError
     from rules.source import render
 
-    try:
-        app()
-    except PolicyError as error:
+    if isinstance(error, PolicyError):
         problem(f"The policy has errors and was not used:\n{render(error.problems)}")
-    except (SettingsError, LedgerError, PolicyFolderError, ConnectorError, KafkaMisconfigured, KafkaUnwell) as error:
+        return True
+    known = (SettingsError, LedgerError, PolicyFolderError, ConnectorError, KafkaMisconfigured, KafkaUnwell)
+    if isinstance(error, known):
         problem(str(error))
-    except BrokenPipeError:
-        sys.exit(0)  # whoever read our output has seen enough
-    else:
-        return
-    sys.exit(2)
+    return isinstance(error, known)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from routing.cli.options import Config, Json, LedgerAt
 from routing.cli.output import err, one_line, open_ledger, out, print_json
 from routing.core.model import Decision, Step
 from routing.core.sla.model import ClockState
@@ -16,16 +16,8 @@ from routing.core.sla.planning import span
 from routing.ledger import clocks, decisions, outbox
 from routing.ledger.schema import from_ms, ref_of
 from routing.runtime.story import told
-from rules.model import Effect
 
 app = typer.Typer(no_args_is_help=True)
-
-# Effects that no system is written to for: tasks cannot be created there yet.
-_TOLD = ("task", "notify")
-
-Config = Annotated[Path | None, typer.Option("--config", help="The daemon's settings file.")]
-LedgerAt = Annotated[str | None, typer.Option("--ledger", help="A ledger file or URL, instead of the settings' one.")]
-Json = Annotated[bool, typer.Option("--json", help="Print as JSON, one decision a line.")]
 
 
 @app.command("list")
@@ -120,9 +112,6 @@ def story(made: Decision, writes: list[dict[str, Any]]) -> Text:
         ],
     )
     _section(text, "Written", [_write(w) for w in writes])
-    _section(
-        text, "To be told (shown here; nothing sends it)", [_effect(made, e) for e in made.effects if e.kind in _TOLD]
-    )
     return text
 
 
@@ -142,11 +131,6 @@ def _clock(one: ClockState) -> str:
     return f"{one.name}{whose}, since {one.started_at:%Y-%m-%d %H:%M} UTC, {ran}: {one.state}{why}{late}{due}"
 
 
-def _effect(made: Decision, effect: Effect) -> str:
-    whom = made.owner if effect.target == "owner" else effect.target
-    return f"{effect.kind} for {whom}: {effect.value}"
-
-
 def _section(text: Text, heading: str, lines: list[str]) -> None:
     if lines:
         text.append(f"\n{heading}\n", style="bold")
@@ -164,6 +148,11 @@ def _step(text: Text, step: Step) -> None:
 
 
 def _write(write: dict[str, Any]) -> str:
-    fields = ", ".join(f"{name} = {value!r}" for name, value in write["fields"].items())
+    if write["kind"] == "create":
+        given = write["fields"]
+        due = f", due {given['due'][:16].replace('T', ' ')} UTC" if "due" in given else ""
+        fields = f"a {write['entity']} for {given.get('owner')}{due}: {given.get('subject')}"
+    else:
+        fields = ", ".join(f"{name} = {value!r}" for name, value in write["fields"].items())
     at = f" at {from_ms(write['ended_ms']):%H:%M:%S.%f}"[:-3] + " UTC" if write["ended_ms"] else ""
     return f"{write['system']}: {fields}: {write['state']}{at}" + (f" ({write['detail']})" if write["detail"] else "")

@@ -59,7 +59,10 @@ def _findings(config: Path) -> Iterator[Finding]:
     made = connections(settings, policy)
     if not made:
         yield Finding(
-            "systems", False, "no system is configured", "Add a section 'salesforce' or 'hubspot' to the settings."
+            "systems",
+            False,
+            "no system is configured",
+            "Add a section 'salesforce', 'hubspot' or 'marketo' to the settings.",
         )
     for connection in made:
         for found in connection.check():

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from routing.cli import match_said
+
 if TYPE_CHECKING:
     from routing.core.matching.assess import Judged
     from routing.core.matching.score import Weights
     from rules.policy import Policy
 
 app = typer.Typer(invoke_without_command=True)
+app.command("is")(match_said.is_)
+app.command("is-not")(match_said.is_not)
+app.command("labels")(match_said.labels)
 
 
 @app.callback()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from routing.cli.decisions import Config, LedgerAt
+from routing.cli.options import Config, LedgerAt
 
 Lead = Annotated[str, typer.Argument(metavar="LEAD", help="The CRM id of the lead or contact.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The CRM id of the account.")]

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection
 
-from routing.cli.decisions import Config, Json, LedgerAt
+from routing.cli.options import Config, Json, LedgerAt
 from routing.cli.output import err, one_line, open_ledger, out, print_json, problem
 from routing.ledger import journal, outbox
 from routing.ledger.schema import from_ms

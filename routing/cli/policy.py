@@ -35,6 +35,7 @@ def check(
     from routing.runtime.clock import utcnow
     from routing.runtime.policy_check import check_files
     from routing.runtime.policy_folder import PolicyFolderError, read_folder
+    from rules.nouns import counted
     from rules.source import render
 
     try:
@@ -65,17 +66,16 @@ def check(
     else:
         if problems:
             typer.echo(render(problems))
-        found = ", ".join(
-            f"{count} {word}{'' if count == 1 else 's'}" for count, word in ((errors, "error"), (warnings, "warning"))
-        )
+        found = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
         if compiled is None:
             typer.echo(f"{folder} cannot go live: {found}.")
         else:
-            size = f"{len(compiled.people)} people, {len(compiled.pools)} pools, {checked.tests} tests passed"
+            people, pools = counted(len(compiled.people), "person"), counted(len(compiled.pools), "pool")
+            size = f"{people}, {pools}, {counted(checked.tests, 'test')} passed"
             typer.echo(f"{folder} is fine: {size}; {found}; digest {compiled.digest[:12]}.")
         if checked.undecided:
             typer.echo(
-                f"Undecided: whether {checked.undecided} rules can ever fire; they overlap too much, or are too many."
+                f"Undecided: whether {counted(checked.undecided, 'rule')} can ever fire; they overlap too much, or are too many."
             )
     raise typer.Exit(0 if compiled is not None else 1)
 

@@ -90,9 +90,7 @@ def explain(
     ] = None,
     why_not: Annotated[
         list[str] | None,
-        typer.Option(
-            "--why-not", metavar="RULE|PERSON", help="Why did this rung, row or person not get it? Repeatable."
-        ),
+        typer.Option("--why-not", metavar="RULE|PERSON", help="Why not this rung, row, person or pool? Repeatable."),
     ] = None,
     at: At = None,
     as_json: Json = False,

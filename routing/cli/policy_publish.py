@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from routing.cli.decisions import Config, LedgerAt
+from routing.cli.options import Config, LedgerAt
 from routing.cli.output import open_ledger, out, print_json, problem
 
 

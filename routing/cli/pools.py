@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection
 
-from routing.cli.decisions import Config, Json, LedgerAt
+from routing.cli.options import Config, Json, LedgerAt
 from routing.cli.output import err, one_line, open_ledger, out, print_json, problem
 from routing.ledger import policies
 from routing.runtime.clock import utcnow
@@ -136,10 +136,11 @@ def claim(
     def work(desk: Desk) -> str:
         which = _named(desk.policy, pool)
         try:
-            return desk.claim(which, _member(desk.policy, which, as_), lead)
+            claimed = desk.claim(which, _member(desk.policy, which, as_), lead)
         except ValueError as error:
             problem(f"{error}.")
             raise typer.Exit(1) from None
+        return "" if claimed is None else claimed.ref
 
     ref = _changed(config, ledger, pool, work)
     if not ref:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from routing.cli.decisions import Config, Json, LedgerAt
+from routing.cli.options import Config, Json, LedgerAt
 
 if TYPE_CHECKING:
     from routing.ledger.engine import Ledger

@@ -194,7 +194,7 @@ def _print(section: Section) -> None:
         if isinstance(part, Grid):
             table = Table(box=None, pad_edge=False)
             for n, heading in enumerate(part.head):
-                table.add_column(heading, justify="right" if n else "left", no_wrap=True)
+                table.add_column(heading, justify="left" if n in part.texts else "right", no_wrap=True)
             for row in part.rows:
                 table.add_row(*(Text(one_line(cell, 60)) for cell in row))
             out.print(table)

@@ -21,18 +21,24 @@ _HEAD = """<!doctype html>
 _OWN_STYLE = """\
 body { display: block; }
 main { margin: 0 auto; }
-td.number, th.number { text-align: right; white-space: nowrap; }
+main { max-width: 86rem; }
+th, td { padding: .45rem .6rem; overflow-wrap: anywhere; }
+td { min-width: 3rem; }
+td.text { min-width: 9rem; }
+td.number { white-space: nowrap; }
+td.number, th.number { text-align: right; }
+th.number { overflow-wrap: normal; }
 svg { display: block; width: 100%; max-width: 60rem; height: auto; margin: 1rem 0; font: 13px system-ui, sans-serif; }
 svg text { fill: var(--ink); }
 svg .soft { fill: var(--soft); }
 svg .axis { stroke: var(--line); }
 svg .s0 { fill: var(--go); } svg .s1 { fill: var(--keep); } svg .s2 { fill: var(--stop); } svg .s3 { fill: var(--soft); }
-svg .s4 { fill: var(--line); }
+svg .s4 { fill: var(--ink); }
 """
 # In units of the drawing, which is scaled to the width of the page.
-_WIDE, _LABEL, _ROW, _BAR, _RIGHT = 900, 230, 26, 16, 90
+_WIDE, _LABEL, _ROW, _BAR, _RIGHT = 900, 240, 26, 16, 120
 _MOST_BARS = 60
-_LABEL_LETTERS = 32
+_LABEL_LETTERS = 30
 
 
 class Bar(Struct, frozen=True):
@@ -53,10 +59,11 @@ class Plot(Struct, frozen=True):
 
 
 class Grid(Struct, frozen=True):
-    """A table of plain texts; from the second column on they are numbers."""
+    """A table of plain texts; those of ``texts`` are read from the left, all other columns are numbers."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    texts: frozenset[int] = frozenset({0})
 
 
 class Section(Struct, frozen=True):
@@ -85,8 +92,8 @@ def _page(title: str, intro: str, sections: Sequence[Section]) -> Iterator[str]:
 
 def _grid(grid: Grid) -> str:
     def row(cells: Sequence[str], tag: str) -> str:
-        number = ' class="number"'
-        return "".join(f"<{tag}{number if n else ''}>{escape(cell)}</{tag}>" for n, cell in enumerate(cells))
+        kinds = ["text" if n in grid.texts else "number" for n in range(len(cells))]
+        return "".join(f'<{tag} class="{kind}">{escape(cell)}</{tag}>' for kind, cell in zip(kinds, cells, strict=True))
 
     rows = "".join(f"<tr>{row(one, 'td')}</tr>" for one in grid.rows)
     return f'<div class="wide"><table><thead><tr>{row(grid.head, "th")}</tr></thead><tbody>{rows}</tbody></table></div>'
@@ -96,7 +103,7 @@ def _plot(plot: Plot) -> str:
     bars = plot.bars[:_MOST_BARS]
     longest = max([sum(bar.parts) for bar in bars] + [mark for mark, _ in plot.marks] + [1e-9])
     room = _WIDE - _LABEL - _RIGHT
-    top = 52 if plot.marks else 34
+    top = 56 if plot.marks else 44 if len(plot.series) > 1 else 32
     height = top + _ROW * len(bars) + 12
     drawn = [
         f'<svg viewBox="0 0 {_WIDE} {height}" role="img" aria-label="{escape(plot.title)}">',

@@ -39,7 +39,7 @@ def speed_section(rows: list[SpeedRow], by: str) -> Section:
     touched = Plot(
         "From the change in the CRM to the first touch, median",
         ("first touch",),
-        tuple(Bar(row.key, (row.touched.p50 or 0.0,), _time(row.touched.p50)) for row in rows),
+        tuple(Bar(row.key, (row.touched.p50 or 0.0,), _time(row.touched.p50) or "–") for row in rows),
     )
     leads = Plot(
         "Leads",
@@ -52,7 +52,6 @@ def speed_section(rows: list[SpeedRow], by: str) -> Section:
 
 def clock_section(rows: list[ClockRow]) -> Section:
     """How the SLA clocks did."""
-    whole = all(row.key == "all" for row in rows)
     head = ("clock", "of", "started", "in time", "late", "overdue", "lost", "open", "dropped", "attained", "p50", "p90")
     grid = Grid(
         head,
@@ -67,24 +66,29 @@ def clock_section(rows: list[ClockRow]) -> Section:
             )
             for row in rows
         ),
+        frozenset({0, 1}),
     )
-    plot = Plot(
-        "Clocks",
-        ("in time", "open", "late or overdue", "dropped", "lost"),
-        tuple(
-            Bar(
-                row.clock if whole else f"{row.clock}: {row.key}",
-                (row.met, row.open, row.late + row.overdue, row.dropped, row.lost),
-                "" if row.attained is None else f"{row.attained:.1%} in time",
-            )
-            for row in rows
-        ),
-    )
+    plots = [
+        Plot(
+            name,
+            ("in time", "open", "late or overdue", "dropped", "lost"),
+            tuple(
+                Bar(
+                    row.key,
+                    (row.met, row.open, row.late + row.overdue, row.dropped, row.lost),
+                    "–" if row.attained is None else f"{row.attained:.1%} in time",
+                )
+                for row in rows
+                if row.clock == name
+            ),
+        )
+        for name in dict.fromkeys(row.clock for row in rows)
+    ]
     note = (
         "In business time. Overdue: runs on after its limit. Lost: taken away after it. Dropped: ended within it without having "
         "been stopped. Attained: in time, of all that are in time, late, overdue or lost."
     )
-    return Section("", note, (grid, plot))
+    return Section("", note, (grid, *plots))
 
 
 def fair_sections(rows: list[FairRow]) -> list[Section]:
@@ -108,6 +112,7 @@ def fair_sections(rows: list[FairRow]) -> list[Section]:
                 )
                 for row in mine
             ),
+            frozenset({0, 7}),
         )
         plot = Plot(
             "How far from the fair share, in leads",

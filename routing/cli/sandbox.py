@@ -1,4 +1,4 @@
-"""``fingerpost sandbox``: the stand-ins for Salesforce and HubSpot, as a process of their own."""
+"""``fingerpost sandbox``: the stand-ins for Salesforce, HubSpot and Marketo, as a process of their own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import yaml
 
 if TYPE_CHECKING:
+    import requests
+
     from connectors.sandbox.server import SandboxOptions
 
 app = typer.Typer(no_args_is_help=True)
@@ -21,7 +25,7 @@ _LOOK = 0.25  # seconds between looks at whether the parent still lives
 
 @app.callback()
 def sandbox() -> None:
-    """Local stand-ins for Salesforce and HubSpot."""
+    """Local stand-ins for Salesforce, HubSpot and Marketo."""
 
 
 @app.command()
@@ -32,13 +36,14 @@ def serve(
     salesforce_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
     pubsub_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
     hubspot_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
+    marketo_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
     port: Annotated[int, typer.Option(help="Of the admin address; 0 takes a free one.")] = 0,
     webhook_url: Annotated[str, typer.Option(help="Where HubSpot's webhooks go; POST /webhook sets it later.")] = "",
     hubspot_limit: Annotated[int, typer.Option(min=1, help="HubSpot requests allowed in ten seconds.")] = 190,
     settings_out: Annotated[Path | None, typer.Option(help="Also write the addresses to this file.")] = None,
     with_parent: Annotated[bool, typer.Option("--with-parent", help="End when the parent process ends.")] = False,
 ) -> None:
-    """Serves both until SIGTERM, Ctrl-C or POST /stop. Prints one JSON line with all addresses when ready.
+    """Serves them until SIGTERM, Ctrl-C or POST /stop. Prints one JSON line with all addresses when ready.
 
     Exit codes: 0 stopped as asked; 2 a port is taken or people.csv cannot be used.
     """
@@ -50,6 +55,7 @@ def serve(
         salesforce_port=salesforce_port,
         pubsub_port=pubsub_port,
         hubspot_port=hubspot_port,
+        marketo_port=marketo_port,
         admin_port=port,
         webhook_url=webhook_url,
         hubspot_ten_seconds=hubspot_limit,
@@ -59,6 +65,53 @@ def serve(
     except (OSError, ValueError) as error:
         typer.echo(f"The sandbox did not start: {error}", err=True)
         raise typer.Exit(2) from error
+
+
+@app.command()
+def load(
+    scenario: Annotated[Path, typer.Option(help="The scenario file; connectors/sandbox/scenario.py shows one.")],
+    admin: Annotated[str, typer.Option(help="The sandbox's admin_url.")] = "",
+    settings: Annotated[Path | None, typer.Option(help="Instead: the file that serve --settings-out wrote.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the last step is done.")] = False,
+) -> None:
+    """Plays a scenario on a running sandbox: traffic, faults, what people and administrators do, step by step.
+
+    Exit codes: 0 it plays (with --wait: it was played to its end); 1 a step failed; 2 the file cannot be used, or no sandbox answers.
+    """
+    import requests
+
+    from connectors.sandbox.scenario import read_scenario
+
+    try:
+        read_scenario(scenario)
+        url = admin or _admin_of(settings)
+        body = json.dumps(yaml.safe_load(scenario.read_text("utf-8")))
+        state = _scenario(requests.post(f"{url}/scenario", data=body.encode(), timeout=10))
+        while wait and state["playing"]:
+            time.sleep(_LOOK)
+            state = _scenario(requests.get(f"{url}/state", timeout=10))
+    except (OSError, ValueError, KeyError) as error:
+        typer.echo(f"The scenario was not loaded: {error}", err=True)
+        raise typer.Exit(2) from error
+    if state["error"]:
+        typer.echo(f"The scenario ended early: {state['error']}", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{state['scenario']}: {state['steps_done']} of {state['steps']} steps done.")
+
+
+def _scenario(answer: requests.Response) -> dict[str, Any]:
+    """How far it is. Raises ValueError with what the sandbox refused."""
+    said: dict[str, Any] = answer.json()
+    if answer.status_code != 200:
+        raise ValueError(said["error"])
+    state: dict[str, Any] = said["scenario"]
+    return state
+
+
+def _admin_of(settings: Path | None) -> str:
+    if settings is None:
+        raise ValueError("name the sandbox: --admin URL, or --settings FILE that serve --settings-out wrote")
+    return str(json.loads(settings.read_text("utf-8"))["admin_url"])
 
 
 def _serve(people: Path, options: SandboxOptions, settings_out: Path | None, with_parent: bool) -> None:

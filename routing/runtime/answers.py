@@ -15,6 +15,8 @@ from routing.ledger.schema import split_ref
 from routing.runtime.clock import Clock, monotonic, utcnow
 
 MOST = 500  # letters of a reason
+# Whoever asks over HTTP waits so long to be told what came of it, and this often it is looked up.
+WAIT_SECONDS, LOOK_SECONDS = 2.0, 0.05
 _ENDS = ("applied", "skipped", "parked")
 
 Answer = Literal["accepted", "rejected"]

@@ -14,7 +14,7 @@ from connectors.contract import Connection
 from routing.core.filing import filed
 from routing.core.keys import keys
 from routing.core.merge import merge
-from routing.core.model import ChangeEvent
+from routing.core.model import ChangeEvent, derived_id
 from routing.delivery.retrying import patiently
 from routing.ledger import journal, match_index, mirror, shares
 from routing.ledger.engine import Ledger
@@ -26,8 +26,11 @@ from routing.runtime.policies import Policies
 log = structlog.get_logger()
 
 DONE = "backfill"
+BEHIND = "backfill of "  # and an entity: names the position that holds the last record stored of it
 SINCE = "watched since"  # names the position that holds when a system was first listened to
 PEOPLE_SECONDS = 300.0
+# More than this, and more than half, are not deleted in a gap; a permission was lost.
+MOST_GONE = 20
 
 
 class Backfill:
@@ -38,7 +41,10 @@ class Backfill:
         self._clock, self._feed = clock, feed
 
     def once(self, stop: threading.Event) -> int:
-        """Reads every mapped entity unless that was done before. Returns how many records; blocks, waiting while unwell."""
+        """Reads every mapped entity unless that was done before. Returns how many records; blocks, waiting while unwell.
+
+        Goes on behind the last page stored, where an earlier try was cut off and the connector can.
+        """
         system = self._connection.system
         with self._ledger.read() as conn:
             if journal.get_position(conn, system, DONE) is not None:
@@ -49,7 +55,7 @@ class Backfill:
         records = 0
         for attempt in patiently(stop, self._feed, "reading what the CRM holds"):
             with attempt:
-                records = self._fill(entities, since)
+                records += self._fill(entities, since, resume=True)
         with self._ledger.write() as conn:
             journal.set_position(conn, system, DONE, b"done", self._clock())
         log.info("the mirror is filled", system=system, records=records)
@@ -59,13 +65,15 @@ class Backfill:
         """Reads the system's people again. Raises ConnectorError."""
         if "person" not in self._policies.maps(self._connection.system):
             return 0
-        return self._fill(["person"])
+        return self._fill(["person"], resume=False)
 
     def reconcile(self, entity: str) -> tuple[int, int]:
         """After a gap in the stream: reads all of an entity again. Records that nobody told us of enter the log as created,
         so that they are routed like any other. Returns (read, new). Raises ConnectorError.
         """
+        began = self._clock()
         read = new = 0
+        seen: set[str] = set()
         for page in self._connection.backfill([entity]):
             with self._ledger.write() as conn:
                 shares.hold_all(conn)
@@ -78,17 +86,63 @@ class Backfill:
                 created = [msgspec.structs.replace(e, kind="created", origin="read back") for e in unheard]
                 new += journal.accept(conn, created, self._clock())
             read += len(page)
-        log.info("reconciled after a gap", system=self._connection.system, entity=entity, read=read, new=new)
+            seen |= {event.record_id for event in page}
+        gone = self._gone(entity, seen, began)
+        log.info("reconciled after a gap", system=self._connection.system, entity=entity, read=read, new=new, gone=gone)
         return read, new
 
-    def _fill(self, entities: Sequence[str], since: datetime | None = None) -> int:
+    def _gone(self, entity: str, seen: set[str], began: datetime) -> int:
+        """Records that the mirror has and the CRM no longer: their deletion fell into the gap. Each is asked for once more,
+        for one created while the pages came may be on none of them."""
+        system = self._connection.system
+        with self._ledger.read() as conn:
+            known = mirror.living(conn, system, entity)
+        missing = sorted(set(known) - seen)
+        still = self._connection.read(entity, missing, []) if missing else {}
+        if len(missing) - len(still) > max(MOST_GONE, len(known) // 2):
+            log.error(
+                "most records seem to be gone; they are taken for hidden, not for deleted",
+                system=system,
+                entity=entity,
+                records=len(missing) - len(still),
+                advice="See with `fingerpost doctor` whether the integration user still sees them all.",
+            )
+            return 0
+        gone = [
+            ChangeEvent(
+                event_id=derived_id(system, "gone", record_id, began.isoformat()),
+                system=system,
+                entity=entity,
+                record_id=record_id,
+                kind="deleted",
+                occurred_at=began,
+                observed_at=began,
+                origin="read back",
+            )
+            for record_id in missing
+            if record_id not in still
+        ]
+        with self._ledger.write() as conn:
+            return journal.accept(conn, gone, self._clock())
+
+    def _fill(self, entities: Sequence[str], since: datetime | None = None, *, resume: bool) -> int:
+        system = self._connection.system
         records = 0
-        for page in self._connection.backfill(entities):
-            with self._ledger.write() as conn:
-                shares.hold_all(conn)
-                store_snapshots(conn, page, since)
-            records += len(page)
+        for entity in entities:
+            behind = self._behind(entity) if resume else None
+            for page in self._connection.backfill([entity], {entity: behind} if behind else None):
+                with self._ledger.write() as conn:
+                    shares.hold_all(conn)
+                    store_snapshots(conn, page, since)
+                    if resume and page:
+                        journal.set_position(conn, system, BEHIND + entity, page[-1].record_id.encode(), self._clock())
+                records += len(page)
         return records
+
+    def _behind(self, entity: str) -> str | None:
+        with self._ledger.read() as conn:
+            last = journal.get_position(conn, self._connection.system, BEHIND + entity)
+        return last.decode() if last is not None else None
 
 
 def watch_from(ledger: Ledger, system: str, now: datetime) -> None:

@@ -83,6 +83,11 @@ class Intake:
         self._incomplete.append(wake)
         return wake
 
+    def wake(self) -> None:
+        """Something was stored past the intake: whoever decides or reads values back looks at once."""
+        for waiting in (self.arrived, *self._incomplete):
+            waiting.set()
+
     def run(self, stop: threading.Event) -> None:
         """Writes until ``stop``; what is queued then is still written."""
         while not (stop.is_set() and self._waiting.empty()):

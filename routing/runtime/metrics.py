@@ -40,6 +40,10 @@ class Metrics:
         self.deviation = Gauge(
             "fingerpost_pool_deviation_leads", "Worst |assigned - ideal| of a pool's members", ["pool", "kind"], **make
         )
+        # SLA clocks whose limit was passed; `report sla` says with whom.
+        self.breaches = Counter("fingerpost_clock_breaches", "SLA clocks that were not met", ["clock"], **make)
+        # For how long the timer that is due longest has been due: steps of clocks, and records on hold, wait for it.
+        self.timer_late = Gauge("fingerpost_timer_late_seconds", "How late the timer is that is due longest", **make)
         # Events waiting for a decision, and writes waiting for the CRM, at the time of asking.
         self.backlog = Gauge("fingerpost_backlog_events", "Events accepted and not settled", **make)
         self.outbox = Gauge("fingerpost_outbox_writes", "Writes owed and not ended", **make)
@@ -63,6 +67,8 @@ class Metrics:
         if what == "deviation":
             pool, kind, leads = detail
             self.deviation.labels(pool, kind).set(leads)
+        elif what == "breached":
+            self.breaches.labels(detail).inc()
         elif what == "accepted":
             self.accepted.inc(happening.count)
         elif what == "settled":
@@ -80,4 +86,5 @@ class Metrics:
                 self.parked.inc()
             if what == "confirmed":
                 owed, _fate, ended_ms = detail
-                self.latency.observe(max(0, ended_ms - owed.occurred_ms) / 1000)
+                if owed.write.kind == "update":
+                    self.latency.observe(max(0, ended_ms - owed.occurred_ms) / 1000)

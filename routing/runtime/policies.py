@@ -19,9 +19,9 @@ from routing.ledger.seats import Seat
 from routing.runtime.clock import Clock
 from routing.runtime.feed import Feed
 from routing.runtime.policy_folder import PolicyFolderError, read_folder
-from routing.runtime.policy_tests import compile_tested
+from routing.runtime.policy_tests import compile_tested, problems_of, run_tests
 from rules.model import PolicyError
-from rules.policy import Policy, compile_policy
+from rules.policy import Policy, compile_policy, digest
 from rules.source import render
 
 log = structlog.get_logger()
@@ -57,7 +57,8 @@ class Policies:
     """
 
     def __init__(self, folder: Path | None, ledger: Ledger, clock: Clock, feed: Feed, follow: bool = False) -> None:
-        """Compiles the live policy. Raises PolicyError or PolicyFolderError: a daemon does not start on a broken policy."""
+        """Compiles the live policy. Raises PolicyError or PolicyFolderError: a daemon does not start on a broken policy; on one
+        whose tests fail it stays with the policy that was live before."""
         self._folder, self._follow = folder, follow
         self._ledger, self._clock, self._feed = ledger, clock, feed
         self._maps: dict[str, tuple[str, dict[str, EntityMap]]] = {}
@@ -72,9 +73,29 @@ class Policies:
             self.current: Policy = compile_policy(files)
             return
         self._seen = read_folder(self.folder)
-        self.current = compile_policy(self._seen)
-        if self._publish(self.current, self._seen):
+        self.current = self._at_start(self._seen)
+        if not self.refused and self._publish(self.current, self._seen):
             self._hurry()
+
+    def _at_start(self, files: Mapping[str, bytes]) -> Policy:
+        """The folder's policy. One whose tests fail does not go live by a restart either: the ledger's stays. Where there is no
+        other, or it is that one, stopping would help nobody: time alone can make a test fail. Raises PolicyError."""
+        fresh = compile_policy(files)
+        failed = problems_of(run_tests(fresh, self._clock()))
+        if not failed:
+            return fresh
+        before = self._published()
+        if before is not None and digest(before) != fresh.digest:
+            try:
+                self.current = compile_policy(before)
+            except PolicyError:
+                log.warning("the policy that was live cannot be used any more", policy=digest(before)[:12])
+            else:
+                self._refuse(render(failed))
+                return self.current
+        log.error("tests of the policy fail; it is live all the same", live=fresh.digest[:12], why=render(failed))
+        self._feed.tell("policy", 1, f"Tests of the policy ({fresh.digest[:12]}) fail:\n{render(failed)}")
+        return fresh
 
     @property
     def folder(self) -> Path:

@@ -11,6 +11,7 @@ from routing.core.recognise import weights_of
 from routing.runtime.policy_tests import problems_of, run_tests
 from rules.model import PolicyError, Problem
 from rules.policy import Policy, check, digest
+from rules.policy_tests.reader import TESTS
 
 
 class Checked(Struct, frozen=True):
@@ -29,7 +30,11 @@ def check_files(files: Mapping[str, bytes], now: datetime, exact: bool = False) 
 
     policy, problems = check(files)
     if policy is None:
-        return Checked(None, problems, digest(files))
+        # Where only the tests have mistakes, what the policy means can be told all the same.
+        rest = {name: content for name, content in files.items() if name != TESTS}
+        plain = check(rest)[0] if TESTS in files else None
+        more = analyse(plain, rest, now, exact=exact).problems if plain is not None else []
+        return Checked(None, sorted([*problems, *more]), digest(files))
     try:
         weights_of(policy)
     except PolicyError as error:

@@ -150,7 +150,7 @@ class Replay:
         """The pools as the decision found them. Raises _CannotSay when the pool ledger does not have them."""
         standing: dict[tuple[str, str], Rotation] = {}
         with self._ledger.read() as conn:
-            for seen in kept.pools:
+            for seen in (one for one in kept.pools if one.pool):
                 found = self._history.at(conn, seen.pool, seen.kind, seen.seq)
                 if found is None:
                     raise _CannotSay(f"the entries of the pool {seen.pool} are not all in the ledger")

@@ -1,9 +1,9 @@
-"""Answers "why did this rule not decide?" and "why did this person not get it?" for one record that was tried."""
+"""Answers "why did this rule not decide?", "why did this person not get it?" and "why not this pool?" of one record that was tried."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace as replaced
 from typing import Any
 
@@ -23,7 +23,7 @@ _LINE = re.compile(r"(?:(.+?)[\s:]+)?(?:line|row|:)?\s*(\d+)")
 
 
 class UnknownNameError(Exception):
-    """Neither a rule nor a person: ``args[0]`` says so, with the nearest word."""
+    """Neither a rule nor a person nor a pool: ``args[0]`` says so, with the nearest word."""
 
 
 def why_not(trial: Trial, name: str) -> list[str]:
@@ -33,15 +33,17 @@ def why_not(trial: Trial, name: str) -> list[str]:
     if person is not None:
         return _Answer(trial).person(person.key)
     found = _find(name, trial)
-    if found is None:
-        words = [rule.rung.name for rule in everything(policy.ladders[trial.case.routes])]
-        words += [rule.row.name for rule in everything(policy.ladders[trial.case.routes]) if rule.row is not None]
-        words += [one.name for one in policy.people.values()]
-        hint = nearest(name, words)
-        raise UnknownNameError(
-            f"There is no rung, row or person '{name}'." + (f" {hint[0].upper()}{hint[1:]}" if hint else "")
-        )
-    return _Answer(trial).rule(found)
+    if found is not None:
+        return _Answer(trial).rule(found)
+    pools = {fold(text): pool for pool in policy.pools for text in (pool, f"pool {pool}")}
+    if fold(name) in pools:
+        return _Answer(trial).pool(pools[fold(name)])
+    words = [rule.rung.name for rule in everything(policy.ladders[trial.case.routes])]
+    words += [rule.row.name for rule in everything(policy.ladders[trial.case.routes]) if rule.row is not None]
+    hint = nearest(name, [*words, *(one.name for one in policy.people.values()), *policy.pools])
+    raise UnknownNameError(
+        f"There is no rung, row, person or pool '{name}'." + (f" {hint[0].upper()}{hint[1:]}" if hint else "")
+    )
 
 
 def _find(name: str, trial: Trial) -> Rule | None:
@@ -191,15 +193,27 @@ class _Answer:
                     f"The pool {decision.pool} had this one, and {trial.directory.name(decision.owner)} was next: "
                     f"{name} had {mine.assigned} of a fair share of {mine.ideal:.2f}."
                 )
-        reach = self._reaching(key, {pool for pool, _ in pools})
-        near = self._nearest(rule for rule in everything(self.policy.ladders[trial.case.routes]) if reach(rule))
-        if near:
-            lines += [f"What leads to {name}, the nearest first:", *self._told(near)]
-            if not near[0][1]:
-                lines += self._met(near[0][0])
-        else:
-            lines.append(f"No rung and no row leads to {name}.")
-        return lines
+        return [*lines, *self._leading(name, self._reaching(key, {pool for pool, _ in pools}))]
+
+    def pool(self, name: str) -> list[str]:
+        """Why a pool did not get the record: what leads to it."""
+        decision = self.trial.settled.decision
+        if decision is not None and decision.pool == name:
+            return [*self._opening(), f"The pool {name} had it: {decision.reason}."]
+        into = [one.name for one in self.policy.pools.values() if one.overflow == name]
+        lines = [f"What {' or '.join(into)} cannot give away overflows there."] if into else []
+        leads_there = self._leading(
+            f"the pool {name}", lambda rule: rule.action.kind == "pool" and rule.action.value == name
+        )
+        return [*self._opening(), *lines, *leads_there]
+
+    def _leading(self, name: str, reach: Callable[[Rule], bool]) -> list[str]:
+        """The rules that ``reach`` picks, the nearest first, and why the first did not decide where its conditions are met."""
+        near = self._nearest(rule for rule in everything(self.policy.ladders[self.trial.case.routes]) if reach(rule))
+        if not near:
+            return [f"No rung and no row leads to {name}."]
+        met = [] if near[0][1] else [f"  {line}" for line in self._met(near[0][0])]
+        return [f"What leads to {name}, the nearest first:", *self._told(near[:1]), *met, *self._told(near[1:])]
 
     def _pools(self, key: str) -> list[tuple[str, float]]:
         found = ((pool.name, pool.weights.get(key)) for pool in self.policy.pools.values())
@@ -217,7 +231,7 @@ class _Answer:
             lines.append(f"What {', '.join(into)} cannot give away overflows there.")
         return lines
 
-    def _reaching(self, key: str, pools: set[str]) -> Any:
+    def _reaching(self, key: str, pools: set[str]) -> Callable[[Rule], bool]:
         """Whether a rule may give a record to that person: by name, by one of their pools, or by a field that names them."""
 
         def reach(rule: Rule) -> bool:

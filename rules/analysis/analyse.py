@@ -24,6 +24,7 @@ from rules.ladders.engagement import Engagement, all_rungs
 from rules.language.named import key_of
 from rules.language.syntax import Both, Either, Expression, Named, Negation
 from rules.model import Problem
+from rules.nouns import an
 from rules.policy import Policy
 from rules.source import Report
 
@@ -247,8 +248,7 @@ class Ladder:
         example = self.gap(Budget(RULE_STEPS))
         place = next((place for rule in reversed(self.rules) if (place := rule.place()) is not None), None)
         if example is not None and place is not None:
-            what = self._engagement.routes
-            message = f"no rung catches a {what} with {example.words()}, for example: it will be on hold"
+            message = f"no rung catches {an(example.routed)} with {example.words()}, for example: it will be on hold"
             report.warn(place, message, "end the ladder with 'otherwise: pool …'")
 
 

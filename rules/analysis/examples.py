@@ -25,12 +25,18 @@ class Example:
         self.facts, self.at, self.usual = facts, at, usual
         self._told = told
 
+    @property
+    def routed(self) -> str:
+        """The kind of record."""
+        return next(iter(self.facts))
+
     def words(self) -> str:
         """``country "CH", employees 1000``; what is blank is not told, unless all is."""
+        routed = f"{self.routed}."
         shown = [
-            f"{name.removeprefix('lead.')} {_word(value)}" for name, value in self._told.items() if value is not None
+            f"{name.removeprefix(routed)} {_word(value)}" for name, value in self._told.items() if value is not None
         ]
-        blank = [name.removeprefix("lead.") for name, value in self._told.items() if value is None]
+        blank = [name.removeprefix(routed) for name, value in self._told.items() if value is None]
         if shown:
             return ", ".join(shown)
         return f"no {' and no '.join(blank[:3])}" if blank else "nothing filled in"

@@ -60,7 +60,7 @@ def _row(table: Table, row: TableRow, facts: Facts, now: datetime) -> tuple[Fail
 
 
 def sentence(failed: Failed, show: Any) -> str:
-    """``lead.country is "FR"; it would have to be "de"``. ``show`` says a value."""
+    """``lead.country is "FR"; it would have to be "DE"``. ``show`` says a value."""
     if failed.subject and failed.subject in failed.wanted:
         return f"it would have to hold that {failed.wanted} ({failed.subject} is {show(failed.value)})"
     subject = failed.subject

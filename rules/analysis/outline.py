@@ -14,6 +14,7 @@ from rules.policy import Policy
 from rules.source import Place
 from rules.tables.cells import Cell
 from rules.tables.table import Table, TableRow
+from rules.values import spelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,10 @@ def describe(action: Action, policy: Policy) -> str:
 
 
 def cell_words(cell: Cell, category: str, most: int = 8) -> str:
-    """What a cell asks for: ``"de" or "at"``, ``200..999``, ``anything but "us"``, ``anything``; of many values ``most``."""
-    parts = [f'"{text}"' for text in cell.texts] + [f'"{prefix}*"' for prefix in cell.prefixes]
-    parts += [f"{c.low}*..{c.high}*" if c.prefix else f"{c.low}..{c.high}" for c in cell.codes]
+    """What a cell asks for: ``"DE" or "AT"``, ``200..999``, ``anything but "us"``, ``anything``; of many values ``most``."""
+    parts = [f'"{spelled(text)}"' for text in cell.texts] + [f'"{spelled(prefix)}*"' for prefix in cell.prefixes]
+    ends = ((spelled(c.low), spelled(c.high), "*" if c.prefix else "") for c in cell.codes)
+    parts += [f"{low}{star}..{high}{star}" for low, high, star in ends]
     parts += [_interval(low, high, category == "date") for low, high in cell.intervals]
     shown = " or ".join(parts[:most]) + (f" or {len(parts) - most} more" if len(parts) > most else "")
     if cell.excluded is None:

@@ -16,6 +16,7 @@ from rules.analysis.examples import Example
 from rules.analysis.masks import Mask, runs_of
 from rules.analysis.outline import Rule, describe
 from rules.analysis.regions import Region, Space
+from rules.nouns import an
 from rules.policy import Policy
 from rules.source import Place, Report
 
@@ -39,11 +40,13 @@ class Overlap:
         if place is None:
             return
         if self.axis is None:
-            message = f"{other.name} and {one.name} both match a lead with {example.words()}, and only one may ('hit: unique')"
+            message = f"{other.name} and {one.name} both match {an(example.routed)} with {example.words()}, and only one may ('hit: unique')"
             report.warn(place, message, "ask for more in one of them")
             return
         first, second = describe(one.action, policy), describe(other.action, policy)
-        message = f"a lead with {example.words()} fits {_pair(one, other)}: it goes to {first}, not to {second}"
+        message = (
+            f"{an(example.routed)} with {example.words()} fits {_pair(one, other)}: it goes to {first}, not to {second}"
+        )
         hint = "they differ in nothing else; take it out of one of them"
         report.warn(place, message, hint)
 

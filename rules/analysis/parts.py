@@ -42,6 +42,8 @@ def rungs(policy: Policy, engagement: Engagement, pools: Mapping[str, str]) -> I
         said = {"when": rung.when.text if rung.when is not None else ""}
         if rung.action is not None:
             said["goes to"] = describe(called(rung.action, pools), policy)
+        if rung.away is not None:
+            said["while they are away"] = describe(called(rung.away, pools), policy)
         if rung.share is not None:
             said["share"] = f"{rung.share * 100:g} %"
         if rung.table is not None:

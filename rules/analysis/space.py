@@ -284,7 +284,7 @@ def _remainder(
     for text in examples:
         if text.startswith(prefix) and free(text):
             return text, False
-    for more in ("", "000", "0", "x", "other", "another"):
+    for more in ("", "000", "0", "x") if prefix else ("another", "yet another", "x"):
         if free(prefix + more):
             return prefix + more, closed
     for number in range(len(constants) + len(prefixes) + 2):

@@ -7,17 +7,17 @@ from datetime import date
 
 from rules.analysis.outline import tables
 from rules.docs.page import Anchors, Bullets, Code, Grid, Link, Paragraph, Section, Step, Steps, Strong, Tone, Words
-from rules.docs.sentences import Sentences, counted, system_name
+from rules.docs.sentences import Sentences, system_name
 from rules.ladders.durations import length_of
 from rules.ladders.effects import OWNER, Doing
-from rules.ladders.engagement import OTHERWISE, Engagement, Rung
+from rules.ladders.engagement import OTHERWISE, Engagement, Rung, held_out
 from rules.model import Action
+from rules.nouns import an, counted
 from rules.policy import Policy
 from rules.tables.table import Column, Table, TableRow
 
 MAX_ROWS = 50  # of a table that are all shown; of a longer one the first ones stand for the others
 FIRST_ROWS = 15
-_LADDER = "Who gets a {}"
 _HITS = {
     "first": "Rows are read from the top; the first that fits decides.",
     "unique": "At most one row may fit; where two do, the record waits for a person.",
@@ -40,11 +40,9 @@ class LadderPages:
         for routes, engagement in self._policy.ladders.items():
             say = self.sentences(routes).say
             items = tuple((*say(one.tree), ".") for one in engagement.entry)
-            lead = (
-                f"A {routes} is given to somebody when one of these is so; anything else only has its fields put right:"
-            )
+            lead = f"{an(routes).capitalize()} is given to somebody when one of these is so; anything else only has its fields put right:"
             yield Section(
-                f"When a {routes} is routed",
+                f"When {an(routes)} is routed",
                 self._anchors.of("entry", routes),
                 (Paragraph((lead,)), Bullets(tuple(_begun(one) for one in items))),
             )
@@ -57,7 +55,7 @@ class LadderPages:
                 "whose person cannot receive the record now is passed over."
             )
             yield Section(
-                _LADDER.format(routes),
+                f"Who gets {an(routes)}",
                 self._anchors.of("ladder", routes),
                 (Paragraph((lead,)), Steps(tuple(self._steps(engagement, engagement.rungs)))),
             )
@@ -89,15 +87,20 @@ class LadderPages:
     def _does(self, rung: Rung, engagement: Engagement) -> Words:
         if rung.ladder is not None:
             return ("The first of these that holds decides",)
+        away: Words = (
+            ("; while they are away: ", *self.outcome(rung.away, engagement.routes)) if rung.away is not None else ()
+        )
         if rung.table is not None:
-            return (f"Goes to whom that row names ({counted(len(rung.table.rows), 'row')})",)
+            rows = counted(len(rung.table.rows), "row")
+            return ("Goes to whom that row names (", rows, ")", *away)
         assert rung.action is not None
         if rung.share is not None:
             share = f"{rung.share * 100:g} %"
-            return (Strong(f"{share} are left as they are"), f", as a control group: {rung.action.value}")
+            told = "" if rung.action.value == held_out(rung.name) else f": {rung.action.value}"
+            return (Strong(f"{share} are left as they are"), f", as a control group{told}")
         found = self.outcome(rung.action, engagement.routes)
         before = "Goes to somebody of the " if rung.action.kind == "pool" else "Goes to "
-        return _begun(found) if rung.action.kind in ("hold", "reject", "holdout", "keep") else (before, *found)
+        return _begun(found) if rung.action.kind in ("hold", "reject", "holdout", "keep") else (before, *found, *away)
 
     def outcome(self, action: Action, routes: str) -> Words:
         """What an action does, with a link to whom it names: what follows "goes to"."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rules.analysis.outline import everything
 from rules.docs.page import Anchors, Bullets, Grid, Link, Paragraph, Part, Section, Strong, Words
-from rules.docs.sentences import counted
+from rules.nouns import counted
 from rules.policy import Policy
 from rules.pools.model import Member, Method, Person, Pool
 from rules.pools.words import member_settings, settings, working_words
@@ -24,8 +24,8 @@ _METHODS: dict[Method, str] = {
 _TOLD = {
     "caps": "At most, of the whole pool", "member_caps": "At most, of each member", "kinds": "Rotations of their own",
     "skills": "Skills", "sticky": "Kept together by", "score": "Score", "balance": "Open work is measured by",
-    "value": "The value of a record", "hours": "Keeps working hours", "catch_up": "Made up after an absence, at most",
-    "alarm": "Alarm when out of balance by", "priority": "Who waits, the highest first",
+    "value": "The value of a record", "hours": "Keeps working hours", "time_zone": "Its caps go by",
+    "catch_up": "Made up after an absence, at most", "alarm": "Alarm when out of balance by", "priority": "Who waits, the highest first",
 }  # fmt: skip
 _CLOCK = {
     "of": "Of each", "start": "Starts when", "stop": "Stops when", "within": "Within", "time": "Hours that count",

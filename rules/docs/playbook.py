@@ -9,11 +9,12 @@ from rules.analysis.outline import tables
 from rules.docs.ladder import LadderPages
 from rules.docs.page import Anchors, Bullets, Code, Grid, Page, Paragraph, Part, Section, Strong, Words
 from rules.docs.people import PeoplePages
-from rules.docs.sentences import counted, system_name
+from rules.docs.sentences import system_name
 from rules.ladders.durations import length_of
 from rules.ladders.engagement import all_rungs
 from rules.language.named import key_of
 from rules.model import Bands
+from rules.nouns import counted, many
 from rules.policy import Policy
 from rules.policy_tests.words import expected, given
 
@@ -37,7 +38,8 @@ def playbook(policy: Policy, day: str = "") -> Page:
     facts += [("pools", len(policy.pools)), ("people", len(policy.people))]
     facts += [("fields put right", len(policy.corrections)), ("examples checked", len(policy.tests))]
     made = f"Made on {day} from" if day else "Made from"
-    kinds = " and ".join(f"{routes}s" for routes in policy.ladders)
+    *first, last = (many(routes) for routes in policy.ladders)
+    kinds = f"{', '.join(first)} and {last}" if first else last
     return Page(
         title="Routing playbook",
         intro=(f"Who gets which {kinds}, in which order it is decided, and what is put right on the way.",),

@@ -26,9 +26,10 @@ from rules.language.syntax import (
     Test,
 )
 from rules.model import Entity
+from rules.nouns import many
 from rules.pools.model import Person
 
-_SYSTEMS = {"salesforce": "Salesforce", "hubspot": "HubSpot", "file": "a file"}
+_SYSTEMS = {"salesforce": "Salesforce", "hubspot": "HubSpot", "marketo": "Marketo", "file": "a file"}
 _NUMBERS = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
 _DATES = {"<": "before", "<=": "on or before", ">": "after", ">=": "on or after"}
 _TEXTS = {"contains": "contains", "starts with": "starts with", "ends with": "ends with", "matches": "fits the pattern"}
@@ -48,6 +49,8 @@ class Sentences:
 
     def say(self, tree: Expression) -> Words:
         """The condition as the rest of a sentence that begins with "when"."""
+        if isinstance(tree, Both) and (change := self._change(tree)):
+            return (change,)
         if isinstance(tree, (Both, Either)):
             return self._joined(tree)
         if isinstance(tree, Negation):
@@ -61,10 +64,25 @@ class Sentences:
         found: list[Any] = []
         for part in tree.parts:
             said = self.say(part)
-            if isinstance(part, (Both, Either)) and type(part) is not type(tree):
+            if len(said) > 1 and isinstance(part, (Both, Either)) and type(part) is not type(tree):
                 said = ("(", *said, ")")
             found += [word, *said] if found else said
         return tuple(found)
+
+    def _change(self, tree: Both) -> str:
+        """What the checker made of one ``changed from … to …``: tests of one span; "" where it is something else."""
+        first, *others = tree.parts
+        if not isinstance(first, Test) or not isinstance(first.left, Name) or first.left.path != "event.changed":
+            return ""
+        sides = {"from": "", "to": ""}
+        for one in others:
+            test = one.part if isinstance(one, Negation) else one
+            if not isinstance(test, Test) or not isinstance(test.left, Name) or test.span != first.span:
+                return ""
+            if test is one:  # what is denied follows from what is told
+                side = "from" if test.left.path.startswith("event.before.") else "to"
+                sides[side] = f" {side} {_choice([self.item(item) for item in test.right], 'or')}"
+        return f"{self._test(first)}{sides['from']}{sides['to']}"
 
     def _not(self, tree: Negation) -> Words:
         part = tree.part
@@ -83,9 +101,7 @@ class Sentences:
         if operator in ("is blank", "is not blank"):
             return f"{left} is {'blank' if operator == 'is blank' else 'filled in'}"
         if operator in ("is active", "is not active"):
-            return (
-                f"{left} {'can' if operator == 'is active' else 'is somebody who cannot'} receive {self._routes}s now"
-            )
+            return f"{left} {'can' if operator == 'is active' else 'is somebody who cannot'} receive {many(self._routes)} now"
         items = [self.item(one) for one in test.right]
         verb = "are" if test.left.category == "number" and left.endswith("s") else "is"
         if operator in ("=", "in"):
@@ -194,14 +210,6 @@ def lower(label: str) -> str:
 def system_name(name: str) -> str:
     """A system as people call it."""
     return _SYSTEMS.get(name, name.replace("_", " ").capitalize())
-
-
-def counted(number: int, word: str) -> str:
-    """``1 rung``, ``2 rungs``, ``3 people``."""
-    if number == 1:
-        return f"1 {word}"
-    plural = "people" if word == "person" else f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
-    return f"{number:,} {plural}"
 
 
 def _choice(items: Iterable[str], word: str) -> str:

@@ -53,6 +53,7 @@ th, td { text-align: left; vertical-align: top; padding: .5rem .8rem; }
 th { font-weight: 600; color: var(--soft); background: var(--mark); vertical-align: bottom; }
 td a { white-space: nowrap; }
 td:empty::after { content: "\\2013"; color: var(--soft); }
+td { min-width: 6rem; }
 td:first-child { min-width: 9rem; }
 tbody tr + tr td { border-top: 1px solid var(--line); }
 ol.ladder { list-style: none; counter-reset: rung; margin: 1.25rem 0; padding: 0; }

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rules.fields import Getter, Path, Scope
+from rules.fields import OF_PEOPLE, Getter, Path, Scope
 from rules.ladders.durations import seconds_of
 from rules.language.grammar import MAX_TEXT
-from rules.language.literals import wrong_choice
+from rules.language.literals import CATEGORY, wrong_choice
 from rules.model import Effect, EffectKind, Facts
+from rules.nouns import an
 from rules.pools.people import People
 from rules.source import Report, nearest
 from rules.values import is_blank, moment
@@ -96,7 +97,7 @@ class EffectReader:
             return
         other = self._scope.resolve(text) if scalar.plain and "." in text else None
         if other is not None:
-            if other.field.type != path.field.type and "text" not in (path.field.type, other.field.type):
+            if path.field.type != "text" and CATEGORY[other.field.type] != CATEGORY[path.field.type]:
                 what = f"{path.text} is a {path.field.type}, {other.text} a {other.field.type}"
                 self._report.error(scalar.place, f"{what}: it cannot be copied")
                 return
@@ -167,11 +168,15 @@ class EffectReader:
         if text is None:
             return
         word = " ".join(text.text.casefold().split())
-        if word not in (MATCHED, "account") or self._scope.routes not in ("lead", "contact"):
-            what = f"a {self._scope.routes} cannot be joined to '{text.text}'"
+        if self._scope.routes not in OF_PEOPLE:
+            self._report.error(
+                text.place, f"{an(self._scope.routes)} cannot be joined to an account", "only leads and contacts can"
+            )
+        elif word not in (MATCHED, "account"):
+            what = f"{an(self._scope.routes)} cannot be joined to '{text.text}'"
             self._report.error(text.place, what, nearest(word, (MATCHED,)) or f"write: {kind}: {MATCHED}")
-            return
-        yield Doing(kind, "account")
+        else:
+            yield Doing(kind, "account")
 
 
 def constant(path: Path, text: str, people: People) -> tuple[Any, str, str]:

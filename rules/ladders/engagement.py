@@ -25,6 +25,7 @@ from rules.yamlfile import Scalar
 
 ENTRY = "Entry criteria"
 OTHERWISE = "Otherwise"
+NAMES_A_PERSON = ("person", "field")
 MAX_STEPS = 50  # of the trace of a long ladder
 RECORD_ID = "event.record_id"
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # entry criteria do not ask how long ago something was
@@ -46,6 +47,7 @@ class Rung:
     person: Getter | None = None  # reads the person that the action's field names
     reads: Reads = ()  # the fields of the table
     share: float | None = None
+    away: Action | None = None  # instead of a person who is away
     doing: tuple[Doing, ...] = ()
     written: Scalar | None = None  # its name in the file
 
@@ -135,6 +137,8 @@ class Engagement:
             if not in_share(rung.name, record_id, rung.share):
                 steps.append(WalkStep(rung.name, False, condition, values, "", "outside the share that is held out"))
                 return None
+        if rung.away is not None and action.kind in NAMES_A_PERSON:
+            action = structs.replace(action, away=rung.away)
         person, note = self._person(action, rung, facts, why_not)
         steps.append(WalkStep(rung.name, not note, condition, values, rule, note or remark))
         if note:
@@ -154,6 +158,11 @@ class Engagement:
         if type(person) is not str or is_blank(person):
             return "", f"{action.value} is blank"
         return person, why_not(person) or ""
+
+
+def held_out(name: str) -> str:
+    """The reason of a holdout that gives none."""
+    return f"held out: {name}"
 
 
 def in_share(name: str, record_id: Any, share: float) -> bool:

@@ -10,7 +10,7 @@ from rules.actions import Targets
 from rules.fields import Path, Scope
 from rules.ladders.durations import seconds_of
 from rules.ladders.effects import EFFECTS, EffectReader
-from rules.ladders.engagement import OTHERWISE, RECORD_ID, Engagement, Rung, all_rungs
+from rules.ladders.engagement import NAMES_A_PERSON, OTHERWISE, RECORD_ID, Engagement, Rung, all_rungs, held_out
 from rules.language.checking import Checker
 from rules.language.closures import compile_expression
 from rules.language.condition import Condition, read_condition, reads_of
@@ -19,6 +19,7 @@ from rules.language.normal import ALWAYS, normal_form
 from rules.language.ruleset import RuleSet
 from rules.language.syntax import Expression, together
 from rules.model import Action
+from rules.nouns import many
 from rules.source import Report
 from rules.tables.table import Table
 from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_items, as_text, known_keys
@@ -28,9 +29,11 @@ MAX_RUNGS = 10_000  # with those inside of others; more belong into a table
 MAX_NESTING = 5  # ladders within ladders
 INDEXED = 100  # rungs from which on a ladder is searched by an index, not from the top
 DOES = ("assign", "keep", "hold", "reject", "holdout", "lookup", "ladder")
-RUNG_KEYS = ("rung", "when", *DOES, *EFFECTS)
+AWAY = "when_away"
+RUNG_KEYS = ("rung", "when", *DOES, AWAY, *EFFECTS)
 OTHERWISE_KEYS = ("otherwise", *EFFECTS)
 HOLD_KEYS = ("retry",)
+_NUMBER = re.compile(r"[\d.,]+")
 _SHARE = re.compile(r"(\d{1,3}(?:\.\d{1,4})?)\s*%")
 _WITHIN = " › "  # between the names of a rung and of one inside it
 
@@ -155,8 +158,8 @@ class LadderReader:
             if rung is not None:
                 yield rung
         if blocks and "otherwise" not in blocks[-1].entries and node is not None and not around:
-            message = "the ladder does not end with 'otherwise': leads that no rung catches will be on hold"
-            self._report.warn(blocks[-1].place, message.replace("leads", f"{self._scope.routes}s"))
+            message = f"the ladder does not end with 'otherwise': {many(self._scope.routes)} that no rung catches will be on hold"
+            self._report.warn(blocks[-1].place, message)
 
     def _otherwise(self, block: Block, last: bool, around: str) -> Rung | None:
         known_keys(block, OTHERWISE_KEYS, self._report, "otherwise")
@@ -192,12 +195,32 @@ class LadderReader:
         if block.get("when") is None and kind not in ("lookup", "ladder") and (rung is None or rung.share is None):
             message = "this rung has no 'when': it would catch everything"
             self._report.error(block.place, message, "use 'otherwise' at the end")
+        rung = self._while_away(block, rung)
         if doing and kind in ("ladder", "holdout"):
             message = "a rung with rungs inside does nothing itself: move this into them"
             if kind == "holdout":
                 message = "what is held out is left as it is: nothing else is done with it"
             self._report.error(next(key.place for key, _ in block if key.text in EFFECTS), message)
         return None if name is None or rung is None or (text is not None and when is None) else rung
+
+    def _while_away(self, block: Block, rung: Rung | None) -> Rung | None:
+        """``when_away: pool DACH`` or ``hold``: what is done while the person that the rung names is away."""
+        text = as_text(block.get(AWAY), self._report, f"'{AWAY}'")
+        if text is None:
+            return rung
+        if rung is not None and rung.table is None and (rung.action is None or rung.action.kind not in NAMES_A_PERSON):
+            message = f"'{AWAY}' is for a rung that names a person, or a table that does"
+            self._report.error(text.place, message, "a pool has 'overflow' for that")
+            return rung
+        action = self._targets.read(text.text, text.place, self._report)
+        if action is None or rung is None:
+            return rung
+        if action.kind not in ("pool", "hold"):
+            self._report.error(
+                text.place, f"'{AWAY}' is a pool or a hold, not '{text.text}'", "write 'hold' or 'pool NAME'"
+            )
+            return rung
+        return replace(rung, away=action)
 
     def _does(self, kind: str, node: Node, block: Block, rung: Rung, depth: int) -> Rung | None:
         if kind in ("hold", "reject"):
@@ -231,6 +254,10 @@ class LadderReader:
             return None
         words = " ".join(text.text.split())
         match = _SHARE.match(words)
+        if match is None and _NUMBER.fullmatch(words):
+            message = f"'{words}' is neither a share nor a reason"
+            self._report.error(text.place, message, f"write: holdout: {words} %")
+            return None
         if match is None:
             return replace(rung, action=Action("holdout", words))
         share = float(match.group(1)) / 100
@@ -238,7 +265,7 @@ class LadderReader:
             message = f"'{match.group()}' holds out {'nothing' if not share else 'everything'}"
             self._report.error(text.place, message, "write a share between 0 % and 100 %, as in: holdout: 5 %")
             return None
-        reason = words[match.end() :].strip(" ,:-–—") or f"held out: {rung.name}"
+        reason = words[match.end() :].strip(" ,:-–—") or held_out(rung.name)
         return replace(rung, action=Action("holdout", reason), share=share)
 
     def _acting(self, rung: Rung) -> Rung:

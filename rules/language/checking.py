@@ -65,6 +65,15 @@ _MAKES: dict[tuple[Category, str, Category], Category] = {
 }  # fmt: skip
 
 
+# Words of other programs that stand where a field or a value would.
+_NO_FIELDS = {
+    **dict.fromkeys(("blank", "null", "none", "nil", "empty"), "whether a field has a value: is blank, is not blank"),
+    **dict.fromkeys(
+        ("today", "now", "yesterday", "tomorrow"), "how far from now: within last 30 days; else a date as 2026-11-22"
+    ),
+}
+
+
 class Checker:
     """Checks the conditions of one ladder against the fields, the roster, and the named conditions."""
 
@@ -319,13 +328,22 @@ class Checker:
         name = DAYS_BETWEEN if kinds[0] == kinds[2] == "date" else category
         return replace(operand, left=left[0], right=right[0], category=category), _called("this calculation", name)
 
-    def _unknown(self, name: str) -> tuple[str, str]:
+    def _unknown(self, name: str, value: Path | None = None) -> tuple[str, str]:
+        """Of a name that is no field. ``value``: it stands where a value for that field is expected: mostly a text without its
+        quotes."""
         if name.casefold() in ("nan", "inf", "infinity"):
             return f"'{name}' is not a number that can be compared", "ask for 'is blank' where a value may be missing"
+        if (hint := _NO_FIELDS.get(name.casefold())) is not None:
+            return f"there is no field '{name}'", hint
+        quoted = f'if the text is meant, put it in quotes: "{name}"'
+        if value is not None and value.field.choices and wrong_choice(name, value) is None:
+            return f"there is no field '{name}'", quoted
         message, hint = self._scope.unknown(name)
         if not hint and "." not in name:
             hint = nearest(name, self._definitions)
-        return message, hint or f'if the text is meant, put it in quotes: "{name}"'
+        if not hint:
+            hint = quoted if value else "fields are described in fields.yaml, conditions named in conditions.yaml"
+        return message, hint
 
     def _right(self, part: Item, path: Path, category: Category, operator: Operator, complain: Complain) -> Item:
         if isinstance(part, Distance):
@@ -334,6 +352,9 @@ class Checker:
             return self._literals.span(part, path, category, complain)
         if isinstance(part, Constant):
             return self._literals.constant(part, path, category, operator, complain)
+        if isinstance(part, Name) and self._scope.resolve(part.path) is None:
+            complain(part.span, *self._unknown(part.path, path))
+            return part
         resolved = self._side(part, complain)
         if resolved is None:
             return part

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from rules.language.closures import READ
 from rules.language.syntax import Category
-from rules.values import day, is_blank
+from rules.values import day, is_blank, spelled
 
 # An end of a span stands just before (0) or just after (1) a value: [200, 999] is ((200, 0), (999, 1)).
 Edge = tuple[float, int]
@@ -100,7 +100,7 @@ def _merged(*prefixes: Iterable[str]) -> tuple[str, ...]:
 
 
 def _listed(texts: Iterable[str], prefixes: Iterable[str], most: int = 8) -> str:
-    words = [f'"{text}"' for text in sorted(texts)] + [f'"{prefix}*"' for prefix in prefixes]
+    words = [f'"{spelled(text)}"' for text in sorted(texts)] + [f'"{spelled(prefix)}*"' for prefix in prefixes]
     return " or ".join(words[:most]) + (f" or {len(words) - most} more" if len(words) > most else "")
 
 

@@ -29,7 +29,7 @@ WORDS: dict[Category, str] = {
 EXAMPLE: dict[Category, str] = {
     "text": 'a text is written in quotes: "DE"', "number": "a number is written without quotes: 200",
     "boolean": "write yes or no", "date": "a date is written as 2026-11-22",
-    "list": 'ask whether it contains a value: contains "country"', "person": 'a person is written in quotes: "Ana Diaz"',
+    "list": 'ask whether it contains a value: contains "Cloud"', "person": 'a person is written in quotes: "Ana Diaz"',
     "length": "say in what: 3 days",
 }  # fmt: skip
 DAYS_BETWEEN = "days between"  # the name of what two dates differ by; compares with numbers of days and with lengths
@@ -45,7 +45,7 @@ class Literals:
         """A range, typed for ``path``."""
         if category not in ("number", "date"):
             what = f"{path.text} is {WORDS[category]}: a range needs a number or a date"
-            complain(part.span, what, EXAMPLE[category])
+            complain(part.span, what, "ranges of postal codes are for tables" if category == "text" else "")
             return part
         low = self.constant(part.low, path, category, "in", complain) if part.low else None
         high = self.constant(part.high, path, category, "in", complain) if part.high else None

@@ -24,7 +24,7 @@ from rules.pools.reader import POINT_KEYS, POOL_KEYS, SKILL_KEYS, STICKY
 from rules.sla.reader import ANSWER_KEYS, CLOCK_KEYS, SLA_KEYS
 from rules.sla.steps import END_KEYS, STEP_KEYS
 
-SYSTEMS = ("salesforce", "hubspot")  # that this version has connectors for
+SYSTEMS = ("salesforce", "hubspot", "marketo")  # that this version has connectors for
 _DIALECT = "http://json-schema.org/draft-07/schema#"  # the one that editors know
 
 Schema = dict[str, Any]
@@ -92,6 +92,7 @@ def _engagement(kinds: Collection[str], systems: Collection[str]) -> Schema:
         RUNG_KEYS,
         required=("rung",),
         rung=_said("The name of the rung", _TEXT),
+        when_away=_said("While the person named is away: 'pool NAME', or 'hold' until they are back", _TEXT),
         when={"$ref": "#/definitions/condition"},
         **does,
         **effects,
@@ -171,6 +172,7 @@ def _pools() -> Schema:
         balance=_said("The field whose sum over open leads is evened out; left out: their number", _TEXT),
         value=_said("The field that holds what a lead is worth", _TEXT),
         hours=_said("No: members get leads around the clock", _FLAG),
+        time_zone=_said("Whose days, weeks and months the pool's own caps go by; left out: UTC", _TEXT),
         catch_up=_said("The most leads that are made up after an absence", _NUMBER),
         alarm=_said("The deviation from the fair share, in leads, that is told", _NUMBER),
         priority=_said("Of those who wait, the highest goes first: lead.score", _TEXT),

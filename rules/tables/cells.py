@@ -18,7 +18,9 @@ MAX_ITEMS = 5_000  # values of one cell
 _ITEM = re.compile(r'\s*(?:(not)\s+)?(?:"([^"]*)"|([^,"]*))\s*(?:,|$)', re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,18})?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?(?!\d)")
-_SPECIAL = re.compile(r'[,"*\u2013]|\.\.|^not\s|^\d{2,}\s*\D', re.IGNORECASE)  # what makes more of a cell than one text
+_SPECIAL = re.compile(
+    r'[,"*\u2013]|\.\.|^not(\s|$)|^\d{2,}\s*\D|^[-!<>=≠]|^n/?a$', re.IGNORECASE
+)  # what makes more of a cell than one text
 _DIGITS = re.compile(r"([0-9]{1,32})\.\.([0-9]{1,32})")
 _CODE = re.compile(r"[0-9a-z][0-9a-z -]{0,31}")
 _BOOLEANS = {"yes": "true", "true": "true", "no": "false", "false": "false"}
@@ -125,6 +127,9 @@ class CellReader:
                 return []
             quoted = match.group(2) is not None
             item = (match.group(2) if quoted else match.group(3)).strip()
+            if item.casefold() == "not" and not quoted and fold(item) not in self._choices:
+                self._error("'not' what? The values are missing", "not DE, AT")
+                return []
             if match.group(1) and fold(f"not {item}") in self._choices:
                 item = f"{match.group(1)} {item}"  # "Not interested" is a value of its own
             elif match.group(1):
@@ -170,9 +175,10 @@ class CellReader:
         if (wrong := wrong_choice(item, self.path)) is not None:
             self._error(*wrong)
             return None
-        if not quoted and (meant := _meant_as_range(item)):
-            message = f"'{item}' is read as one text, not as a range"
-            self._doubts.append((message, f"did you mean '{meant}'? If not, put it in double quotes"))
+        if not quoted and not self._choices and (meant := _meant(item)):
+            self._doubts.append(
+                (f"'{item}' is read as one text", f"{meant} If the text is meant, put it in double quotes")
+            )
         return fold(item)
 
     def _codes(self, item: str) -> Codes | None:
@@ -246,8 +252,19 @@ class CellReader:
         self._told.append((message, hint))
 
 
-def _meant_as_range(item: str) -> str:
-    """What ``94000-94999`` and ``94xxx`` were probably meant to be; "" for other texts."""
+def _meant(item: str) -> str:
+    """What ``94000-94999``, ``94xxx``, ``!DE`` and ``-`` were probably meant to be, as a hint; "" for other texts."""
+    if item.casefold() in ("-", "–", "n/a", "na"):
+        return "leave the cell blank for 'any'."
+    if (match := re.match(r"(!=?|<>|≠)\s*(?=\w)", item)) is not None:
+        return f"did you mean 'not {item[match.end() :]}'?"
+    if re.match(r"[<>]=?\s*\w", item):
+        return "only numbers and dates are compared so."
+    found = _range_meant(item)
+    return f"did you mean '{found}'?" if found else ""
+
+
+def _range_meant(item: str) -> str:
     if (match := re.fullmatch(r"(\d{3,10})\s*(?:-|–|to)\s*(\d{3,10})", item)) and len(match[1]) == len(match[2]):
         return f"{match[1]}..{match[2]}" if match[1] < match[2] else ""
     match = re.fullmatch(r"(\d{2,})[xX?#]{2,5}", item)

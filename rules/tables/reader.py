@@ -74,12 +74,6 @@ class TableReader:
     def _layout(self, sheet: Sheet, outcomes: Outcomes, remarks: Remarks) -> _Layout | None:
         headers = [fold(name).replace(" ", "_") for name in sheet.header.cells]
         where = {name: index for index, name in enumerate(headers)}
-        if ASSIGN not in where and KEEP not in where:
-            place = sheet.source.place(sheet.header.line, 1, len(sheet.source.line(sheet.header.line)))
-            known = nearest(ASSIGN, sheet.header.cells)
-            hint = known or "it says who gets the lead: a person, 'pool NAME', or 'hold …'"
-            self._report.error(place, f"{sheet.source.name} has no column '{ASSIGN}'", hint)
-            return None
         layout = _Layout(assign=where.get(ASSIGN), keep=where.get(KEEP), since=where.get(FROM), until=where.get(TO))
         layout.name = next((index for index, name in enumerate(headers) if name in NAMES), None)
         layout.note = next((index for index, name in enumerate(headers) if name in NOTES), None)
@@ -95,7 +89,13 @@ class TableReader:
                     layout.sets.append((index, path))
             elif index not in plain and (found := self._column(sheet, index)) is not None:
                 layout.asked.append(found)
-        return layout
+        if layout.assign is not None or layout.keep is not None:
+            return layout
+        if not nearest(ASSIGN, sheet.header.cells):  # else that column was told
+            place = sheet.source.place(sheet.header.line, 1, len(sheet.source.line(sheet.header.line)))
+            hint = "it says who gets the record: a person, 'pool NAME', or 'hold …'"
+            self._report.error(place, f"{sheet.source.name} has no column '{ASSIGN}'", hint)
+        return None
 
     def _column(self, sheet: Sheet, index: int) -> tuple[Column, CellReader] | None:
         header = text = sheet.header.cells[index]

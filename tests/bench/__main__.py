@@ -17,9 +17,11 @@ from tests.bench import (
     pools,
     route,
     rules,
+    salesforce,
     settle,
     tables,
     timers,
+    webhooks,
 )
 from tests.bench.report import Line, show
 
@@ -28,11 +30,13 @@ PARTS: dict[str, Callable[[Path], list[Line]]] = {
     "daemon": daemon.throughput,
     "latency": daemon.latency,
     "burst": daemon.burst,
+    "webhooks": webhooks.run,
     "start": mirror.run,
     "tables": tables.run,
     "settle": settle.run,
     "timers": timers.run,
     "pools": pools.run,
+    "salesforce": salesforce.run,
     "kafka": kafka.against_faust,
     "workers": kafka.two_workers,
     "arrival": kafka.arrival,

@@ -115,7 +115,10 @@ def _pace(folder: Path) -> list[Line]:
         with ledger.write() as conn:
             timers.save(conn, [_timer(f"{n}-{i}", start + timedelta(seconds=n + i / PACE)) for i in range(PACE)])
     stop = threading.Event()
-    host = SimpleNamespace(ledger=ledger, clock=utcnow, feed=Feed(), look=lambda: None)
+    live = SimpleNamespace(current=policy(people=PEOPLE, pools=POOLS, engagement=ENGAGEMENT, sla=SLA))
+    host = SimpleNamespace(
+        ledger=ledger, clock=utcnow, feed=Feed(), look=lambda: None, policies=live, systems=("salesforce",)
+    )
     waits, process.CLOCKS_WAIT_SECONDS = process.CLOCKS_WAIT_SECONDS, 0.0
     thread = threading.Thread(target=process.Process.run_timers, args=(host, stop))
     thread.start()

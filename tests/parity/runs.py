@@ -221,7 +221,7 @@ def _made(ledger: Ledger) -> Made:
             ends={row.event_id: (row.kind, row.state, row.reason) for row in events.values()},
             mirror=all_of(schema.mirror, "ref", "body"),
             writes=all_of(schema.outbox, "decision_id", "body"),
-            evidence=all_of(schema.evidence, "decision_id", "body"),
+            evidence=all_of(schema.decision, "decision_id", "evidence"),
             timers=all_of(schema.timer, "ref", "due_ms"),
             pools={f"{one.pool}/{one.kind}": one.snapshot() for one in pools.rotations(conn)},
             announced=Counter(),

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from connectors.hubspot.settings import HubSpotSettings
+from connectors.marketo.settings import MarketoSettings
 from connectors.salesforce.settings import SalesforceSettings
 from routing.bootstrap.settings import Settings
 from routing.cli.app import app
@@ -33,7 +34,7 @@ def test_every_command_stands_in_the_readme(command: str) -> None:
     assert f"`{command}" in README or f"fingerpost {command}" in README
 
 
-@pytest.mark.parametrize("shape", [Settings, SalesforceSettings, HubSpotSettings, KafkaSettings])
+@pytest.mark.parametrize("shape", [Settings, SalesforceSettings, HubSpotSettings, MarketoSettings, KafkaSettings])
 def test_every_setting_is_named_in_the_operators_page(shape: type) -> None:
     page = (ROOT / "deploy" / "README.md").read_text("utf-8")
     missing = [name for name in shape.__struct_fields__ if f"`{name}`" not in page]  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rules.misread import BRACKET, SAID, TAB
 from tests.unit.rules.samples import EXAMPLE
 
 RULES = EXAMPLE.parents[1]
@@ -44,12 +45,17 @@ Message = tuple[str, str, str]  # severity, sentence, hint
 SHARED = "Names and values"  # what every file may be told
 # Said in another way than by such a call.
 _OTHERS: dict[str, list[Message]] = {
-    "Conditions": [(ERROR, "there is a field called … already: call the condition otherwise", "")],
-    "Tables": [(WARNING, "'…' is read as one text, not as a range", "did you mean …? If not, put it in double quotes")],
+    "Conditions": [
+        (ERROR, "'…' does not fit here", "did you mean '…'?"),
+        (ERROR, "there is a field called … already: call the condition otherwise", ""),
+    ],
+    "Tables": [(WARNING, "'…' is read as one text", "did you mean …? If the text is meant, put it in double quotes")],
     "Tests": [
         (ERROR, "the test '…' fails: …", "the hint says where the lead goes; mend the rule, or what is expected")
     ],
     "Files": [
+        *((ERROR, f"this cannot be read as YAML: {sentence}", hint) for _, sentence, hint, _ in SAID),
+        *((ERROR, f"this cannot be read as YAML: {sentence}", hint) for sentence, hint in (TAB, BRACKET)),
         (ERROR, "there are more problems than can be shown: mend these first", ""),
         (ERROR, "and … more like this: …", "what is said after the colon, in as many other places"),
     ],

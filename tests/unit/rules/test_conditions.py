@@ -174,7 +174,7 @@ def test_active_asks_whether_the_person_can_receive_now() -> None:
         ("'\"DE\" = lead.country'", 12, "starts with a field", "field first"),
         ("lead.employees = account.name", 28, "they cannot be compared", ""),
         ("first(lead.country, lead.employees) = 5", 31, "both must be the same", ""),
-        ("account.parent.parent.name is blank", 11, "no field", ""),
+        ("account.parent.parent.name is blank", 11, "cannot be followed", "at most: account.parent.owner"),
         ("lead.employees before 5", 33, "compares dates", "2026-11-22"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rules.model import Action
 from rules.policy import compile_policy
 from tests.unit.rules.samples import errors, facts, ladder, policy_files, problems, walk, warnings, when
 
@@ -47,6 +48,14 @@ def test_a_blank_person_is_passed_over() -> None:
     found = walk(policy(), facts({"country": "KP"}, {"name": "Acme", "owner": ""}))
     assert found.action.value == "Ask Legal"
     assert found.steps[0].note == "account.owner is blank"
+
+
+def test_what_is_done_while_somebody_is_away_holds_for_the_rows_that_name_a_person() -> None:
+    table = "country,assign\nDE,Ana Diaz\nAT,pool Everyone\n"
+    found = policy(ladder("rung: T\nlookup: table.csv\nwhen_away: pool Everyone", "otherwise: hold none"), table=table)
+    named, shared = (walk(found, facts({"country": country})).action for country in ("DE", "AT"))
+    assert (named.value, named.away) == ("ana.diaz@example.com", Action("pool", "Everyone"))
+    assert (shared.value, shared.away) == ("Everyone", None)
 
 
 def test_a_pool_is_named_without_asking_its_members() -> None:
@@ -127,7 +136,32 @@ def test_odd_facts_raise_nothing(odd: dict[str, Any]) -> None:
         (ladder("rung: A\nwhen:\nassign: Ana Diaz", "otherwise: hold x"), "5:10", "'when' is empty"),
         (ladder('rung: A\nwhen: country = "DE"\nassign: pool Evryone'), "6:13", "did you mean 'Everyone'?"),
         (ladder('rung: A\nwhen: country = "DE"\nassign:\n  - x'), "7:7", "a single value is expected"),
-        (ladder('rung: A\nwhen: country = "DE"\nkeep: country'), "6:11", "only a person keeps a lead"),
+        (
+            ladder('rung: A\nwhen: country = "DE"\nkeep: Ana Diaz'),
+            "6:11",
+            "is a person, not a field that names one | write 'assign: Ana Diaz'",
+        ),
+        (
+            ladder('rung: A\nwhen: country = "DE"\nholdout: 5'),
+            "6:14",
+            "neither a share nor a reason | write: holdout: 5 %",
+        ),
+        (ladder('rung: A\nwhen: country = "DE"\nkeep: country'), "6:11", "only a person keeps a record"),
+        (
+            ladder('rung: A\nwhen: country = "DE"\nassign: pool Everyone\nwhen_away: hold'),
+            "7:16",
+            "'when_away' is for a rung that names a person, or a table that does | a pool has 'overflow' for that",
+        ),
+        (
+            ladder('rung: A\nwhen: country = "DE"\nassign: Ana Diaz\nwhen_away: reject it'),
+            "7:16",
+            "'when_away' is a pool or a hold, not 'reject it' | write 'hold' or 'pool NAME'",
+        ),
+        (
+            ladder('rung: A\nwhen: country = "DE"\nassign: Ana Diaz\nwhen_away: pool Evryone'),
+            "7:16",
+            "did you mean 'Everyone'?",
+        ),
         (ladder("rung: A\nlookup: tabel.csv"), "5:13", "no table 'tabel.csv'"),
         (ladder("rung: A\nlookup: people.csv"), "5:13", "no table 'people.csv'"),
         (ladder("otherwise: hold x", 'rung: A\nwhen: country = "DE"\nhold: x'), "4:5", "must be the last rung"),

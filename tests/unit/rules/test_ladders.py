@@ -241,7 +241,7 @@ def test_one_ladder_may_route_another_kind_of_record() -> None:
     [
         ("  partner_deal:\n", "  partner_deel:\n", "'partner_deel' cannot be routed | did you mean 'partner_deal'?"),
         ("  partner_deal:\n", "  person:\n", "'person' cannot be routed"),
-        ("partner_deal.amount", "lead.employees", "there is nothing called 'lead'"),
+        ("partner_deal.amount", "lead.employees", "a partner_deal comes without 'lead'"),
         ("ladders:\n", "entry: [is_new]\nladders:\n", "each kind of record has its own 'entry'"),
         ("    entry: [is_new]\n", "", "does not say which events route"),
         ("    entry: [is_new]\n", "    entri: [is_new]\n", "did you mean 'entry'?"),

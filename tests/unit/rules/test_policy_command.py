@@ -53,6 +53,20 @@ def test_warnings_alone_let_it_go_live(folder: Path) -> None:
     assert "spare.csv:1:1: warning:" in result.stdout
 
 
+def test_mistakes_in_its_tests_hide_nothing_about_the_policy(folder: Path) -> None:
+    spoil(folder, "tests.yaml", "rung: Otherwise", "rung: Otherwize")
+    spoil(
+        folder,
+        "engagement.yaml",
+        'event.system = "hubspot"',
+        'event.system = "hubspot" and event.system = "salesforce"',
+    )
+    result = CliRunner().invoke(app, ["check", str(folder)])
+    assert result.exit_code == 1
+    assert "there is no rung 'Otherwize'" in result.stdout
+    assert "with what stands before it, this can never hold" in result.stdout
+
+
 def test_a_folder_that_is_not_there_is_a_wrong_call(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["check", str(tmp_path / "nowhere")])
     assert result.exit_code == 2

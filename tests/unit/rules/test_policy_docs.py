@@ -225,3 +225,26 @@ def test_a_pool_within_another_says_so() -> None:
     seen = Reader(html(playbook(compile_policy(policy_files(pools=pools)))))
     assert "Its members share what it gets as a member of Everyone." in seen.text
     assert "Nothing gives leads to this pool" not in seen.text
+
+
+def test_changes_are_told_in_one_phrase_and_kinds_of_record_in_english() -> None:
+    engagement = """
+ladders:
+  lead:
+    entry: [lead.status changed to "Working", lead.score crossed 50, 'lead.status changed from "Open" to ("Working", "Closed")']
+    ladder: [{rung: Control, holdout: 5 %}, {otherwise: pool Everyone}]
+  opportunity:
+    entry: [event.kind = "created"]
+    ladder: [{otherwise: pool Everyone}]
+"""
+    kind = "opportunity:\n  in: {salesforce: Opportunity}\n  fields:\n    owner: {type: person, salesforce: OwnerId}\n"
+    text = Reader(html(playbook(compile_policy(policy_files(engagement=engagement, fields=FIELDS + kind))))).text
+    for words in (
+        "Who gets which leads and opportunities,",
+        "When an opportunity is routed",
+        "has just changed to “Working”.",
+        "has just changed to 50 or more.",
+        "has just changed from “Open” to “Working” or “Closed”.",
+        "5 % are left as they are, as a control group",
+    ):
+        assert words in text, words

@@ -97,9 +97,20 @@ def test_why_a_rule_or_a_person_did_not_get_a_lead(tmp_path: Path) -> None:
     lead.write_text("{email: ada@brookmill.example, country: France, employees: 40}\n")
     told = run("explain", EXAMPLE, "--lead", lead, "--why-not", "DACH", "--why-not", "Jonas Keller")
     assert told.startswith("This lead goes to Giulia Romano")
-    wanted = 'lead.country or account.country is "FR"; it would have to be "at" or "ch" or "de" or "li"'
+    wanted = 'lead.country or account.country is "FR"; it would have to be "AT" or "CH" or "DE" or "LI"'
     assert f"territories.csv line 15 (DACH) does not hold:\n    {wanted}" in told
     assert "Jonas Keller is in the pool MM-DACH." in told
+
+
+def test_why_a_pool_did_not_get_a_lead(tmp_path: Path) -> None:
+    lead = tmp_path / "lead.yaml"
+    lead.write_text("{email: ada@brookmill.example, country: DE, employees: 40}\n")
+    pools = ("MM-DACH", "pool ent-west", "Inbound")
+    told = run("explain", EXAMPLE, "--lead", lead, *(one for pool in pools for one in ("--why-not", pool)))
+    assert "The pool MM-DACH had it: Jonas Keller is next" in told
+    assert "territories.csv line 4 (Enterprise West) → pool ENT-West: lead.country or account.country is" in told
+    assert "What LATAM cannot give away overflows there." in told
+    assert "is asked first, and decided. It would have to fail." in told
 
 
 def test_explain_as_json_and_with_surroundings(tmp_path: Path) -> None:

@@ -280,9 +280,10 @@ def test_leads_may_overflow_to_a_pool_or_to_a_queue() -> None:
         ("A: {method: sticky, members: [Ana Diaz], sticky: lead}", "keeps an account or a contact together, not 'lead'"),
         ("A: {members: [Ana Diaz], value: company}", "lead.company is a text: the value of a lead is a number or a money"),
         ("A: {members: [Ana Diaz], catch_up: -1}", "'catch_up' of the pool 'A' is a number from 0 to 1,000, not '-1'"),
+        ("A: {members: [Ana Diaz], time_zone: Europe/Berlim}", "'Europe/Berlim' is no time zone: write it as Europe/Berlin"),
         ("A: {members: [Ana Diaz], alarm: 0.5}", "'alarm' of the pool 'A' is a number from 1 to 1,000, not '0.5'"),
         ("A: {members: [Ana Diaz], overflow: queue Intake}", "there is no queue 'Intake' to overflow to"),
-        ("A: {members: [Ana Diaz], priority: person.level}", "there is nothing called 'person'"),
+        ("A: {members: [Ana Diaz], priority: person.level}", "a lead comes without 'person'"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_pool_is_told_at_its_words(text: str, words: str) -> None:

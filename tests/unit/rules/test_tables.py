@@ -118,7 +118,11 @@ def test_what_spreadsheets_write_is_read(table: str) -> None:
             "no field 'cuntry': no column can ask for it | did you mean 'country'?",
         ),
         ("name,country\nA,DE\n", "1:1", "no column 'assign'"),
-        ("name,country,asign\nA,DE,hold\n", "1:1", "no column 'assign' | did you mean 'asign'?"),
+        (
+            "name,country,asign\nA,DE,hold\n",
+            "1:14",
+            "no field 'asign': no column can ask for it | did you mean 'assign'?",
+        ),
         ("name,country,country,assign\nA,DE,,hold A\n", "1:14", "there twice"),
         ("name,,assign\nA,DE,hold A\n", "1:6", "no name"),
         ("name,country,assign\nA,DE, AT,hold A\n", "2:1", "4 cells, the header has 3"),
@@ -242,8 +246,19 @@ def test_what_follows_not_is_left_out_of_numbers_too() -> None:
     assert [decided(table, employees=n) for n in (200, 500, 601, 701)] == ["A", "no row", "no row", "A"]
 
 
-@pytest.mark.parametrize(("cell", "hint"), [("94000-94999", "'94000..94999'"), ("941xx", "'941*'")])
-def test_a_text_that_looks_like_a_range_is_a_warning(cell: str, hint: str) -> None:
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [
+        ("94000-94999", "'94000..94999'"),
+        ("941xx", "'941*'"),
+        ("!94105", "'not 94105'"),
+        ("<> 94105", "'not 94105'"),
+        (">94105", "only numbers and dates are compared"),
+        ("-", "blank for 'any'"),
+        ("n/a", "blank for 'any'"),
+    ],
+)
+def test_a_text_that_looks_like_something_else_is_a_warning(cell: str, hint: str) -> None:
     table = f"name,postal_code,assign\nA,{cell},hold A\n"
     found = problems(engagement=LOOKUP, table=table)
     assert [(one.severity, one.column) for one in found] == [("warning", 3)]

@@ -1,0 +1,22 @@
+"""Kinds of records in sentences: an opportunity, opportunities."""
+
+from __future__ import annotations
+
+
+def an(noun: str) -> str:
+    """``a lead``, ``an account``."""
+    return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
+
+
+def many(noun: str) -> str:
+    """``leads``, ``opportunities``, ``people``."""
+    if noun == "person":
+        return "people"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 rung``, ``2 rungs``, ``3 people``."""
+    return f"{number:,} {noun if number == 1 else many(noun)}"

@@ -1,0 +1,138 @@
+"""Salesforce: how fast change events are decoded on one core, and how many calls owner changes cost."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from time import process_time
+
+from connectors.salesforce import pubsub_pb2 as pb
+from connectors.salesforce.decode import EventDecoder, RawEvent
+from connectors.sandbox.ids import salesforce_id
+from connectors.sandbox.salesforce.bus import EventBus
+from connectors.sandbox.salesforce.checks import Operation
+from connectors.sandbox.salesforce.objects import build_objects
+from connectors.sandbox.salesforce.store import Store
+from routing.core.model import ChangeEvent, Write, derived_id
+from routing.delivery.courier import Courier
+from routing.ledger import outbox
+from routing.ledger.engine import Ledger
+from routing.runtime.clock import utcnow
+from routing.runtime.feed import Feed
+from tests.bench.report import Line
+from tests.contract.salesforce_stand import ANA, BEN, MANY, SmallWorld, salesforce_stand
+
+EVENTS, RESPONSE = 30_000, 100
+WRITES, BATCH = 10_000, 200
+NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+def run(folder: Path) -> list[Line]:
+    return [*_decoding(), *_writing(folder)]
+
+
+def _responses() -> tuple[list[bytes], EventBus]:
+    """What the wire brings: creations and changes of leads and accounts, a hundred events a response."""
+    world = SmallWorld()
+    store = Store(build_objects({"User": world.users, "Account": world.accounts, **world.custom}), lambda: NOW)
+    store.load("User", world.users)
+    bus = EventBus(store.objects)
+    store.announce = bus.publish
+    rng, leads = Random(1), []
+    for n in range(EVENTS):
+        if n % 3 == 0 or not leads:
+            fields = {
+                "LastName": f"Doe {n}",
+                "Company": f"Company {n}",
+                "Email": f"p{n}@c{n}.example",
+                "City": "Köln",
+                "Country": "Germany",
+                "Website": f"c{n}.example",
+                "NumberOfEmployees": rng.randrange(5, 5000),
+                "AnnualRevenue": 1e6 * rng.randrange(1, 90),
+                "Description": "Asked for a price at the fair. " * 4,
+                "OwnerId": ANA,
+            }
+            operation = Operation("create", "Lead", fields=fields)
+        else:
+            change = rng.choice(
+                ({"OwnerId": (ANA, BEN)[n % 2]}, {"Title": f"t{n}"}, {"City": f"c{n}", "Country": None})
+            )
+            operation = Operation("update", "Lead", rng.choice(leads), change)
+        [made] = store.transact([operation], actor=ANA)
+        assert isinstance(made, str)
+        leads.append(made)
+    taken, at = [], 0
+    while True:
+        events, at = bus.take(at, "/data/ChangeEvents", RESPONSE)
+        if not events:
+            return taken, bus
+        response = pb.FetchResponse(latest_replay_id=b"x")
+        for number, event in events:
+            one = response.events.add()
+            one.replay_id = number.to_bytes(10, "big")
+            one.event.schema_id, one.event.payload = event.schema_id, event.payload
+        taken.append(response.SerializeToString())
+
+
+def _decoding() -> list[Line]:
+    wire, bus = _responses()
+    decoder = EventDecoder(lambda: MANY, bus.schemas.__getitem__)
+    rates = []
+    for _ in range(3):
+        began, told = process_time(), 0
+        for body in wire:
+            decoder.refresh()
+            for event in pb.FetchResponse.FromString(body).events:
+                raw = RawEvent(event.event.schema_id, event.replay_id, event.event.payload)
+                items = decoder.decode(raw, NOW)
+                told += sum(isinstance(item, ChangeEvent) for item in items)
+        assert told > 0.8 * EVENTS  # some changes set what was there
+        rates.append(told / (process_time() - began))
+    return [Line("change events decoded a second of one core", max(rates), "events/s", 5_000)]
+
+
+def _writing(folder: Path) -> list[Line]:
+    """Owner changes through the courier, each guarded by reading the record first; nothing goes wrong."""
+    ledger = Ledger(f"sqlite:///{folder / 'salesforce.db'}")
+    ledger.upgrade()
+    with salesforce_stand() as stand:
+        ids = [salesforce_id("00Q", n) for n in range(WRITES)]
+        leads = [{"Id": one, "LastName": "Doe", "Company": "Acme", "OwnerId": ANA} for one in ids]
+        stand.sandbox.store.load("Lead", leads)
+        with ledger.write() as conn:
+            outbox.add(conn, [(_write(n), 0, 0) for n in range(WRITES)], utcnow())
+        courier, stop = Courier(stand.connection, ledger, utcnow, Feed()), threading.Event()
+        before = stand.sandbox.api_requests
+        while True:
+            with ledger.read() as conn:
+                if not outbox.count(conn, outbox.OPEN):
+                    break
+            courier.deliver_some(stop)
+        calls = stand.sandbox.api_requests - before
+        held = {row["OwnerId"] for row in stand.sandbox.records("Lead")}
+        once = {len(stand.sandbox.history("Lead", one)) for one in ids}
+        assert held == {BEN}
+        assert once == {1}
+    ledger.close()
+    least = 2 * WRITES / BATCH
+    return [
+        Line("calls for 10,000 guarded owner changes", calls, "calls"),
+        Line("  to the least: one read and one write per 200", calls / least, "times", 1.5, at_least=False),
+        Line("  to the least without guards: one write per 200", 2 * calls / least, "times"),
+    ]
+
+
+def _write(n: int) -> Write:
+    record_id = salesforce_id("00Q", n)
+    return Write(
+        write_id=derived_id("bench", record_id),
+        decision_id=derived_id("bench decision", record_id),
+        system="salesforce",
+        entity="lead",
+        record_id=record_id,
+        fields={"owner": BEN},
+        guard={"owner": ANA},
+    )
