@@ -15,17 +15,16 @@ from typing import Any
 
 import msgspec
 import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
-from tenacity.nap import sleep_using_event
 
 from connectors.contract import Accept, Maps
-from connectors.errors import ConnectorError, Misconfigured, RateLimited, Transient
+from connectors.errors import Misconfigured, RateLimited, Transient
 from connectors.hubspot import history
 from connectors.hubspot.client import Answer, Client
 from connectors.hubspot.history import MERGED_IDS, Moment, Told
 from connectors.hubspot.objects import OWNERS, Target, targets
 from connectors.hubspot.settings import SYSTEM
 from connectors.hubspot.values import Unconvertible
+from connectors.patience import patient
 from routing.core.model import ChangeEvent, Unreadable
 
 log = structlog.get_logger(__name__)
@@ -87,14 +86,7 @@ class HubSpotSearch:
 
     def run(self, position: bytes | None, accept: Accept, stop: Event) -> None:
         """See ``contract.Source.run``. A limit or an outage is waited out here; everything else is raised."""
-        trying = Retrying(
-            retry=retry_if_exception_type((Transient, RateLimited)),
-            stop=stop_when_event_set(stop),
-            wait=_wait,
-            sleep=sleep_using_event(stop),
-            before_sleep=_log_wait,
-            reraise=True,
-        )
+        trying = patient(stop, "search in HubSpot", (Transient, RateLimited), 0.25, _LONGEST_WAIT, reraise=True)
         try:
             places = trying(self._begin, position)
             accept([], _position(places))
@@ -297,18 +289,3 @@ def _position(places: Mapping[str, Place]) -> bytes:
         for remote, place in places.items()
     }
     return msgspec.json.encode(kept)
-
-
-_growing = wait_random_exponential(multiplier=0.25, max=_LONGEST_WAIT)
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, ConnectorError) else None
-    return max(0.05, asked) if asked is not None else _growing(state)
-
-
-def _log_wait(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    seconds = round(state.next_action.sleep, 2) if state.next_action else 0.0
-    log.warning("hubspot_search_waits", reason=str(error), seconds=seconds)

@@ -9,14 +9,13 @@ from typing import Any
 
 import msgspec
 import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
-from tenacity.nap import sleep_using_event
 
 from connectors.contract import Accept, Maps
-from connectors.errors import ConnectorError, Misconfigured, RateLimited, RecordRejected, Transient
+from connectors.errors import Misconfigured, RateLimited, RecordRejected, Transient
 from connectors.marketo.client import Client
 from connectors.marketo.settings import SYSTEM
 from connectors.marketo.values import Unconvertible, lead_map, moment, to_canonical
+from connectors.patience import patient
 from routing.core.model import ChangeEvent, EntityMap, Kind, Unreadable, Values, derived_id
 
 log = structlog.get_logger(__name__)
@@ -92,14 +91,7 @@ class MarketoSource:
 
     def run(self, position: bytes | None, accept: Accept, stop: Event) -> None:
         """See ``contract.Source.run``. A limit or an outage is waited out here; everything else is raised."""
-        trying = Retrying(
-            retry=retry_if_exception_type((Transient, RateLimited)),
-            stop=stop_when_event_set(stop),
-            wait=_wait,
-            sleep=sleep_using_event(stop),
-            before_sleep=_log_wait,
-            reraise=True,
-        )
+        trying = patient(stop, "Marketo", (Transient, RateLimited), 0.25, _LONGEST_WAIT, reraise=True)
         try:
             place = trying(self._begin, position, accept)
             while not stop.is_set():
@@ -200,7 +192,9 @@ def _event_id(activity: Activity) -> str:
 
 def _event(activity: Activity, found: EntityMap, observed_at: datetime) -> ChangeEvent:
     """Raises Unconvertible for a value, a time or a kind that cannot be read."""
-    kind: Kind = {NEW_LEAD: "created", DATA_VALUE: "updated"}.get(activity.type_id, "deleted")  # type: ignore[assignment]
+    kind: Kind = "created" if activity.type_id == NEW_LEAD else "deleted"
+    if activity.type_id == DATA_VALUE:
+        kind = "updated"
     by_remote: dict[str, list[str]] = {}
     for field, remote in found.fields.items():
         by_remote.setdefault(remote, []).append(field)
@@ -245,18 +239,3 @@ def _gap(found: EntityMap, now: datetime) -> ChangeEvent:
         complete=False,
         cursor="the position was too old",
     )
-
-
-_growing = wait_random_exponential(multiplier=0.25, max=_LONGEST_WAIT)
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, ConnectorError) else None
-    return max(0.05, asked) if asked is not None else _growing(state)
-
-
-def _log_wait(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    seconds = round(state.next_action.sleep, 2) if state.next_action else 0.0
-    log.warning("marketo_source_waits", reason=str(error), seconds=seconds)

@@ -16,11 +16,10 @@ from typing import Any
 import msgspec
 import structlog
 from msgspec import Struct
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
-from tenacity.nap import sleep_using_event
 
 from connectors.contract import Accept, Maps
 from connectors.errors import AuthenticationFailed, ConnectorBug, ConnectorError, RateLimited, Transient
+from connectors.patience import patient
 from connectors.salesforce.budget import Urgency
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.decode import ALL_RECORDS
@@ -35,7 +34,6 @@ SWEEP = timedelta(minutes=5)  # between questions for deletions and for what was
 _NARROW = timedelta(minutes=2)  # getUpdated and getDeleted cut seconds off and want more than a minute in between
 _TOO_MANY, _TOO_OLD = "EXCEEDED_ID_LIMIT", "INVALID_REPLICATION_DATE"
 _KEPT = frozenset({"person"})  # users are never deleted
-_wait = wait_random_exponential(multiplier=1, max=120)
 
 
 class Mark(Struct):
@@ -65,12 +63,12 @@ class SalesforcePolling:
         """See ``contract.Source.run``. Blocks; waits as long as Salesforce asks, up to two minutes where it does not say."""
         self._told, self._known = {}, {}  # of an earlier run some may not have been accepted
         marks = msgspec.json.decode(position, type=dict[str, Mark]) if position else {}
-        again = Retrying(
-            retry=retry_if_exception_type((Transient, RateLimited, AuthenticationFailed)),
-            stop=stop_when_event_set(stop),
-            wait=_as_asked,
-            sleep=sleep_using_event(stop),
-            before_sleep=_log_wait,
+        again = patient(
+            stop,
+            "polling of Salesforce",
+            (Transient, RateLimited, AuthenticationFailed),
+            1,
+            120,
             retry_error_callback=lambda _state: None,
         )
         while not stop.is_set():
@@ -234,16 +232,3 @@ class SalesforcePolling:
 def _covered(answer: dict[str, Any], before: datetime) -> datetime:
     """Where the next question begins: never back, and with the minute that this one may have seen only half of."""
     return max(before, parse_instant(answer["latestDateCovered"]) - timedelta(minutes=1))
-
-
-def _as_asked(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome is not None else None
-    if isinstance(error, ConnectorError) and error.retry_after is not None:
-        return max(0.05, error.retry_after)
-    return float(_wait(state))
-
-
-def _log_wait(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome is not None else None
-    wait = state.next_action.sleep if state.next_action is not None else 0.0
-    log.warning("salesforce_polling_waits", reason=str(error), seconds=round(wait, 1))

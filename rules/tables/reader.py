@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rules.actions import Targets
 from rules.fields import Path, Scope
@@ -18,7 +18,7 @@ from rules.tables.cells import ANY, Cell, CellReader
 from rules.tables.columns import column_of, dates_of
 from rules.tables.outcome import Outcomes, bare_number
 from rules.tables.remarks import Ranks, Remarks, read_remarks
-from rules.tables.sheet import Row, Sheet
+from rules.tables.sheet import Row, Sheet, broken
 from rules.tables.table import Column, Table, TableRow
 from rules.values import fold
 
@@ -67,9 +67,25 @@ class TableReader:
         by_row = list(zip(*cells, strict=True)) if cells else [()] * len(sheet.rows)
         read = _RowReader(sheet, layout, outcomes, remarks.ranks(self.targets))
         rows = tuple(read.row(row, asks) for row, asks in zip(sheet.rows, by_row, strict=True))
+        self._hear_out(sheet, layout, read)
         if self._report.errors == before:
             self._repeated(sheet, rows, unique=remarks.hit == "unique")
         return _compiled(sheet, remarks, [column for column, _ in layout.asked], rows)
+
+    def _hear_out(self, sheet: Sheet, layout: _Layout, read: _RowReader) -> None:
+        """Tells what else is wrong in rows that are left out for a formula in them."""
+        rows = [
+            replace(row, cells=["" if broken(cell) else cell for cell in row.cells])
+            for row in sheet.refused
+            if len(row.cells) == len(sheet.header.cells)
+        ]
+        if not rows:
+            return
+        rest = replace(sheet, rows=rows)
+        cells = [self._cells(rest, column, reader) for column, reader in layout.asked]
+        for row, asks in zip(rows, zip(*cells, strict=True) if cells else [()] * len(rows), strict=True):
+            if any(row.cells[index] for index in (layout.assign, layout.keep) if index is not None):
+                read.row(row, asks)
 
     def _layout(self, sheet: Sheet, outcomes: Outcomes, remarks: Remarks) -> _Layout | None:
         headers = [fold(name).replace(" ", "_") for name in sheet.header.cells]

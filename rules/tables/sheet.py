@@ -126,3 +126,8 @@ def _sound(sheet: Sheet, row: Row, report: Report) -> bool:
             report.error(sheet.cell(row, index), f"the spreadsheet left its error {cell} in this cell")
             sound = False
     return sound
+
+
+def broken(cell: str) -> bool:
+    """Whether a cell holds a formula, or the error that one left."""
+    return cell in _SHEET_ERRORS or (cell[:1] in ("=", "+", "-", "@") and FORMULA.match(cell) is not None)

@@ -217,6 +217,13 @@ def test_every_mistake_is_told_in_one_run() -> None:
     assert len(told(f"name,employees,assign\n{rows}")) == 100
 
 
+def test_a_formula_hides_no_other_mistake_of_its_row() -> None:
+    found = told("name,country,employees,assign\nA,=A1,abc,pool Nowher\nB,DE,abc,=A1\n")
+    places = [" ".join(one.split()[:1]) for one in found]
+    assert len(found) == 5, found
+    assert all(words in " ".join(found) for words in ("2:3", "2:7", "2:11", "3:6", "3:10")), places
+
+
 def test_a_file_full_of_mistakes_is_not_told_without_end() -> None:
     rows = "".join(f"R{number:03},many,hold\n" for number in range(3_000))
     found = told(f"name,employees,assign\n{rows}")
