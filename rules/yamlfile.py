@@ -20,6 +20,8 @@ from rules.source import Place, Report, Source, nearest
 MAX_YAML = 2 * 1024 * 1024  # the largest real fields.yaml has some 100 kB
 MAX_DEPTH = 20
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_OPENS = (yaml.SequenceStartEvent, yaml.MappingStartEvent, yaml.AliasEvent)
+_CLOSES = (yaml.SequenceEndEvent, yaml.MappingEndEvent)
 _ESCAPES = {"x": 2, "u": 4, "U": 8}
 
 
@@ -84,7 +86,7 @@ def read_yaml(source: Source, report: Report) -> Node | None:
         )
         return None
     try:
-        return _Builder(source, report).build(yaml.parse(source.text, Loader=_LOADER))
+        return _Builder(source, report).build(iter(_LOADER(source.text).get_event, None))
     except _RefusedError as refused:
         report.error(refused.place, refused.message, refused.hint)
     except yaml.MarkedYAMLError as error:
@@ -114,15 +116,16 @@ class _Builder:
 
     def build(self, events: Iterable[Any]) -> Node | None:
         for event in events:
-            if isinstance(event, yaml.ScalarEvent):
+            kind = type(event)
+            if kind is yaml.ScalarEvent:
                 self._scalar(event)
-            elif isinstance(event, yaml.DocumentStartEvent):
+            elif kind in _OPENS:
+                self._node(event)
+            elif kind is yaml.DocumentStartEvent:
                 self.documents += 1
                 if self.documents > 1:
                     raise _RefusedError(self._place(event), "a policy file holds one document: remove the line '---'")
-            elif isinstance(event, yaml.NodeEvent):
-                self._node(event)
-            elif isinstance(event, (yaml.SequenceEndEvent, yaml.MappingEndEvent)):
+            elif kind in _CLOSES:
                 closed = self.stack.pop()[0]
                 if isinstance(closed, Items) and event.end_mark is not None:
                     closed.end = event.end_mark.index

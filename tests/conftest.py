@@ -28,6 +28,19 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 START = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 
+# The folders whose tests talk to servers and processes in real time.
+REAL_TIME = ("contract", "faults", "integration", "parity")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that talks to servers has a second try, as a crowded machine may stand still for longer than any patience; the summary
+    lists who needed it."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).parts[0] in REAL_TIME:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """One of several processes that share the tests hands the storms that it saw to the one that prints them."""
     if (output := getattr(session.config, "workeroutput", None)) is not None:

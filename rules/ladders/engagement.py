@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from rules.fields import Getter
 from rules.ladders.effects import Doing
@@ -32,8 +32,7 @@ _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # entry criteria do not ask how lo
 _NOTHING = Action("hold", "no rung of the ladder caught it")
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(Struct, frozen=True):
     """One rung. ``table``, ``ladder`` or ``action`` decides once ``when`` holds; ``when`` may be None beside any.
 
     ``share`` is which part of all records a holdout takes, None for all. ``name`` holds those of the rungs around it.

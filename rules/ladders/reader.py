@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from rules.actions import Targets
 from rules.fields import Path, Scope
 from rules.ladders.durations import seconds_of
@@ -220,32 +222,32 @@ class LadderReader:
                 text.place, f"'{AWAY}' is a pool or a hold, not '{text.text}'", "write 'hold' or 'pool NAME'"
             )
             return rung
-        return replace(rung, away=action)
+        return structs.replace(rung, away=action)
 
     def _does(self, kind: str, node: Node, block: Block, rung: Rung, depth: int) -> Rung | None:
         if kind in ("hold", "reject"):
             reason = node.text if isinstance(node, Scalar) else ""
             if not reason.strip():
                 self._report.error(node.place, f"'{kind}' needs a reason", "it is what reps and admins read")
-            return replace(rung, action=self._targets.outcome(kind, " ".join(reason.split())))
+            return structs.replace(rung, action=self._targets.outcome(kind, " ".join(reason.split())))
         if kind == "holdout":
             return self._holdout(node, rung)
         if kind == "ladder":
             inside = tuple(self._ladder(node, block, rung.name or "?", depth + 1))
             if isinstance(node, Items) and not node.items:
                 self._report.error(node.place, "this ladder has no rungs")
-            return replace(rung, ladder=inside) if inside else None
+            return structs.replace(rung, ladder=inside) if inside else None
         text = as_text(node, self._report, f"'{kind}'")
         if text is None:
             return None
         if kind == "lookup":
             table = self._lookup(text)
-            return replace(rung, table=table, reads=reads_of(table.paths)) if table is not None else None
+            return structs.replace(rung, table=table, reads=reads_of(table.paths)) if table is not None else None
         if kind == "keep":
             action = self._targets.keep(text.text.strip(), text.place, self._report)
         else:
             action = self._targets.read(text.text, text.place, self._report)
-        return self._acting(replace(rung, action=action)) if action is not None else None
+        return self._acting(structs.replace(rung, action=action)) if action is not None else None
 
     def _holdout(self, node: Node, rung: Rung) -> Rung | None:
         """``holdout: 5 %`` takes that part of the records, ``holdout: Do not route`` all for which the rung holds."""
@@ -259,19 +261,19 @@ class LadderReader:
             self._report.error(text.place, message, f"write: holdout: {words} %")
             return None
         if match is None:
-            return replace(rung, action=Action("holdout", words))
+            return structs.replace(rung, action=Action("holdout", words))
         share = float(match.group(1)) / 100
         if not 0 < share < 1:
             message = f"'{match.group()}' holds out {'nothing' if not share else 'everything'}"
             self._report.error(text.place, message, "write a share between 0 % and 100 %, as in: holdout: 5 %")
             return None
         reason = words[match.end() :].strip(" ,:-–—") or held_out(rung.name)
-        return replace(rung, action=Action("holdout", reason), share=share)
+        return structs.replace(rung, action=Action("holdout", reason), share=share)
 
     def _acting(self, rung: Rung) -> Rung:
         action = rung.action
         path = self._scope.resolve(action.value) if action and action.kind in ("field", "keep") else None
-        return replace(rung, person=path.get) if path is not None else rung
+        return structs.replace(rung, person=path.get) if path is not None else rung
 
 
 def _flat(rungs: tuple[Rung, ...], around: tuple[Expression, ...]) -> Iterator[_Pending]:
@@ -286,7 +288,7 @@ def _flat(rungs: tuple[Rung, ...], around: tuple[Expression, ...]) -> Iterator[_
 def _running(rung: Rung) -> Rung:
     when = replace(rung.when, run=compile_expression(rung.when.tree)) if rung.when is not None else None
     ladder = tuple(_running(one) for one in rung.ladder) if rung.ladder is not None else None
-    return replace(rung, when=when, ladder=ladder)
+    return structs.replace(rung, when=when, ladder=ladder)
 
 
 def _condition_text(node: Node | None, report: Report, what: str) -> Scalar | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.record.util import calc_crc32c
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError, RequestTimedOutError
 from kafka.record import default_records
 
 from routing.runtime.kafka.settings import KafkaMisconfigured, KafkaSettings
@@ -76,6 +76,8 @@ class _LastFailure(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Called by ``logging``, in the library's thread."""
         for said in record.args if isinstance(record.args, tuple) else ():
+            if isinstance(said, KafkaTimeoutError | RequestTimedOutError) and self.reason:
+                continue  # the last try is cut short by our own deadline; what ended those before it tells more
             if isinstance(said, Exception) and not isinstance(said, KafkaTimeoutError):
                 self.reason = reason(said) + (_CLOSED if "socket disconnected" in str(said) else "")
 
