@@ -27,7 +27,7 @@ from connectors.errors import (
 from connectors.sandbox.faults import Fault, Faults
 from routing.core.model import ChangeEvent, Unreadable, Values, Write
 
-WAIT = 15.0  # seconds until a test gives up waiting for a condition
+WAIT = 30.0  # seconds until a test gives up waiting for a condition
 # Other scripts, what languages of queries and markup give a meaning to, and as long as a field takes.
 ANY_TEXT = ("Ünïcödé 株式会社 🦊 مرحبا", 'O\'Brien "&" <b>Söhne</b>; \\ %41 {{x}}', "null", "0", "x" * 255)
 

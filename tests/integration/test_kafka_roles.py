@@ -62,7 +62,7 @@ def test_a_leads_whole_way_through_the_three_roles(scene: Scene) -> None:
     assert health["log"]["lag"].keys() == {"0", "1", "2", "3", "4", "5"}
     assert scene.roles.health_of("gateway")["reads"] == ["hubspot", "salesforce"]
     port = scene.roles.port_of("worker")
-    metrics = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    metrics = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
     assert re.search(r"^fingerpost_partitions_held 6\.0$", metrics, re.M)
     assert '"role": "worker"' in scene.roles.said("worker")
 

@@ -56,7 +56,7 @@ steps:
     assert done.output == "A small one: 3 of 3 steps done.\n"
     assert [item for item in server.hubspot.items("contacts") if item.properties.get("city") == "Rome"]
     assert [row for row in server.salesforce.records("Lead") if row["LastName"] == "Bruni"]
-    state = requests.get(f"{server.admin_url}/state", timeout=5).json()
+    state = requests.get(f"{server.admin_url}/state", timeout=30).json()
     assert state["leads"]["hubspot"] == 4
     assert state["faults"] == []
     assert server.hubspot.webhooks.mischief.lose_every == 2
@@ -103,8 +103,8 @@ def test_a_step_that_fails_ends_it_and_says_which(server: SandboxServer, tmp_pat
 
 def test_one_deed_by_hand(server: SandboxServer) -> None:
     deed = {"system": "hubspot", "do": "create", "with": {"kind": "contacts", "properties": {"city": "Lima"}}}
-    assert requests.post(f"{server.admin_url}/do", json=deed, timeout=5).status_code == 200
+    assert requests.post(f"{server.admin_url}/do", json=deed, timeout=30).status_code == 200
     assert [item for item in server.hubspot.items("contacts") if item.properties.get("city") == "Lima"]
     gone = {"system": "hubspot", "do": "delete", "with": {"kind": "contacts", "record_id": "1"}}
-    refused = requests.post(f"{server.admin_url}/do", json=gone, timeout=5)
+    refused = requests.post(f"{server.admin_url}/do", json=gone, timeout=30)
     assert (refused.status_code, refused.json()["error"]) == (400, "resource not found: 1")
