@@ -82,7 +82,12 @@ class Run:
         command += ["--people", str(policy / "people.csv"), "--settings-out", str(ready)]
         command += ["--webhook-url", f"http://127.0.0.1:{self._port}{HOOK}", *more]
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=self._log)
-        wait_for("the sandbox", lambda: ready.exists() or child.poll() is not None)
+        try:
+            wait_for("the sandbox", lambda: ready.exists() or child.poll() is not None)
+        except BaseException:
+            child.kill()  # nobody else knows it yet
+            child.wait()
+            raise
         self.address: dict[str, Any] = msgspec.json.decode(ready.read_bytes())
         return child
 

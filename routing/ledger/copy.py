@@ -14,7 +14,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 from routing.ledger.check import OTHERS, current_revision, head_revision
 from routing.ledger.engine import Ledger, LedgerError, reason
 from routing.ledger.schema import metadata
-from routing.ledger.sql import add_rows
+from routing.ledger.sql import add_rows, take_stock
 
 ROWS = 1000
 GONE_SECONDS = 2.0
@@ -54,6 +54,7 @@ def copy(
                 tell(one.name, copied[one.name])
             for name in _NUMBERED:
                 _set_number(new, name, _last_number(old, name))
+            take_stock(new, metadata.sorted_tables)
     except SQLAlchemyError as error:
         raise LedgerError(f"Nothing was copied: {reason(error)}") from None
     return copied

@@ -152,6 +152,13 @@ def delete_rows(conn: Connection, table: Table, rows: Sequence[Row]) -> None:
         conn.exec_driver_sql(_delete(table, tuple(rows[0]), conn.dialect.name), _values(conn, list(rows[0]), rows))
 
 
+def take_stock(conn: Connection, tables: Sequence[Table]) -> None:
+    """Has PostgreSQL find out what the tables hold now, after many rows came at once. By itself it does so minutes later, and reads
+    whole tables until then. SQLite needs no such thing."""
+    if conn.dialect.name == "postgresql":
+        conn.exec_driver_sql(f"ANALYZE {', '.join(table.name for table in tables)}")
+
+
 def _write(conn: Connection, table: Table, rows: Sequence[Row], conflict: str) -> None:
     if rows:
         names = tuple(rows[0])

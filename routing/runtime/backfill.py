@@ -18,7 +18,8 @@ from routing.core.model import ChangeEvent, derived_id
 from routing.delivery.retrying import patiently
 from routing.ledger import journal, match_index, mirror, shares
 from routing.ledger.engine import Ledger
-from routing.ledger.schema import ref_of
+from routing.ledger.schema import metadata, ref_of
+from routing.ledger.sql import take_stock
 from routing.runtime.clock import SKEW, Clock
 from routing.runtime.feed import Feed
 from routing.runtime.policies import Policies
@@ -58,6 +59,7 @@ class Backfill:
                 records += self._fill(entities, since, resume=True)
         with self._ledger.write() as conn:
             journal.set_position(conn, system, DONE, b"done", self._clock())
+            take_stock(conn, metadata.sorted_tables)
         log.info("the mirror is filled", system=system, records=records)
         return records
 

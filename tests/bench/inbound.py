@@ -10,6 +10,8 @@ from connectors.sandbox.people import read_people
 from connectors.sandbox.world import World
 from routing.core.model import ChangeEvent, derived_id
 from routing.ledger.engine import Ledger
+from routing.ledger.schema import metadata
+from routing.ledger.sql import take_stock
 from routing.runtime.backfill import store_snapshots
 from routing.runtime.clock import utcnow
 from tests.processes import POLICY
@@ -66,6 +68,7 @@ def fill(ledger: Ledger) -> None:
     """Puts the people and the accounts into the mirror, as the first fill does."""
     with ledger.write() as conn:
         store_snapshots(conn, [*_people(), *_accounts()])
+        take_stock(conn, metadata.sorted_tables)
 
 
 def _people() -> list[ChangeEvent]:

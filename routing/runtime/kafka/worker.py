@@ -36,8 +36,10 @@ log = structlog.get_logger()
 # Portions of at most BATCH messages that wait between the fetcher and the agent.
 PORTIONS = 2
 MOST_POLLED = 500
-# aiokafka asks a broker once at a time: what arrives in a partition that was just emptied waits for the answer about the others.
-FETCH_WAIT_MS = 100
+# A broker answers once it has so much, or after so long: each answer costs the time of a few decisions, be there one message in it
+# or hundreds.
+FETCH_LEAST = 65_536
+FETCH_WAIT_MS = 40
 COMMIT_SECONDS = 5.0
 LOOK_SECONDS = 0.1
 # A batch at hand is finished within this time, or abandoned: the ledger then has none of it.
@@ -58,6 +60,7 @@ class _Portions(Channel[Any]):
 class _Thread(driver.AIOKafkaConsumerThread):
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
         consumer = super()._create_consumer(loop)
+        consumer._fetch_min_bytes = FETCH_LEAST
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
         return consumer
 
