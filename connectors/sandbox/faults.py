@@ -21,7 +21,9 @@ per request, before they do anything.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from threading import Lock
+from time import monotonic
 from typing import Literal
 
 from msgspec import Struct
@@ -43,7 +45,18 @@ FaultKind = Literal[
 
 # What a fault can be armed for; "*" stands for any of a system's operations.
 OPERATIONS: dict[str, tuple[str, ...]] = {
-    "salesforce": ("login", "query", "read", "collections", "describe", "limits", "subscribe"),
+    "salesforce": (
+        "login",
+        "query",
+        "read",
+        "collections",
+        "describe",
+        "limits",
+        "subscribe",
+        "composite",
+        "soap",
+        "bulk",
+    ),
     "hubspot": (
         "batch_update",
         "batch_create",
@@ -54,6 +67,9 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "search",
         "list",
         "owners",
+        "journal",
+        "journal_file",
+        "journal_token",
     ),
     "marketo": ("login", "read", "write", "describe", "usage", "activities", "export"),
 }
@@ -75,12 +91,27 @@ class Fault(Struct, frozen=True, kw_only=True):
         return math.ceil((index + 1) * self.share) > math.ceil(index * self.share)
 
 
-class Faults:
-    """The faults that are armed. Safe to use from several threads."""
+class Hasty(Struct, frozen=True):
+    """A request that came ``seconds`` before the wait was over that the last refusal of its kind had asked for, ``after`` seconds
+    since that refusal. One that came right after it may have been under way already: nobody can call that back."""
 
-    def __init__(self) -> None:
+    system: str
+    operation: str
+    seconds: float
+    after: float
+
+
+class Faults:
+    """The faults that are armed, and in ``hasty`` who did not wait as asked. Safe to use from several threads."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        """``clock`` counts seconds; it is what a Retry-After is measured by."""
         self._lock = Lock()
         self._armed: list[Fault] = []
+        self._clock = clock
+        self._refused: dict[tuple[str, str], tuple[float, float]] = {}  # when, and for how long
+        self.asked_to_wait = 0  # answers that carried a Retry-After
+        self.hasty: list[Hasty] = []
 
     def add(self, fault: Fault) -> None:
         """Arms a fault. Raises ValueError for a system or operation that no sandbox would ever ask for."""
@@ -96,16 +127,25 @@ class Faults:
 
     def take(self, system: str, operation: str) -> Fault | None:
         """The oldest fault armed for this operation, with one use taken off; None when there is none."""
-        if not self._armed:  # the ordinary case costs no lock
-            return None
         with self._lock:
-            for position, fault in enumerate(self._armed):
-                if fault.system == system and fault.operation in ("*", operation):
-                    if fault.times == 1:
-                        del self._armed[position]
-                    else:
-                        self._armed[position] = replace(fault, times=fault.times - 1)
-                    return fault
+            refused, wait = self._refused.pop((system, operation), (0.0, 0.0))
+            after = self._clock() - refused
+            if after < wait:
+                self.hasty.append(Hasty(system, operation, wait - after, after))
+            fault = self._next(system, operation)
+            if fault is not None and fault.retry_after is not None:
+                self._refused[system, operation] = self._clock(), fault.retry_after
+                self.asked_to_wait += 1
+            return fault
+
+    def _next(self, system: str, operation: str) -> Fault | None:
+        for position, fault in enumerate(self._armed):
+            if fault.system == system and fault.operation in ("*", operation):
+                if fault.times == 1:
+                    del self._armed[position]
+                else:
+                    self._armed[position] = replace(fault, times=fault.times - 1)
+                return fault
         return None
 
     def all(self) -> list[Fault]:

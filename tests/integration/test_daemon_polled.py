@@ -11,6 +11,7 @@ import pytest
 import yaml
 from tenacity import wait_random_exponential
 
+from connectors import patience
 from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.hubspot import HubSpotSandbox
 from connectors.sandbox.marketo import MarketoSandbox
@@ -184,7 +185,9 @@ def test_what_happened_while_the_daemon_was_down_is_found_afterwards(world: Poll
 def test_in_a_storm_of_outages_lost_answers_and_limits_every_write_lands_once(
     world: Polled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retrying, "_growing", wait_random_exponential(multiplier=0.01, max=0.1))
+    soon = wait_random_exponential(multiplier=0.01, max=0.1)
+    monkeypatch.setattr(retrying, "_growing", soon)
+    monkeypatch.setattr(patience, "wait_random_exponential", lambda **_bounds: soon)
     world.open()
     assert isinstance(world.faults, Weather)
     world.faults.bad = True

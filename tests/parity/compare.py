@@ -124,11 +124,11 @@ def _without_turns(what: str, made: Made, entangled: set[str]) -> dict[str, Any]
 
 def _bare(decision: Decision) -> Decision:
     # Which of two records of a person in one CRM knew of the other is a matter of the order, too.
-    told = decision.facts.get("match")
-    if told:
-        told = {name: value for name, value in told.items() if name not in _OF_DUPLICATES}
-        steps = tuple(step for step in decision.trace if (step.stage, step.name) != ("match", "Person"))
-        decision = msgspec.structs.replace(decision, facts={**decision.facts, "match": told}, trace=steps)
+    steps = tuple(step for step in decision.trace if (step.stage, step.name) != ("match", "Person"))
+    facts = dict(decision.facts)
+    if facts.get("match"):  # it is gone where the record was erased
+        facts["match"] = {name: value for name, value in facts["match"].items() if name not in _OF_DUPLICATES}
+    decision = msgspec.structs.replace(decision, facts=facts, trace=steps)
     if not decision.pool:
         return decision
     steps = tuple(step for step in decision.trace if step.stage != "distribute")
