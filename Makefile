@@ -37,11 +37,15 @@ faults: setup
 bench: setup
 	$(BIN)/python -m tests.bench
 
-# Fits the weights that ship with the matcher, from data that anybody can fetch. The same data and code give the same file.
+# Fits the weights that ship with the matcher, from data that anybody can fetch: what a likeness tells depends on how many accounts there
+# are, so from worlds of two sizes. The same data and code give the same file.
 WEIGHTS := routing/core/matching/weights.json
+LABELS := $(VENV)/labels
 weights: setup
-	FINGERPOST_COMPANIES=none $(BIN)/python -m tests.bench.matching --accounts 100000 --leads 10000 --labels $(VENV)/labels.jsonl
-	$(BIN)/fingerpost match tune --labels $(VENV)/labels.jsonl --from tests/bench/matching_prior.json --out $(WEIGHTS)
+	for size in 100000 400000; do FINGERPOST_COMPANIES=none $(BIN)/python -m tests.bench.matching --accounts $$size --leads 10000 \
+		--labels $(LABELS)-$$size.jsonl || exit 1; done
+	cat $(LABELS)-100000.jsonl $(LABELS)-400000.jsonl > $(LABELS).jsonl
+	$(BIN)/fingerpost match tune --labels $(LABELS).jsonl --from tests/bench/matching_prior.json --out $(WEIGHTS)
 
 # Renews the locks from pyproject.toml: the newest versions that fit, with hashes, no host names. The image's is a part of the other.
 lock: setup

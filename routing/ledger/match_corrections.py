@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from routing.core.matching.decide import Said
 from routing.ledger.schema import from_ms, match_correction, split_ref, to_ms
-from routing.ledger.sql import chunks, one_of, upsert
+from routing.ledger.sql import chunks, delete_rows, one_of, upsert
 
 _COMPANY = "company:"
 _FIND = select(match_correction).where(one_of(match_correction.c.subject, "subjects"))
@@ -74,6 +74,21 @@ def all_made(conn: Connection) -> list[Correction]:
             query.order_by(match_correction.c.said_ms, match_correction.c.subject, match_correction.c.account)
         )
     ]
+
+
+def follow(conn: Connection, gone: str, into: str) -> bool:
+    """What was said of the account ``gone``, which was merged into another, holds for that one: of two words on one subject the later.
+
+    Both are refs. Returns whether anything was said of it.
+    """
+    of_both = select(match_correction).where(match_correction.c.account.in_([gone, into]))
+    rows = conn.execute(of_both.order_by(match_correction.c.subject, match_correction.c.account)).all()
+    moved = [row for row in rows if row.account == gone != into]
+    said = {row.subject: row.said_ms for row in rows if row.account == into}
+    delete_rows(conn, match_correction, [{"subject": row.subject, "account": gone} for row in moved])
+    later = [row for row in moved if row.said_ms > said.get(row.subject, -1)]
+    upsert(conn, match_correction, [{**row._mapping, "account": into} for row in later])
+    return bool(moved)
 
 
 def erase(conn: Connection, ref: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
-from sqlalchemy import ARRAY, BigInteger, Connection, any_, bindparam, delete, select
+from sqlalchemy import Connection, delete, select
 
 from routing.core.filing import FILING_VERSION, NOWHERE, Filed, filed
 from routing.core.matching.index import number_of
@@ -30,11 +30,12 @@ _decode = msgspec.json.Decoder(Record).decode
 Filing = tuple[int, int]  # a key and a number under it
 
 # Of each key the accounts with the lowest numbers, at most so many. A plain "key IN (…)" would read a hundred thousand rows of a key
-# that a hundred thousand accounts share.
+# that a hundred thousand accounts share. On SQLite up to the number that so many lie below, since it knows no LATERAL.
 _POSTINGS = {
     "sqlite": (
         "WITH asked(key) AS (SELECT value FROM json_each(?)) SELECT m.key, m.number FROM asked CROSS JOIN match_key m "
-        "WHERE m.key = asked.key AND m.number IN (SELECT number FROM match_key WHERE key = asked.key ORDER BY number LIMIT ?)"
+        "WHERE m.key = asked.key AND m.number < ifnull("
+        "(SELECT number FROM match_key WHERE key = asked.key ORDER BY number LIMIT 1 OFFSET ?), 9223372036854775807)"
     ),
     "postgresql": (
         "SELECT asked.key, m.number FROM unnest(%b::bigint[]) AS asked(key) CROSS JOIN LATERAL "
@@ -54,9 +55,8 @@ class Change(msgspec.Struct, frozen=True):
 def postings(conn: Connection, keys: Collection[int], limit: int) -> dict[int, list[int]]:
     """For each key the numbers filed under it, the lowest ``limit`` in their order."""
     found: dict[int, list[int]] = {}
-    sqlite = conn.dialect.name == "sqlite"
     for some in chunks(sorted(keys), 2000):
-        asked = _encode(some).decode() if sqlite else some
+        asked = _encode(some).decode() if conn.dialect.name == "sqlite" else some
         for key, number in conn.exec_driver_sql(_POSTINGS[conn.dialect.name], (asked, limit)).all():
             found.setdefault(key, []).append(number)
     for numbers in found.values():
@@ -64,17 +64,18 @@ def postings(conn: Connection, keys: Collection[int], limit: int) -> dict[int, l
     return found
 
 
-_RECORDS = select(match_record.c.number, match_record.c.ref, match_record.c.body)
-_SOME = _RECORDS.where(match_record.c.number.in_(bindparam("numbers", expanding=True)))
-_SOME_POSTGRESQL = _RECORDS.where(match_record.c.number == any_(bindparam("numbers", type_=ARRAY(BigInteger))))
+_RECORDS = {
+    "sqlite": "SELECT number, ref, body FROM match_record WHERE number IN (SELECT value FROM json_each(?))",
+    "postgresql": "SELECT number, ref, body FROM match_record WHERE number = ANY(%b::bigint[])",
+}
 
 
 def records(conn: Connection, numbers: Collection[int]) -> dict[int, tuple[str, bytes]]:
     """The ref and the body that stand behind numbers."""
-    query = _SOME if conn.dialect.name == "sqlite" else _SOME_POSTGRESQL
     found: dict[int, tuple[str, bytes]] = {}
-    for some in chunks(sorted(numbers)):
-        for number, ref, body in conn.execute(query, {"numbers": some}).all():
+    for some in chunks(sorted(numbers), 2000):
+        asked = _encode(some).decode() if conn.dialect.name == "sqlite" else some
+        for number, ref, body in conn.exec_driver_sql(_RECORDS[conn.dialect.name], (asked,)).all():
             found[number] = (ref, body)
     return found
 

@@ -14,7 +14,7 @@ from routing.core.matching.features import account_features, lead_features
 from routing.core.matching.fit import Choice
 from routing.core.matching.index import MemoryIndex
 from routing.core.matching.model import AccountFeatures, LeadFeatures
-from routing.core.matching.score import Weights, measure, shipped
+from routing.core.matching.score import Weights, measured, shipped
 from routing.core.model import Record, Values
 from routing.core.recognise import lead_side, weights_of
 from routing.runtime.tables import Row, Table, TableError
@@ -150,7 +150,7 @@ def read_labels(table: Table) -> list[Choice]:
     return [
         Choice(
             lead_id,
-            tuple(measure(leads[lead_id][2], account) for account in judged),
+            tuple(measured(leads[lead_id][2], tuple(judged))),
             frozenset(n for n, (_, same) in enumerate(judged.values()) if same),
         )
         for lead_id, judged in pairs.items()

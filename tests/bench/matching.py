@@ -12,6 +12,7 @@ import gc
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -74,31 +75,39 @@ def _as_label(n: int, lead: Lead) -> Lead:
     return msgspec.structs.replace(lead, company="") if n % 20 == 1 else lead
 
 
+@cache
+def _prior() -> scoring.Weights:
+    """By which candidates are taken for labels, so that these do not depend on the weights that are made of them."""
+    return scoring.Weights.of(Path(__file__).with_name("matching_prior.json").read_bytes())
+
+
 def choices(leads: Sequence[Lead], index: MemoryIndex) -> list[Choice]:
     """What there is to be fitted."""
     found = []
     for n, lead in enumerate(leads):
         asked = of_lead(_as_label(n, lead))
-        candidates = index.candidates(asked)
+        candidates = shortlist(asked, index.candidates(asked), _prior())
         right = frozenset(at for at, one in enumerate(candidates) if one.account_id == lead.truth)
-        found.append(Choice(lead.id, tuple(scoring.measure(asked, one) for one in candidates), right))
+        found.append(Choice(lead.id, tuple(scoring.measured(asked, candidates)), right))
     return found
 
 
 def write_labels(path: str, leads: Sequence[Lead], accounts: Sequence[Account], index: MemoryIndex) -> None:
-    """What ``choices`` measures, as a file of labels for ``fingerpost match tune``."""
-    by_id = {one.id: one for one in accounts}
+    """What ``choices`` measures, as a file of labels for ``fingerpost match tune``. Ids name the world too: files of several may be joined."""
+    by_id, world_of = {one.id: one for one in accounts}, f"{len(accounts)}/"
     with open(path, "wb") as file:
         for n, lead in enumerate(leads):
             asked = _as_label(n, lead)
+            features = of_lead(asked)
             mine = {f"lead.{name}": getattr(asked, name) for name in ("id", *LEAD) if getattr(asked, name, "")}
-            for one in index.candidates(of_lead(asked)):
+            for one in shortlist(features, index.candidates(features), _prior()):
                 theirs = {
                     f"account.{name}": value
                     for name, value in msgspec.structs.asdict(by_id[one.account_id]).items()
                     if value
                 }
-                file.write(msgspec.json.encode(mine | theirs | {"same": one.account_id == lead.truth}) + b"\n")
+                ids = {"lead.id": world_of + lead.id, "account.id": world_of + one.account_id}
+                file.write(msgspec.json.encode(mine | theirs | ids | {"same": one.account_id == lead.truth}) + b"\n")
 
 
 def _show(title: str, given: Sequence[Answer], leads: Sequence[Lead], took: list[int]) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import phonenumbers
 from msgspec import Struct, msgpack
+from phonenumbers.geodata import GEOCODE_DATA
 
 from routing.core import normalise
 from tests.bench import matching_fetch as fetch
@@ -42,8 +43,15 @@ LEAD_DOMAIN = {
 STRANGERS = 0.3
 # How often one of a family (the first two words of the name are another's too) shares the other's domain, account or not.
 FAMILY_DOMAIN = 0.15
-# A lead's number is the company's own, an extension of it, or somebody's mobile.
-LEAD_PHONE = {"the switchboard": 0.35, "an extension": 0.3, "a mobile": 0.35}
+# Of those who do, how many name the other as their parent, and of the others; how often a subsidiary's people write from its domain.
+PARENT = {"of one domain": 0.5, "of one name": 0.15}
+PARENT_DOMAIN = 0.3
+# A lead's number is the company's own, somebody's desk, or somebody's mobile.
+LEAD_PHONE = {"the company's": 0.35, "a direct line": 0.3, "a mobile": 0.35}
+# Who has a switchboard owns a block of numbers, of which the first is its own; desks elsewhere have any number of the area.
+BLOCKS = {"000": 0.15, "00": 0.3, "": 0.55}
+# Of so many areas a country the companies are.
+AREAS = 500
 
 _WORD = re.compile(r"[a-z0-9]+")
 _FREE = (
@@ -111,6 +119,7 @@ class Account(Struct, gc=False):
     state: str = ""
     city: str = ""
     postal_code: str = ""
+    parent: str = ""
 
 
 class Lead(Struct, gc=False):
@@ -165,11 +174,17 @@ def _make(companies: list[Company], accounts: int, leads: int, seed: int) -> Wor
     sites = _Sites(source)
     held: list[Account] = []
     own: list[tuple[Company, str]] = []  # what the company really has, whatever its account knows of it
+    heads: dict[str, tuple[str, str]] = {}  # the first of each family, and its website
     for n, one in enumerate([*members, *_topped_up(companies, accounts - len(members), source)]):
         site = one.website or sites.of(one)
         if n < len(members):
             own.append((one, site))
-        held.append(_account(f"A{n:07d}", one, site, number.of(one.country), source))
+        account = _account(f"A{n:07d}", one, site, number.of(one.country), source)
+        head, its_site = heads.setdefault(_family(one), (account.id, site))
+        if head != account.id:
+            share = PARENT["of one domain" if its_site == site else "of one name"]
+            account.parent = head if source.random() < share else ""
+        held.append(account)
     named: dict[str, int] = {}
     for account in held:
         key = normalise.fold(account.name)
@@ -191,6 +206,8 @@ def _make(companies: list[Company], accounts: int, leads: int, seed: int) -> Wor
                 at = chance.choice(ours)
                 truth = held[at]
                 (company, site), phone = own[at], truth.phone or number.of(own[at][0].country)
+                if truth.parent and chance.random() < PARENT_DOMAIN:
+                    site = heads[_family(company)][1]
             other = chance.choice(held)
             made[fit].append(_lead(f"{'F' if fit else 'L'}{n:06d}", company, truth, site, phone, other, chance, number))
     chance = random.Random(seed)
@@ -265,16 +282,38 @@ def _lead_phone(phone: str, country: str, chance: random.Random, number: _Number
     kind = noise.one_of(LEAD_PHONE, chance)
     if kind == "a mobile":
         phone = number.of(country, mobile=True)
-    elif kind == "an extension":
-        phone = f"{phone[:-3]}{chance.randrange(1000):03d}"
+    elif kind == "a direct line":
+        free = next((len(zeros) for zeros in ("000", "00") if phone.endswith(zeros)), 6)
+        phone = f"{phone[:-free]}{chance.randrange(10**free):0{free}d}"
     return noise.written_phone(phone, chance)
 
 
 @cache
-def _plan(country: str, mobile: bool) -> str:
+def _areas(country: str, mobile: bool) -> tuple[tuple[str, int], ...]:
+    """How the numbers of a country begin, by area as its numbering plan has them, and how many digits each beginning leaves free."""
     kind = phonenumbers.PhoneNumberType.MOBILE if mobile else phonenumbers.PhoneNumberType.FIXED_LINE
-    number = phonenumbers.example_number_for_type(country or "US", kind) or phonenumbers.example_number("GB")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    example = phonenumbers.example_number_for_type(country or "US", kind) or phonenumbers.example_number("GB")
+    plan = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+    chance = random.Random(f"areas {country}")
+    known = [] if mobile else [one for one in _prefixes().get(example.country_code, ()) if len(one) <= len(plan) - 5]
+    found = []
+    for area in chance.sample(known, min(len(known), AREAS)):
+        free = len(plan) - len(area)
+        number = phonenumbers.parse(f"{area}{chance.randrange(10**free):0{free}d}")
+        if phonenumbers.is_valid_number_for_region(number, country or "US"):
+            found.append((area, free))
+    free = 5 if len(plan) < 11 else 6
+    return tuple(found) or ((plan[:-free], free),)
+
+
+@cache
+def _prefixes() -> dict[int, list[str]]:
+    """Area codes by calling code."""
+    found: dict[int, list[str]] = {}
+    for area in sorted(GEOCODE_DATA):
+        code = next((int(area[:n]) for n in (1, 2, 3) if int(area[:n]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE), 0)
+        found.setdefault(code, []).append(f"+{area}")
+    return found
 
 
 class _Numbers:
@@ -285,21 +324,20 @@ class _Numbers:
 
     def of(self, country: str, mobile: bool = False) -> str:
         """A number in E.164."""
-        plan = _plan(country, mobile)
-        free = 5 if len(plan) < 11 else 6
-        area = ""
-        if plan.startswith("+1") and country in ("US", "CA", ""):
-            area = self._chance.choice(
-                ("212", "415", "312", "713", "206", "617", "305", "404", "303", "602", "416", "514")
-            )
-            plan = f"+1{area}{self._chance.randrange(200, 1000)}0000"
-            free = 4
-        return f"{plan[:-free]}{self._chance.randrange(10**free):0{free}d}"
+        chance = self._chance
+        block = "" if mobile else noise.one_of(BLOCKS, chance)
+        area, free = chance.choice(_areas(country, mobile))
+        free -= len(block)
+        return f"{area}{chance.randrange(10**free):0{free}d}{block}"
 
 
 def _slug(name: str, words: int) -> str:
     folded = unicodedata.normalize("NFKD", normalise.company_key(name)).encode("ascii", "ignore").decode()
     return "".join(_WORD.findall(folded)[:words])[:40]
+
+
+def _family(one: Company) -> str:
+    return " ".join(normalise.company_key(one.name).split()[:2])
 
 
 class _Sites:
@@ -312,7 +350,7 @@ class _Sites:
 
     def of(self, one: Company, keep: bool = True) -> str:
         """The site; with ``keep`` nobody else gets it, but for some of the same family."""
-        family = " ".join(normalise.company_key(one.name).split()[:2])
+        family = _family(one)
         shared = self._families.get(family)
         if shared and self._chance.random() < FAMILY_DOMAIN:
             return shared

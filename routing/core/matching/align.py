@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple
 
+from msgspec import Struct
 from rapidfuzz.distance import OSA
 
-from routing.core.matching.forms import BESIDE
+from routing.core.matching.forms import BESIDE, SAME_WORDS
 from routing.core.matching.model import Name
-from routing.core.matching.names import corrected, skeleton, weight
+from routing.core.matching.names import corrected, spellings, weight, whole_sound
 
 # Words beyond these many that are not shared are not compared letter by letter.
 _LETTERWISE = 6
 _ACRONYM = range(2, 8)
+# A legal form has at most so many words.
+_FORM_WORDS = 4
 
 
-class Alignment(NamedTuple):
+class Alignment(Struct, frozen=True, gc=False):
     """``shared``: words in both. ``slips``: what is lost of them to spelling. ``only_lead``, ``only_account``: words the other lacks."""
 
     same: bool  # the same words in the same order
@@ -39,19 +41,22 @@ def align(lead: Name, account: Name) -> Alignment:
     ours, theirs = lead.words, account.words
     if ours == theirs:
         return Alignment(True, sum(map(weight, ours)))
-    common = set(ours) & set(theirs)
-    mine = [word for word in dict.fromkeys(ours) if word not in common]
-    its = [word for word in dict.fromkeys(theirs) if word not in common]
+    common: list[str] = []
+    mine: list[str] = []
+    for word in dict.fromkeys(ours):
+        (common if word in theirs else mine).append(word)
+    its = [word for word in dict.fromkeys(theirs) if word not in ours]
     shared = sum(map(weight, common))
     if not mine and not its:
         return Alignment(False, shared, reordered=True)
-    numbers, its_numbers = _numbers(mine), _numbers(its)
+    if mine and common and account.legal and mine[-1] == ours[-1]:
+        mine = mine[: len(mine) - _of_legal_form(mine, ours, account)]
+    numbers, its_numbers = list(filter(_is_number, mine)), list(filter(_is_number, its))
     if numbers or its_numbers:
         mine = [word for word in mine if word not in numbers]
         its = [word for word in its if word not in its_numbers]
-    if mine and account.legal and _is_legal_form(mine, ours, account.legal):
-        mine = []
-    slips, near = 0.0, []
+    slips = 0.0
+    near: list[tuple[str, str]] = []
     if mine and its:
         if "".join(mine) == "".join(its) or (lead.sound == account.sound != ""):
             gained = sum(map(weight, its))
@@ -60,35 +65,52 @@ def align(lead: Name, account: Name) -> Alignment:
         else:
             gained, slips = _pair_off(mine, its, near)
             shared += gained
-    acronym = bool(mine or its) and _is_acronym(mine, theirs, ours)
     return Alignment(
         same=False,
         shared=shared,
         slips=slips,
-        only_lead=sum(weight(word) for word in mine if word not in BESIDE),
+        only_lead=sum([weight(word) for word in mine if word not in BESIDE]),
         only_account=sum(map(weight, its)),
         reordered=len(common) > 1 and [w for w in ours if w in common] != [w for w in theirs if w in common],
         numbers_differ=bool(numbers and its_numbers),
         number_missing=bool(numbers) != bool(its_numbers),
         first_differs=bool(mine and its and (ours[0] == mine[0] or theirs[0] == its[0])),
-        acronym=acronym,
+        acronym=bool(mine or its) and _is_acronym(mine, theirs, ours),
         near=tuple(near),
         lead_words=tuple(mine),
         account_words=tuple(its),
     )
 
 
-def _numbers(words: list[str]) -> list[str]:
+@lru_cache(maxsize=65_536)
+def _is_number(word: str) -> bool:
     """What tells one of a series from the next: numbers, and single letters."""
-    return [word for word in words if len(word) == 1 or word[0].isdigit() or word[-1].isdigit()]
+    return len(word) == 1 or word[0].isdigit() or word[-1].isdigit()
 
 
-def _is_legal_form(mine: list[str], ours: tuple[str, ...], legal: tuple[str, ...]) -> bool:
-    """Whether the lead's last words are nothing but a misspelt legal form of the account ("S..L", "s.rr.o.")."""
-    tail = "".join(mine)
-    if len(tail) > 5 or list(ours[-len(mine) :]) != mine:
-        return False
-    return any(OSA.distance(tail, form, score_cutoff=1) < 2 for form in legal)
+def _of_legal_form(mine: list[str], ours: tuple[str, ...], account: Name) -> int:
+    """How many of the lead's last words are nothing but the account's legal form, misspelt or in part ("S..L", "Inn.c", "Pyblic Conpany")."""
+    most = 0
+    while most < min(len(mine), _FORM_WORDS) and mine[-most - 1] == ours[-most - 1]:
+        most += 1
+    parts = _form_parts(account)
+    for count in range(most, 0, -1):
+        tail = "".join(mine[-count:])
+        length = len(tail)
+        allowed = 0 if length < 3 else 1 if length < 6 else 2
+        for part in parts:
+            if -allowed <= len(part) - length <= allowed and OSA.distance(tail, part, score_cutoff=allowed) <= allowed:
+                return count
+    return 0
+
+
+@lru_cache(maxsize=4_096)  # an account is compared with several leads of a batch
+def _form_parts(account: Name) -> frozenset[str]:
+    """What may be written of an account's legal form: its spelling, and the words of it as the account has them, one or some in a row."""
+    rest = [word for word in account.said.split()[-_FORM_WORDS:] if SAME_WORDS.get(word, word) not in account.words]
+    return frozenset(account.legal).union(
+        ["".join(rest[n:m]) for n in range(len(rest)) for m in range(n + 1, len(rest) + 1)]
+    )
 
 
 def _pair_off(mine: list[str], its: list[str], near: list[tuple[str, str]]) -> tuple[float, float]:
@@ -105,9 +127,10 @@ def _pair_off(mine: list[str], its: list[str], near: list[tuple[str, str]]) -> t
     for word in mine[:_LETTERWISE]:
         best, found = 0.0, ""
         for other in its[:_LETTERWISE]:
-            likeness = alike(word, other)
-            if likeness > best:
-                best, found = likeness, other
+            for spelt in spellings(other):
+                likeness = alike(word, spelt)
+                if likeness > best:
+                    best, found = likeness, other
         if best:
             tells = min(weight(word), weight(found))
             gained += best * tells
@@ -121,7 +144,8 @@ def _pair_off(mine: list[str], its: list[str], near: list[tuple[str, str]]) -> t
 @lru_cache(maxsize=65_536)
 def alike(word: str, other: str) -> float:
     """0 to 1: how much of one word is the other with a slip, shortened, or written as it sounds."""
-    longest, shortest = max(len(word), len(other)), min(len(word), len(other))
+    short, long = (word, other) if len(word) < len(other) else (other, word)
+    longest, shortest = len(long), len(short)
     if shortest < 2:
         return 0.55 if word[0] == other[0] and shortest == 1 else 0.0
     allowed = 2 if longest >= 7 else 1 if longest >= 4 else 0
@@ -129,9 +153,8 @@ def alike(word: str, other: str) -> float:
         distance = OSA.distance(word, other, score_cutoff=allowed)
         if distance <= allowed:
             return 1 - distance / longest * (1 if word[0] == other[0] else 1.5)
-    if longest - shortest <= 3 and _begin_alike(word, other) and skeleton((word,)) == skeleton((other,)):
+    if longest - shortest <= 3 and _begin_alike(word, other) and whole_sound(word) == whole_sound(other):
         return 0.9
-    short, long = (word, other) if len(word) < len(other) else (other, word)
     if shortest >= 3 and long.startswith(short):
         return 0.75
     if long[0] == short[0] and long[-1] == short[-1] and longest >= 2 * shortest and _within(short, long):
@@ -145,8 +168,9 @@ _BEGINS = str.maketrans("cqxwyjzfu", "kkkviispo")
 
 def _begin_alike(word: str, other: str) -> bool:
     """False where two words cannot sound the same: cheaper than to ask how they sound."""
-    silent = word.startswith(("h", "kh")) or other.startswith(("h", "kh"))
-    return silent or word[0].translate(_BEGINS) == other[0].translate(_BEGINS)
+    if word[0] == other[0] or word[0].translate(_BEGINS) == other[0].translate(_BEGINS):
+        return True
+    return word.startswith(("h", "kh")) or other.startswith(("h", "kh"))
 
 
 def _within(short: str, long: str) -> bool:

@@ -83,10 +83,14 @@ def decide(
     A person is also asked where it is surely one of several, and nothing says which: a domain that a group of companies shares.
     """
     verdicts = {one.account_id: one for one in sorted(said, key=lambda one: (one.of == "record", one.at))}
-    listed = scored(lead, [one for one in candidates if not _denied(one, verdicts)], weights, shown=TWINS)
-    denied = scored(lead, [one for one in candidates if _denied(one, verdicts)], weights, shown=TWINS)
-    refused = tuple(_with_word(one, verdicts[one.account_id], -_SURE, 0.0) for one in denied)
-    word = _affirmed(listed, verdicts)
+    denied = [one for one in candidates if _denied(one, verdicts)] if verdicts else []
+    left = [one for one in candidates if not _denied(one, verdicts)] if denied else candidates
+    listed = scored(lead, left, weights, shown=TWINS)
+    refused: tuple[Scored, ...] = ()
+    if denied:
+        found = scored(lead, denied, weights, shown=TWINS)
+        refused = tuple([_with_word(one, verdicts[one.account_id], -_SURE, 0.0) for one in found])
+    word = _affirmed(listed, verdicts) if verdicts else None
     if word is not None:
         chosen = next(one for one in listed if one.account_id == word.account_id)
         rest = [one for one in listed if one is not chosen]

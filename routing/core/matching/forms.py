@@ -20,7 +20,7 @@ def _table(text: str) -> dict[str, str]:
 # endings of real legal-entity names. "_" stands for a space. Words that are as often a name of their own stay out.
 LEGAL_FORMS: dict[str, str] = _table("""
 ltd: ltd limited ltda limitada
-pvt ltd: pvt_ltd private_limited private_ltd pvt_limited p_ltd pte_ltd pte_limited pte pty_ltd pty_limited pty proprietary_limited
+pvt ltd: pvt_ltd private_limited private_ltd pvt_limited p_ltd pte_ltd pte_limited pte pty_ltd pty_limited pty pvt proprietary_limited
 pvt ltd: sdn_bhd sdn_berhad (private)_limited private
 plc: plc public_limited_company public_company_limited pcl bhd berhad tbk
 inc: inc incorporated incorporation
@@ -81,6 +81,8 @@ LEADING_FORMS = frozenset(
 
 # The longest form, in words.
 LONGEST_FORM = max(form.count(" ") + 1 for form in LEGAL_FORMS)
+# With one of these words a form ends: behind any other no longer one need be looked for.
+FORM_ENDS = frozenset(form.split()[-1] for form in LEGAL_FORMS)
 
 # Short for, other spelling of, or another language's word for: both sides are compared in the spelling before the colon.
 SAME_WORDS: dict[str, str] = _table("""

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import product
+from struct import Struct
 from typing import Protocol
 
 from routing.core.matching.domains import brand
@@ -18,21 +20,24 @@ from routing.core.matching.model import AccountFeatures, LeadFeatures, Name
 from routing.core.matching.names import RARE, corrected, skeleton, sound, weight
 
 # Changes whenever keys or features do: an index of another version is made anew.
-INDEX_VERSION = "3"
+INDEX_VERSION = "4"
 
 ACCOUNT_KEYS = 40
-LEAD_KEYS = 40  # four that are sure, and _MOST of each other sort
-_MOST = 12
+LEAD_KEYS = 52  # four that are sure, and _MOST of each other sort, _SLIPPED of slips
+_MOST, _SLIPPED = 12, 24
 FETCH = 32
 CAP = 12
 
 # One word of this weight is enough to be found by; below, two words that have the second weight together.
-RARE_WORD, RARE_PAIR = 8.6, 9.0
+RARE_WORD, RARE_PAIR, UNIQUE_WORD = 8.6, 9.0, 10.0
 # Of how many words of a name keys are made, rarest first.
 _WORDS, _PAIRS = 3, 4
 # Typing errors are looked for in words above this weight (below, ``names.corrected`` puts them right), in at least so many letters;
 # letter by letter up to so many, beyond in halves, of which so many letters count.
 _SLIPS, _LEAST, _SHORT, _HALF = 7.0, 4, 8, 8
+_BRIEF = 5
+# Beside words that tell less than this a name is as good as one word.
+_TELLING = 5.0
 # Of how many words initials are made.
 _INITIALS = range(4, 8)
 # An account whose name has so much of the lead's is near enough, and one that has its domain with less: no slips are looked for.
@@ -47,7 +52,14 @@ Postings = Mapping[int, Sequence[int]]  # the numbers of the accounts filed unde
 
 def number_of(text: str) -> int:
     """A signed 64-bit number for a text: of a key, or of an account's ref. Two texts of a million share one at odds of 1 in 10^7."""
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big", signed=True)
+    hashed = _new_hash()
+    hashed.update(text.encode("utf-8", "surrogatepass"))
+    number: int = _signed(hashed.digest())[0]
+    return number
+
+
+_new_hash = blake2b(digest_size=8).copy  # cheaper than making one
+_signed = Struct(">q").unpack
 
 
 def account_keys(account: AccountFeatures) -> tuple[int, ...]:
@@ -63,7 +75,7 @@ def account_keys(account: AccountFeatures) -> tuple[int, ...]:
     for name in account.names:
         found[_whole(name)] = None
         found.update((key, None) for key, _ in _name_keys(name))
-        found.update(dict.fromkeys(_slips(name, asks=False)))
+        found.update((key, None) for key, _ in _slips(name, asks=False))
         if short := _initials(name):
             found[short] = None
     return tuple(map(number_of, list(found)[:ACCOUNT_KEYS]))
@@ -119,13 +131,13 @@ def slip_keys(lead: LeadFeatures) -> tuple[Key, ...]:
     """
     found: dict[str, float] = {}
     for name in lead.names[:2]:
-        for key in _slips(name, asks=True):
-            found.setdefault(key, -8.0)
-    return _told(found)
+        for key, tells in _slips(name, asks=True):
+            found[key] = min(found.get(key, 0.0), -tells)
+    return _told(found, _SLIPPED)
 
 
-def _told(found: Mapping[str, float]) -> tuple[Key, ...]:
-    ordered = sorted(found.items(), key=lambda item: -abs(item[1]))[:_MOST]
+def _told(found: Mapping[str, float], most: int = _MOST) -> tuple[Key, ...]:
+    ordered = sorted(found.items(), key=lambda item: -abs(item[1]))[:most]
     return tuple((number_of(key), tells) for key, tells in ordered)
 
 
@@ -169,14 +181,14 @@ def found_by(looking: Search, filed: Callable[[Sequence[Key]], Postings]) -> lis
 def _name_keys(name: Name) -> Iterable[tuple[str, float]]:
     """How it sounds, its rare words, and pairs of its others."""
     words = name.words
-    weighed = sorted(((weight(word), word) for word in set(words)), key=lambda item: (-item[0], item[1]))
-    yield "s" + (name.sound or skeleton(words)), sum(tells for tells, _ in weighed) + 3.0
-    rare = sum(tells >= RARE_WORD for tells, _ in weighed)
-    yield from ((f"t{word}", tells) for tells, word in weighed[: min(rare, _WORDS)])
-    common = weighed[rare : rare + _PAIRS]
-    for n, (one, first) in enumerate(common):
-        for other, second in common[n + 1 :]:
-            if one + other >= RARE_PAIR:
+    weighed = [(-less, word) for less, word in sorted([(-weight(word), word) for word in set(words)])]
+    yield "s" + (name.sound or skeleton(words)), sum([tells for tells, _ in weighed]) + 3.0
+    yield from ((f"t{word}", tells) for tells, word in weighed[:_WORDS] if tells >= RARE_WORD)
+    # Of a word that is all but unique the partner is no matter; a number is all that tells the funds of a series apart.
+    paired = weighed[:_PAIRS] + [one for one in weighed[_PAIRS:] if one[1].isdigit()]
+    for n, (one, first) in enumerate(paired):
+        for other, second in paired[n + 1 :]:
+            if one + other >= RARE_PAIR and other < UNIQUE_WORD:
                 yield (f"u{first} {second}" if first < second else f"u{second} {first}"), one + other
 
 
@@ -195,25 +207,51 @@ def _whole(name: Name) -> str:
     return "n" + " ".join(sorted(name.words))
 
 
-def _slips(name: Name, asks: bool) -> Iterable[str]:
-    """Keys that two spellings one slip apart share: of what is rare in the name, as it sounds.
-
-    A short one with each letter left out; of a long one the two halves, one of which is as it should be.
-    """
-    core = "".join(word for word in name.words if weight(word) >= _SLIPS and corrected(word) == word) or "".join(
-        name.words
+def _slips(name: Name, asks: bool) -> Iterable[tuple[str, float]]:
+    """Keys that two spellings some slips apart share, each with how much it tells: of the two rarest words, and of the whole as it sounds."""
+    words = name.words
+    meant = {word: corrected(word) for word in words}
+    tells_of = {word: weight(other) for word, other in meant.items()}
+    rarest = sorted(tells_of, key=tells_of.__getitem__, reverse=True)[:2]
+    if len(rarest) > 1:
+        first, other = sorted(rarest, key=words.index)
+        for (one, tells), (two, more) in product(_pieces(first, asks), _pieces(other, asks)):
+            if tells > 0 or more > 0:
+                yield f"x{one} {two}", abs(tells) + abs(more)
+    telling = [word for word in words if tells_of[word] >= _TELLING]
+    if len(telling) < 2 and _LEAST <= len(alone := sound("".join(telling or words))) <= _SHORT + asks:
+        for one in _deletions(alone):
+            yield f"d{one}", 8.0
+    core = sound(
+        "".join([word for word in words if meant[word] == word and tells_of[word] >= _SLIPS]) or "".join(words)
     )
-    core = sound(core)
     length = len(core)
-    if length < _LEAST:
-        return
-    if length <= _SHORT + asks:
-        yield "d" + core
-        yield from ("d" + core[:n] + core[n + 1 :] for n in range(length))
     if length >= _SHORT + 1 - asks:
         for half in sorted({min(n // 2, _HALF) for n in range(length - asks, length + asks + 1)}):
-            yield f"f{core[:half]}"
-            yield f"g{core[-half:]}"
+            yield f"f{core[:half]}", 8.0
+            yield f"g{core[-half:]}", 8.0
+
+
+def _pieces(word: str, asks: bool) -> list[tuple[str, float]]:
+    """What is left of a word that somebody misspells: all of a common one, as then it is known what was meant; a short one with each letter
+    left out, how a longer one begins and how it ends, each as it sounds."""
+    meant = corrected(word)
+    tells = weight(meant)
+    if tells < _SLIPS and meant == word:
+        return [(word, tells)]
+    found = [(meant, tells)] if meant != word else []
+    core = sound(word)
+    if len(core) <= _BRIEF + asks:
+        found.append((core, 9.0))
+        found += [(one, -8.0) for one in _deletions(core)[1:]]
+    if len(core) > _BRIEF - asks:
+        found += [(f"{core[:3]}-", 6.0), (f"-{core[-3:]}", 6.0)]
+    return found
+
+
+def _deletions(core: str) -> list[str]:
+    """The word, and the word with each letter left out."""
+    return list(dict.fromkeys((core, *(core[:n] + core[n + 1 :] for n in range(len(core))))))
 
 
 def rank(asked: Sequence[Key], postings: Postings) -> list[int]:

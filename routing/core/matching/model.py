@@ -12,7 +12,7 @@ from msgspec import Struct
 Band = Literal["match", "ask", "none"]
 
 
-class Name(Struct, frozen=True, gc=False, array_like=True):
+class Name(Struct, frozen=True, gc=False, array_like=True, cache_hash=True):
     """A company name, taken apart: its words in order, without legal forms, spelled as they are compared.
 
     ``legal`` holds the legal forms in one spelling each. ``said`` is the whole name folded: who writes exactly that, means exactly that.
@@ -37,7 +37,7 @@ class Place(Struct, frozen=True, gc=False, array_like=True):
 NOWHERE = Place()
 
 
-class AccountFeatures(Struct, frozen=True, gc=False, array_like=True):
+class AccountFeatures(Struct, frozen=True, gc=False, array_like=True, cache_hash=True):
     """An account as the matcher sees it.
 
     ``names``: its own first, then those it once had or trades under. ``domains``: of its website, then former and further ones.
@@ -56,7 +56,7 @@ class AccountFeatures(Struct, frozen=True, gc=False, array_like=True):
     parent: str = ""
 
 
-class LeadFeatures(Struct, frozen=True, gc=False, array_like=True):
+class LeadFeatures(Struct, frozen=True, gc=False, array_like=True, cache_hash=True):
     """A lead as the matcher sees it. ``mail_domain`` and ``site`` are company domains, "" for free mail and shared hosts."""
 
     lead_id: str

@@ -19,6 +19,7 @@ from rapidfuzz.distance import OSA
 
 from routing.core.matching.forms import (
     FILLERS,
+    FORM_ENDS,
     LEADING_FORMS,
     LEGAL_FORMS,
     LONGEST_FORM,
@@ -48,9 +49,9 @@ _WEB = re.compile(
     r"(?:https?://|www\.)\S+|[\w\-]+(?:\.[\w\-]+)*\.(?:com|net|org|io|de|fr|co\.uk|eu|nl|it|es|ai|biz|info)/?",
     re.IGNORECASE,
 )
-_OTHER = re.compile(
-    r"\s*[(\[,;/\-–]*\s*(?<![^\W_])(?:" + "|".join(map(re.escape, OTHER_NAME)) + r")(?![^\W_])[:\s]*", re.IGNORECASE
-)
+_FORMERLY = r"(?<![^\W_])(?:" + "|".join(map(re.escape, OTHER_NAME)) + r")(?![^\W_])"
+_HAS_OTHER = re.compile(_FORMERLY, re.IGNORECASE)
+_OTHER = re.compile(rf"\s*[(\[,;/\-–]*\s*{_FORMERLY}[:\s]*", re.IGNORECASE)
 _UMLAUT = re.compile(r"(?<=[b-df-hj-np-tv-z])([aou])e(?=[b-df-hj-np-tv-z])")
 _SYMBOL = re.compile(r"[^\w\s]")
 # Legal forms that are not parted from the name by a space.
@@ -78,7 +79,7 @@ def names(text: str) -> tuple[Name, ...]:
 @lru_cache(maxsize=4_096)
 def _names(text: str) -> tuple[Name, ...]:
     found: list[Name] = []
-    for part in _OTHER.split(text)[:4]:
+    for part in _OTHER.split(text)[:4] if _HAS_OTHER.search(text) else (text,):
         name = _name(part)
         if name is not None and name not in found:
             found.append(name)
@@ -89,16 +90,16 @@ def _name(text: str) -> Name | None:
     said = latin(clean_text(text)).strip(" .,;:()[]\"'")
     if not said or said in NO_COMPANY or "@" in said:
         return None
-    if _WEB.fullmatch(said):
+    if ("." in said or "/" in said) and _WEB.fullmatch(said):
         return None  # a web address: domains.py reads it
-    words = _split(said.removeprefix("c/o "))
-    words, legal = _without_legal_form(words)
+    whole = _split(said)
+    words, legal = _without_legal_form(_split(said[4:]) if said.startswith("c/o ") else whole)
     own = [word for word in words if word not in FILLERS] or words
     words = [_same(word) for word in own]
     if not words or " ".join(words) in NO_COMPANY or all(word in LEGAL_FORMS for word in words):
         return None
     words = _numerals(words)
-    return Name(tuple(words[:WORD_LIMIT]), legal, " ".join(_split(said)), skeleton(own[:WORD_LIMIT]))
+    return Name(tuple(words[:WORD_LIMIT]), legal, " ".join(whole), skeleton(own[:WORD_LIMIT]))
 
 
 def latin(text: str) -> str:
@@ -138,7 +139,10 @@ def _join(found: re.Match[str]) -> str:
 def _spellings() -> dict[str, str]:
     """The common words of company names, by each spelling with one letter left out; of several the most common one."""
     table: dict[str, str] = {}
-    for word, tells in sorted(frequencies().items(), key=lambda item: (item[1], item[0])):
+    known = frequencies()
+    # Also as they are written before they are brought into one spelling: "industries" is further from "industry" than a slip.
+    written = [(known.get(meant, RARE), word) for word, meant in SAME_WORDS.items() if len(word) > _LEAST_CORRECTED]
+    for tells, word in sorted([(tells, word) for word, tells in known.items()] + written):
         if len(word) >= _LEAST_CORRECTED and tells < COMMON:
             for short in (word, *(word[:n] + word[n + 1 :] for n in range(len(word)))):
                 table.setdefault(short, word)
@@ -168,7 +172,8 @@ def _without_legal_form(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
         words, legal = [word for word in words if word not in _SPELT_OUT], ["kft" if "tarsasag" in words else "zoo"]
     words = [word for word in words if word not in ("and", "und", "et")] or words
     while len(words) > 1:
-        for length in range(min(LONGEST_FORM, len(words) - 1), 0, -1):
+        longest = min(LONGEST_FORM, len(words) - 1) if words[-1] in FORM_ENDS else 1
+        for length in range(longest, 0, -1):
             form = LEGAL_FORMS.get(" ".join(words[-length:])) or (_misspelt_form(words[-1]) if length == 1 else None)
             if form is not None:
                 legal += form.split()
@@ -185,7 +190,7 @@ def _without_legal_form(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
 @lru_cache(maxsize=4_096)
 def _misspelt_form(word: str) -> str | None:
     """The legal form that a word which no company bears is one slip away from."""
-    if len(word) < 3 or weight(word) < COMMON or word in LEGAL_FORMS:
+    if len(word) < 3 or word in LEGAL_FORMS or frequencies().get(word, RARE) < (COMMON if len(word) > 3 else RARE):
         return None
     for form in _LONG_FORMS:
         if abs(len(form) - len(word)) < 2 and OSA.distance(form, word, score_cutoff=1) < 2:
@@ -199,6 +204,15 @@ _SPELT_OUT = frozenset(
 )
 # Of these a word one slip away is taken for the same.
 _LONG_FORMS = ("limited", "private", "incorporated", "corporation", "company", "gmbh", "corp", "inc", "llc", "ltd")
+
+
+@cache
+def spellings(word: str) -> tuple[str, ...]:
+    """The word, and the long ones that are brought into its spelling."""
+    return (word, *(other for other, meant in SAME_WORDS.items() if meant == word and len(other) >= _LONG))
+
+
+_LONG = 7  # letters in which two slips are put up with
 
 
 def _same(word: str) -> str:
@@ -222,12 +236,13 @@ def skeleton(words: Iterable[str]) -> str:
 
     It brings together "Blue Sky" and "BlueSky", and a name with what came of it in another script and back.
     """
-    return _whole_sound("".join(words))
+    return whole_sound("".join(words))
 
 
 @lru_cache(maxsize=65_536)
-def _whole_sound(text: str) -> str:
-    return sound(_UMLAUT.sub(r"\1", text))
+def whole_sound(text: str) -> str:
+    """As ``skeleton``, of words without spaces."""
+    return sound(_UMLAUT.sub(r"\1", text) if "ae" in text or "oe" in text or "ue" in text else text)
 
 
 @lru_cache(maxsize=65_536)
@@ -241,12 +256,11 @@ def sound(text: str) -> str:
         .replace("ou", "u")
         .replace("x", "ks")
     )
-    text = text.translate(_SOUNDS).replace("h", "")
-    return _DOUBLED.sub(r"\1", text)
+    text = text.translate(_SOUNDS)
+    return "".join([letter for letter, before in zip(text, " " + text, strict=False) if letter != before])
 
 
-_SOUNDS = str.maketrans("cqwyjz", "kkviis")
-_DOUBLED = re.compile(r"(.)\1+")
+_SOUNDS = str.maketrans("cqwyjz", "kkviis", "h")
 
 
 @lru_cache(maxsize=262_144)

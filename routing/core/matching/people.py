@@ -101,26 +101,27 @@ class Likeness(Struct, frozen=True, gc=False):
 
 def person(values: Mapping[str, Any]) -> PersonFeatures:
     """The features of a lead or contact, from its values under canonical names (``PERSON_FIELDS``). Total: raises nothing."""
-    address = _text(values, "email")
+    address, land = _text(values, "email"), _text(values, "country")
     written = normalise.email(address) if address else None
     mailbox = mailbox_of(written) if written else ""
-    land = places.country(_text(values, "country")) or "" if _text(values, "country") else ""
+    land = (places.country(land) or "") if land else ""
     numbers = [phones.phone(text, land) for name in ("phone", "mobile") if (text := _text(values, name))]
     first, last = _name(_text(values, "first_name")), _name(_text(values, "last_name"))
     if not first and len(last) > 1:
         first, last = last[:1], last[1:]  # the whole name in the field that every CRM insists on
+    born = _text(values, "birth_date")
     return PersonFeatures(
         first,
         last,
         mailbox,
         mailbox.partition("@")[0] in ROLES,
-        tuple(dict.fromkeys(one.partition(" ")[0] for one in numbers if one)),
+        tuple(dict.fromkeys([one.partition(" ")[0] for one in numbers if one])),
         _company(values, written),
         _plain(_text(values, "street")),
         _plain(_text(values, "postal_code")).replace(" ", ""),
         _plain(_text(values, "city")),
         land,
-        "".join(filter(str.isdigit, _text(values, "birth_date")))[:8],
+        "".join(filter(str.isdigit, born))[:8] if born else "",
     )
 
 
@@ -134,18 +135,22 @@ def mailbox_of(address: str) -> str:
 
 def person_keys(of: PersonFeatures) -> frozenset[str]:
     """What records of one person have in common: the mailbox, a phone, the name with the company or with where they live, the
-    street, the date of birth. One of them survives most slips."""
+    street, the house, the date of birth. One of them survives most slips."""
     found = {f"phone:{number}" for number in of.phones}
     if of.mailbox and not of.role:
         found.add(f"mailbox:{of.mailbox}")
     if of.first and of.last:
         # In one order, as the two fields are often swapped; the family name's beginning survives most typing errors.
         name = "|".join(sorted((root(of.first[0])[:4], of.last[-1][:4])))
-        found |= {f"name:{name}|{where}" for where in (of.at, of.postal_code, of.city) if where}
+        found |= {f"name:{name}|{where}" for where in (of.at, of.postal_code, of.city[:4]) if where}
+        # Where the name has a slip in its beginning, and the street another.
+        if of.postal_code and (number := _HOUSE.search(of.street)):
+            initials = "".join(sorted((of.first[0][0], of.last[-1][0])))
+            found.add(f"door:{number[0]}|{of.postal_code}|{initials}")
     if of.born:
         found.add(f"born:{of.born}")
-    if of.street and (where := of.postal_code or of.city):
-        found.add(f"street:{of.street}|{where}")
+    if of.street:
+        found |= {f"street:{of.street}|{where}" for where in (of.postal_code, of.city[:4]) if where}
     return frozenset(found)
 
 
@@ -225,6 +230,7 @@ def _level(mine: str, theirs: str) -> int:
     return 1 if near else 2
 
 
+_HOUSE = re.compile(r"\b[0-9]+")
 _BETWEEN = re.compile(r"[\W_]+")
 _WORDS_FOR = ("the same {}", "nearly the same {}", "another {}")
 
@@ -235,12 +241,11 @@ def _piece(kind: str, level: int) -> Evidence:
 
 def _text(values: Mapping[str, Any], name: str) -> str:
     found = values.get(name)
-    return found if isinstance(found, str) and len(found) <= normalise.NAME_LIMIT else ""
+    return found if found and type(found) is str and len(found) <= normalise.NAME_LIMIT else ""
 
 
 def _name(text: str) -> tuple[str, ...]:
-    folded = _plain(text)
-    return tuple(folded.split()[:_WORDS])
+    return tuple(_plain(text).split()[:_WORDS]) if text else ()
 
 
 @lru_cache(maxsize=16_384)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
+from itertools import repeat
+from operator import mul
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +19,7 @@ from msgspec import Struct
 from routing.core.matching.align import Alignment, align
 from routing.core.matching.domains import brand
 from routing.core.matching.model import AccountFeatures, Evidence, LeadFeatures, Name, Scored
-from routing.core.matching.names import COMMON, skeleton, weight
+from routing.core.matching.names import COMMON, weight, whole_sound
 from routing.core.matching.words_for import sentence
 
 # Evidence for and against. What speaks for a pair never weighs below 0, and the other way round: ``Weights.of`` sees to it.
@@ -32,6 +34,7 @@ FOR = frozenset(
             "domain_like_name",
             "known_contact",
             "domain_and_name",
+            "parent_domain",
         ),
         *("country_same", "state_same", "city_same", "postal_code_same", "phone_same", "phone_near"),
     )
@@ -46,6 +49,8 @@ AGAINST = frozenset(
             "name_numbers",
             "name_number_missing",
             "name_first",
+            "name_rivals",
+            "name_same_rivals",
         ),
         *("name_none", "legal_other", "legal_missing", "mail_domain_other", "site_domain_other", "domain_not_name"),
         *("country_other", "state_other", "city_other", "postal_code_other", "phone_other"),
@@ -61,6 +66,12 @@ _OUT_OF_THE_QUESTION = 1e-3
 _EXPLAINED_BY_DOMAIN = frozenset(("country_other", "state_other", "name_only_lead", "name_only_account", "name_first"))
 _LEFT_BY_DOMAIN = 0.35
 _ALSO_SITE = 0.25
+# An account that has so much of the lead's name, beside another, shows that there are several such companies: perhaps one more, which
+# has no account. So many are counted (as many as are shown).
+_RIVAL, _RIVALS = 0.5, 4
+_OF_RIVALS = [math.log1p(count) for count in range(_RIVALS + 1)]
+# With one of these nobody asks who else bears such a name.
+_BEYOND_NAMES = frozenset(("mail_domain", "site_domain", "parent_domain", "phone_same", "known_contact"))
 
 
 class Weights(Struct, frozen=True):
@@ -102,6 +113,48 @@ def measure(lead: LeadFeatures, account: AccountFeatures) -> dict[str, float]:
     return dict(_measure(lead, account).found)
 
 
+def measured(lead: LeadFeatures, candidates: Sequence[AccountFeatures]) -> list[dict[str, float]]:
+    """As ``measure`` of each candidate, and what the others among them say of it."""
+    return [one.found for one in _beside(lead, candidates)]
+
+
+def _beside(lead: LeadFeatures, candidates: Sequence[AccountFeatures]) -> list[_Measured]:
+    found = [_measure(lead, one) for one in candidates]
+    if len(found) < 2:
+        return found
+    same = any("name_same" in one.found for one in found)
+    rivals = [_is_rival(one.found) for one in found]
+    alike = sum(rivals)
+    domains = {one.account_id: one.domains for one in candidates}
+    result = []
+    for one, each, rival in zip(candidates, found, rivals, strict=True):
+        pieces = each.found
+        its = domains.get(one.parent) if one.parent else None
+        if its and (more := _of_parent(lead, its, pieces)):
+            each = _Measured({kind: much for kind, much in (pieces | more).items() if much}, each.alignment)
+        elif _BEYOND_NAMES.isdisjoint(pieces):
+            named = "name_same" in pieces
+            others = alike if named else alike + same - rival
+            if others > 0:
+                kind = "name_same_rivals" if named else "name_rivals"
+                each = _Measured({**pieces, kind: _OF_RIVALS[min(others, _RIVALS)]}, each.alignment)
+        result.append(each)
+    return result
+
+
+def _is_rival(found: Mapping[str, float]) -> bool:
+    return found.get("name_share", 0.0) >= _RIVAL and "name_same" not in found
+
+
+def _of_parent(lead: LeadFeatures, domains: Sequence[str], found: Mapping[str, float]) -> dict[str, float]:
+    """Who writes from the domain of the company above, and names the one below, is of the one below: its own domain does not matter."""
+    more: dict[str, float] = {}
+    for kind, domain in (("mail_domain", lead.mail_domain), ("site_domain", lead.site)):
+        if domain in domains and kind not in found:
+            more |= {"parent_domain": 1.0, f"{kind}_other": 0.0}
+    return more
+
+
 # Candidates are weighed when they are found, and those that are left again with what else is known of them.
 @lru_cache(maxsize=4_096)
 def _measure(lead: LeadFeatures, account: AccountFeatures) -> _Measured:
@@ -112,7 +165,7 @@ def _measure(lead: LeadFeatures, account: AccountFeatures) -> _Measured:
     if domain and found.get("name_shared") and not (_OTHERWISE & found.keys()):
         # A company's own people shorten its name: with its domain, and nothing in the name that it has not, that is no other company.
         found["domain_and_name"] = 1.0
-    elif _family(found) and (domain or "brand_domain" in found):
+    elif (domain or "brand_domain" in found) and _family(found):
         # Funds and subsidiaries share a domain, and each has words or a number of its own.
         found["domain_not_name"] = 1.0
     _where(lead, account, found)
@@ -120,7 +173,7 @@ def _measure(lead: LeadFeatures, account: AccountFeatures) -> _Measured:
         _phone(lead, account, found)
     if lead.address and lead.address in account.contacts:
         found["known_contact"] = 1.0
-    if "mail_domain" in found or "site_domain" in found:
+    if domain:
         for kind in _EXPLAINED_BY_DOMAIN & found.keys():
             found[kind] *= _LEFT_BY_DOMAIN
     return _Measured(found, alignment)
@@ -131,19 +184,19 @@ def _name(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float])
     if not lead.names or not account.names:
         found["name_none"] = 1.0
         return None
-    best, chosen = -math.inf, None
-    for ours in lead.names:
-        for theirs in account.names:
-            alignment = align(ours, theirs)
-            pieces = name_pieces(ours, theirs, alignment)
-            worth = (
-                pieces.get("name_share", 0.0) + (pieces.get("name_shared", 0.0) + pieces.get("name_acronym", 0.0)) / 100
-            )
-            if worth > best:
-                best, chosen = worth, (pieces, alignment)
-    assert chosen is not None
-    found.update(chosen[0])
-    return chosen[1]
+    pairs = [
+        (name_pieces(ours, theirs, alignment := align(ours, theirs)), alignment)
+        for ours in lead.names
+        for theirs in account.names
+    ]
+    pieces, alignment = pairs[0] if len(pairs) == 1 else max(pairs, key=_shared)
+    found.update(pieces)
+    return alignment
+
+
+def _shared(pair: tuple[dict[str, float], Alignment]) -> float:
+    pieces = pair[0]
+    return pieces.get("name_share", 0.0) + (pieces.get("name_shared", 0.0) + pieces.get("name_acronym", 0.0)) / 100
 
 
 def name_pieces(lead: Name, account: Name, alignment: Alignment) -> dict[str, float]:
@@ -184,14 +237,14 @@ def _differing(alignment: Alignment, pieces: dict[str, float]) -> None:
         pieces["name_only_lead"] = math.sqrt(min(alignment.only_lead, _ENOUGH)) / 3
     if alignment.only_account:
         pieces["name_only_account"] = math.sqrt(min(alignment.only_account, _ENOUGH)) / 3
-    for kind, there in (
-        ("name_reordered", alignment.reordered),
-        ("name_numbers", alignment.numbers_differ),
-        ("name_number_missing", alignment.number_missing),
-        ("name_first", alignment.first_differs),
-    ):
-        if there:
-            pieces[kind] = 1.0
+    if alignment.reordered:
+        pieces["name_reordered"] = 1.0
+    if alignment.numbers_differ:
+        pieces["name_numbers"] = 1.0
+    if alignment.number_missing:
+        pieces["name_number_missing"] = 1.0
+    if alignment.first_differs:
+        pieces["name_first"] = 1.0
 
 
 def _domain(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]) -> None:
@@ -205,9 +258,9 @@ def _domain(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float
         found["site_domain"] = 1.0 if site != mail else _ALSO_SITE
     if mail and mail in account.contact_domains:
         found["contact_domain"] = 1.0
-    ours = {brand(one) for one in (mail, site) if one} - {""}
     if "mail_domain" not in found and "site_domain" not in found:
-        if ours & {brand(one) for one in theirs}:
+        ours = _brands(mail, site)
+        if not ours.isdisjoint(map(brand, theirs)):
             found["brand_domain"] = 1.0
         elif ours and account.names and (like := _like_name(ours, account.names[0])):
             found["domain_like_name"] = like
@@ -216,6 +269,12 @@ def _domain(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float
             found["mail_domain_other"] = 1.0
         if site and "site_domain" not in found:
             found["site_domain_other"] = 1.0
+
+
+@lru_cache(maxsize=4_096)
+def _brands(mail: str, site: str) -> frozenset[str]:
+    """What a lead's domains are called, where that tells something."""
+    return frozenset([named for one in (mail, site) if one and (named := brand(one))])
 
 
 def _family(found: Mapping[str, float]) -> bool:
@@ -228,10 +287,10 @@ def _like_name(brands: Iterable[str], name: Name) -> float:
     whole, first = name.sound, name.words[0]
     half = 0.0
     for one in brands:
-        spoken = skeleton((one,))
+        spoken = whole_sound(one)
         if spoken and (spoken == whole or (len(spoken) >= 6 and whole.startswith(spoken))):
             return 1.0
-        if len(first) >= 5 and weight(first) >= COMMON and spoken.startswith(skeleton((first,))):
+        if len(first) >= 5 and weight(first) >= COMMON and spoken.startswith(whole_sound(first)):
             half = 0.5
     return half
 
@@ -263,16 +322,15 @@ def _phone(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]
 
 def log_odds(found: Mapping[str, float], weights: Weights) -> float:
     """The weighted sum."""
-    kinds = weights.kinds
-    total = weights.base
-    for kind, much in found.items():
-        total += kinds.get(kind, 0.0) * much
-    return total
+    worth = map(weights.kinds.get, found, repeat(0.0))
+    return sum(map(mul, worth, found.values()), weights.base)
 
 
 def score(lead: LeadFeatures, account: AccountFeatures, weights: Weights) -> Scored:
     """One pair by itself, its evidence in words, the weightiest first."""
-    return _explained(lead, account, weights, _measure(lead, account), None)
+    measured = _measure(lead, account)
+    total = log_odds(measured.found, weights)
+    return _explained(lead, account, weights, measured, total, 1 / (1 + math.exp(-total)))
 
 
 def scored(lead: LeadFeatures, candidates: Iterable[AccountFeatures], weights: Weights, shown: int = 5) -> list[Scored]:
@@ -280,38 +338,49 @@ def scored(lead: LeadFeatures, candidates: Iterable[AccountFeatures], weights: W
 
     The ``shown`` first ones come with their evidence in words, as far as they are not out of the question.
     """
-    ordered = weighed(lead, candidates, weights)
+    ordered = _ordered(lead, list(candidates), weights)
     top = max(0.0, ordered[0][0]) if ordered else 0.0
-    parts = [math.exp(total - top) for total, _ in ordered]
+    parts = [math.exp(total - top) for total, *_ in ordered]
     whole = math.exp(-top) + sum(parts)
     result = []
-    for n, (total, one) in enumerate(ordered):
+    for n, (total, one, found) in enumerate(ordered):
         if n < shown and (not n or parts[n] > _OUT_OF_THE_QUESTION * whole):
-            result.append(_explained(lead, one, weights, _measure(lead, one), parts[n] / whole))
+            result.append(_explained(lead, one, weights, found, total, parts[n] / whole))
         else:
             result.append(Scored(one.account_id, one.label, total, parts[n] / whole))
     return result
 
 
 def weighed(
-    lead: LeadFeatures, candidates: Iterable[AccountFeatures], weights: Weights
+    lead: LeadFeatures, candidates: Sequence[AccountFeatures], weights: Weights
 ) -> list[tuple[float, AccountFeatures]]:
     """The candidates with their log-odds, best first."""
-    found = [(log_odds(_measure(lead, one).found, weights), one) for one in candidates]
+    return [(total, one) for total, one, _ in _ordered(lead, candidates, weights)]
+
+
+def _ordered(
+    lead: LeadFeatures, candidates: Sequence[AccountFeatures], weights: Weights
+) -> list[tuple[float, AccountFeatures, _Measured]]:
+    found = [
+        (log_odds(its.found, weights), one, its) for one, its in zip(candidates, _beside(lead, candidates), strict=True)
+    ]
     if len(found) > 1:
-        found.sort(key=lambda pair: (-pair[0], pair[1].account_id))
+        found.sort(key=lambda one: (-one[0], one[1].account_id))
     return found
 
 
 def _explained(
-    lead: LeadFeatures, account: AccountFeatures, weights: Weights, measured: _Measured, probability: float | None
+    lead: LeadFeatures,
+    account: AccountFeatures,
+    weights: Weights,
+    measured: _Measured,
+    total: float,
+    probability: float,
 ) -> Scored:
-    total = log_odds(measured.found, weights)
     pieces = []
     for kind, much in measured.found.items():
         worth = round(weights.kinds.get(kind, 0.0) * much, 3)
         if worth:
             pieces.append(Evidence(kind, worth, sentence(kind, lead, account, measured.alignment)))
     pieces.sort(key=lambda piece: (-abs(piece.weight), piece.kind))
-    chance = 1 / (1 + math.exp(-total)) if probability is None else probability
-    return Scored(account.account_id, account.label, total, chance, tuple(pieces))
+    return Scored(account.account_id, account.label, total, probability, tuple(pieces))

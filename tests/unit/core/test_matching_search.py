@@ -11,7 +11,7 @@ from routing.core.matching.features import account_features, lead_features
 from routing.core.matching.fit import DOMAIN_ALONE
 from routing.core.matching.index import Key, MemoryIndex, Postings, found_by, search, slip_keys
 from routing.core.matching.model import Match
-from routing.core.matching.score import score, shipped
+from routing.core.matching.score import measured, score, scored, shipped
 from rules.model import Matching
 
 KALTRON = {"name": "Kaltron Weizen GmbH", "website": "kaltron.com", "country": "DE"}
@@ -57,6 +57,26 @@ def test_a_slip_in_a_short_name(written: str) -> None:
     assert found == ["A1"]
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Yovanmy Invesmtent", "Yovanny Investment, s.r.o."),
+        ("Hoohly Infrastructure", "Hooghly Infrastructure Private Limited"),
+        ("Shanahs Infrastrutcure", "Shanash Infrastructure"),
+        ("Corna Group", "Corona Corporation"),
+    ],
+)
+def test_slips_in_both_words_or_in_one_beside_a_common_word(written: str, meant: str) -> None:
+    _, found = steps({"company": written}, KALTRON, {"name": meant})
+    assert found == ["A1"]
+
+
+def test_of_a_series_the_fund_of_that_number_comes_first() -> None:
+    series = [{"name": f"Colonial First State Investment Fund {n}"} for n in range(60)]
+    _, found = steps({"company": "Team Colonial First State Fund 37"}, *series)
+    assert found[0] == "A37"
+
+
 def test_initials_find_the_name() -> None:
     _, found = steps({"company": "KWBF"}, {"name": "Kaltron Weizen Beteiligungen Fonds AG"}, KALTRON)
     assert found == ["A0"]
@@ -87,9 +107,55 @@ def test_an_accounts_own_domain_alone_is_a_match() -> None:
         assert score(lead_features("L", lead), account, shipped()).log_odds >= DOMAIN_ALONE - 0.01
 
 
+def test_others_of_nearly_that_name_are_told_as_a_reason_for_doubt() -> None:
+    names = ("Kaltron Weizen Asia", "Kaltron Weizen Europe", "Kaltron Weizen Africa")
+    accounts = [account_features(f"A{n}", {"name": name}) for n, name in enumerate(names)]
+    lead = lead_features("L", {"company": "Kaltron Weizen"})
+    alone, crowded = measured(lead, accounts[:1])[0], measured(lead, accounts)[0]
+    assert crowded.keys() - alone.keys() == {"name_rivals"}
+    assert scored(lead, accounts[:1], shipped())[0].probability > scored(lead, accounts, shipped())[0].probability
+    known = lead_features("L", {"company": "Kaltron Weizen", "email": "ana@kaltron.com"})
+    site = account_features("A0", {"name": names[0], "website": "kaltron.com"})
+    assert "name_rivals" not in measured(known, [site, *accounts[1:]])[0]
+
+
+def test_the_domain_of_the_parent_speaks_for_the_subsidiary_that_is_named() -> None:
+    parent = account_features("P", {"name": "Quonset Holding", "website": "quonset.com"})
+    below = account_features("S", {"name": "Kaltron Weizen", "website": "kaltron.com", "parent": "P"})
+    stranger = account_features("S", {"name": "Kaltron Weizen", "website": "kaltron.com"})
+    lead = lead_features("L", {"company": "Kaltron Weizen", "email": "ana@quonset.com"})
+    found = decide(lead, shortlist(lead, [parent, below], shipped()), shipped(), Matching(), {})
+    assert (found.account_id, found.band) == ("S", "match")
+    told = measured(lead, [parent, below])[1]
+    assert "parent_domain" in told
+    assert "mail_domain_other" not in told
+    other = decide(lead, shortlist(lead, [parent, stranger], shipped()), shipped(), Matching(), {})
+    assert other.probability < found.probability
+
+
 def test_a_family_that_shares_a_domain_is_no_match() -> None:
     account = account_features("A", {"name": "Kaltron Growth Fund 2", "website": "kaltron.com"})
     other = lead_features("L", {"company": "Kaltron Growth Fund 3", "email": "ana@kaltron.com"})
     found = decide(other, [account], shipped(), Matching(), {})
     assert found.band != "match"
     assert "domain_not_name" in {piece.kind for piece in found.candidates[0].evidence}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("Kaltron Prdoucts Inn.c", "Kaltron Products Inc."),
+        ("Kaltron Industires", "Kaltron Industries Ltd"),
+        ("Medwix Assets Pyblic Conpany", "Medwix Assets Public Company Limited"),
+        ("Medwix Hospital Public Company", "Medwix Hospital Public Company Limited"),
+        ("Flutech Engineering Private Limiyrd", "Flutech Engineering Private Limited"),
+    ],
+)
+def test_a_misspelt_legal_form_or_common_word_is_taken_for_what_was_meant(written: str, meant: str) -> None:
+    found = measured(lead_features("L", {"company": written}), [account_features("A", {"name": meant})])[0]
+    assert not found.keys() & {"name_only_lead", "name_only_account", "name_numbers", "name_number_missing"}
+
+
+def test_a_number_is_never_taken_for_a_legal_form() -> None:
+    account = account_features("A", {"name": "Kaltron Growth Fund 3 Ltd"})
+    assert "name_numbers" in measured(lead_features("L", {"company": "Kaltron Growth Fund 2 Ltd"}), [account])[0]

@@ -196,6 +196,33 @@ def test_what_a_person_said_is_obeyed_by_the_next_event_of_the_lead_and_of_its_c
     ]
 
 
+@pytest.mark.parametrize("size", [1, 500])
+def test_what_was_said_of_an_account_that_is_merged_holds_for_the_one_it_goes_into(stand: Stand, size: int) -> None:
+    stand.publish()
+    stand.play(
+        stand.tell("account", "001", **ZENITH),
+        stand.tell("account", "002", name="Quartz Imaging", country="US"),
+        stand.tell("account", "003", name="Oyster Optics", country="US"),
+    )
+    zenith = {"email": "a@zenith-bau.de", "company": "Zenith Baugesellschaft"}
+    stand.lead("00Q1", **zenith)
+    stand.say("00Q1", "002", same=True)
+    merged = msgspec.structs.replace(stand.tell("account", "002", "merged"), into="003")
+    # Also those whose leads come in the same batch as the merge; and what is said later of the third goes before.
+    stand.play(stand.tell("lead", "00Q2", **zenith), merged, stand.tell("lead", "00Q3", **zenith), size=size)
+    assert (stand.last("00Q2").account_id, stand.last("00Q3").account_id) == ("002", "003")
+    assert "Ana Diaz said of this company" in stand.last("00Q3").candidates[0].evidence[0]
+    with stand.ledger.read() as conn:
+        assert [(row["account.id"], row["same"]) for row in labels(conn)] == [("003", True)]
+    stand.clock.advance(1)
+    stand.say("00Q3", "001", same=True)
+    stand.say("00Q3", "003", same=False)
+    again = msgspec.structs.replace(stand.tell("account", "003", "merged"), into="001")
+    stand.play(again, again, stand.tell("lead", "00Q3", "updated", status="Open"), size=size)
+    assert stand.last("00Q3").account_id == "001"
+    assert stand.replayed() == {"identical"}
+
+
 def test_a_known_contact_leads_to_its_account_and_is_the_same_person(stand: Stand) -> None:
     anna = {"first_name": "Anna", "last_name": "Weiss", "email": "anna.weiss@gmail.com"}
     stand.play(stand.tell("account", "001", **ZENITH), stand.tell("contact", "003C", account="001", **anna))
