@@ -11,7 +11,7 @@ from routing.ledger import pools
 from routing.ledger.pools import _entry
 from routing.ledger.schema import decision, pool_entry
 
-# A fixed roster stays below 1; random comings and goings at worst here (tests/property/test_core_distribution.py measures it).
+# A fixed roster stays below 1; random comings and goings hardly ever go further (tests/property/test_core_distribution.py measures it).
 MOVING = 1.3
 
 

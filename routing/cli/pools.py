@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from routing.cli.options import Config, Json, LedgerAt
 from routing.cli.output import err, one_line, open_ledger, out, print_json, problem
+from routing.core.distribution.entries import STANDS
 from routing.ledger import policies
 from routing.runtime.clock import utcnow
 
@@ -175,7 +176,8 @@ def _named(policy: Policy, pool: str) -> str:
 
     found = next((name for name in policy.pools if fold(name) == fold(pool)), None)
     if found is None:
-        problem(f"The live policy has no pool {pool!r}. {nearest(pool, policy.pools)}")
+        hint = nearest(pool, policy.pools) or "`fingerpost pools show` lists them"
+        problem(f"The live policy has no pool {pool!r}: {hint}")
         raise typer.Exit(2)
     return found
 
@@ -187,7 +189,9 @@ def _member(policy: Policy, pool: str, name: str) -> str:
     if key not in keys:
         from rules.source import nearest
 
-        problem(f"{name!r} is no member of the pool {pool}. {nearest(name, keys)}")
+        names = [policy.people[key].name for key in keys if key in policy.people]
+        hint = nearest(name, [*names, *keys]) or f"`fingerpost pools show {pool!r}` lists them"
+        problem(f"{name!r} is no member of the pool {pool}: {hint}")
         raise typer.Exit(2)
     return key
 
@@ -224,7 +228,7 @@ def _print(view: RotationView) -> None:
     for heading in ("member", "weight", "share", "ideal", "given", "shortfall", "credits", "next", "caps", "now"):
         table.add_column(heading, overflow="fold", justify="left" if heading in ("member", "caps", "now") else "right")
     for one in view.members:
-        until = f" until {one.until:%Y-%m-%d %H:%M} UTC" if one.until and one.why else ""
+        until = f" ({one.until:%Y-%m-%d %H:%M} UTC)" if one.until and one.why else ""
         table.add_row(
             Text(one_line(one.name)),
             f"{one.weight:g}",
@@ -241,14 +245,37 @@ def _print(view: RotationView) -> None:
     if view.closed:
         out.print(Text(f"Closed: {view.closed}."))
     if view.next:
-        out.print(Text(f"Next: {view.next[0]}, {view.because}."))
+        names = {one.person: one.name for one in view.members}
+        out.print(Text(f"Next: {one_line(names[view.next[0]])}: {view.because}."))
     out.print(Text(f"Furthest from their share: {view.deviation:.2f} leads. Waiting: {view.waiting}."))
-    for entry in view.entries:
-        by = f" by {entry.author}" if entry.author else ""
-        leads = f" {entry.leads:+g}" if entry.leads else ""
-        said = f"{entry.at:%Y-%m-%d %H:%M:%S}  {entry.seq}  {entry.what}{leads}  {entry.person}{by}  {entry.why}"
-        out.print(Text(one_line(said)))
+    if view.entries:
+        out.print(_entries(view))
     out.print()
+
+
+def _entries(view: RotationView) -> Table:
+    """The pool ledger: every turn, credit, coming and going; the newest first."""
+    names = {one.person: one.name for one in view.members}
+    table = Table(box=None, pad_edge=False, title="entries", title_justify="left")
+    for heading in ("entry", "at (UTC)", "what", "leads", "weight", "member", "by", "because", "decision"):
+        table.add_column(
+            heading, overflow="fold", justify="right" if heading in ("entry", "leads", "weight") else "left"
+        )
+    for one in view.entries:
+        leads = -one.leads if one.what == "debit" else one.leads
+        cells = (
+            str(one.seq),
+            f"{one.at:%Y-%m-%d %H:%M:%S}",
+            one.what,
+            f"{leads:+g}" if leads else "",
+            f"{one.weight:g}" if one.what in STANDS else "",
+            names.get(one.person, one.person),
+            one.author,
+            one.why,
+            one.decision_id[:8],
+        )
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
+    return table
 
 
 def _print_all(views: list[RotationView]) -> None:
@@ -265,7 +292,7 @@ def _print_all(views: list[RotationView]) -> None:
             f"{there} of {len(view.members)}",
             str(view.waiting),
             f"{view.deviation:.2f}",
-            Text(view.next[0] if view.next else ""),
+            Text(next((one.name for one in view.members if view.next and one.person == view.next[0]), "")),
         )
     out.print(table)
 

@@ -172,7 +172,7 @@ def _tell(title: str, rows: list[Any], sections: list[Section], html: Path | Non
         from routing.cli.report_page import page
 
         try:
-            html.write_text(page(title, "", sections), encoding="utf-8")
+            html.write_text(page(title, sections), encoding="utf-8")
         except OSError as error:
             err.print(f"{html} cannot be written: {error.strerror or error}.", style="red", markup=False)
             raise typer.Exit(2) from None

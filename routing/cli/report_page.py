@@ -72,16 +72,16 @@ class Section(Struct, frozen=True):
     parts: tuple[Grid | Plot, ...]
 
 
-def page(title: str, intro: str, sections: Sequence[Section]) -> str:
+def page(title: str, sections: Sequence[Section]) -> str:
     """The file's text; the same report makes the same text."""
-    return "\n".join(_page(title, intro, sections)) + "\n"
+    return "\n".join(_page(title, sections)) + "\n"
 
 
-def _page(title: str, intro: str, sections: Sequence[Section]) -> Iterator[str]:
+def _page(title: str, sections: Sequence[Section]) -> Iterator[str]:
     yield f"{_HEAD}<title>{escape(title)}</title>\n<style>\n{STYLE}{_OWN_STYLE}</style>\n</head>\n<body>\n<main>"
-    yield f"<header><h1>{escape(title)}</h1><p>{escape(intro)}</p></header>"
+    yield f"<header><h1>{escape(title)}</h1></header>"
     for section in sections:
-        yield f"<section><h2>{escape(section.title)}</h2>"
+        yield f"<section><h2>{escape(section.title)}</h2>" if section.title else "<section>"
         if section.note:
             yield f"<p>{escape(section.note)}</p>"
         for part in section.parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from routing.cli.report_page import Bar, Grid, Plot, Section
 from routing.ledger.reports import ClockRow, FairRow, SpeedRow
+from rules.nouns import counted
 
 
 def speed_section(rows: list[SpeedRow], by: str) -> Section:
@@ -47,12 +48,26 @@ def speed_section(rows: list[SpeedRow], by: str) -> Section:
         tuple(Bar(row.key, (row.touched.n, row.untouched, row.waiting), f"{row.leads:,}") for row in rows),
     )
     note = "All times count from the change in the CRM; p99: of a hundred leads, ninety-nine were quicker."
-    return Section("", note, (grid, touched, leads))
+    plots = (touched, leads) if any(row.touched.n for row in rows) else (leads,)
+    return Section("", note, (grid, *plots))
 
 
 def clock_section(rows: list[ClockRow]) -> Section:
     """How the SLA clocks did."""
-    head = ("clock", "of", "started", "in time", "late", "overdue", "lost", "open", "dropped", "attained", "p50", "p90")
+    head = (
+        "clock",
+        "of",
+        "started",
+        "in time",
+        "late",
+        "overdue",
+        "lost",
+        "open",
+        "dropped",
+        "attained",
+        "spent p50",
+        "p90",
+    )
     grid = Grid(
         head,
         tuple(
@@ -97,8 +112,11 @@ def fair_sections(rows: list[FairRow]) -> list[Section]:
     for pool, kind in dict.fromkeys((row.pool, row.kind) for row in rows):
         name = f"{pool}: {kind}" if kind else pool
         mine = [row for row in rows if (row.pool, row.kind) == (pool, kind)]
-        grid: Grid = Grid(
-            ("person", "weight", "fair share", "given", "ahead by", "credits", "ahead in value", "not in turn"),
+        by_value = any(row.value_ahead for row in mine)
+        value = ("ahead in value",) if by_value else ()
+        head = ("person", "weight", "fair share", "given", "ahead by", "credits", *value, "not in turn")
+        grid = Grid(
+            head,
             tuple(
                 (
                     row.person,
@@ -107,12 +125,12 @@ def fair_sections(rows: list[FairRow]) -> list[Section]:
                     f"{row.assigned:,}",
                     f"{row.ahead:+.2f}",
                     f"{row.credits:g}",
-                    f"{row.value_ahead:+,.0f}" if row.value_ahead else "",
+                    *((f"{row.value_ahead:+,.0f}",) if by_value else ()),
                     row.away,
                 )
                 for row in mine
             ),
-            frozenset({0, 7}),
+            frozenset({0, len(head) - 1}),
         )
         plot = Plot(
             "How far from the fair share, in leads",
@@ -122,9 +140,8 @@ def fair_sections(rows: list[FairRow]) -> list[Section]:
         )
         worst = max(abs(row.ahead) for row in mine)
         given = sum(row.assigned for row in mine)
-        sections.append(
-            Section(name, f"{given:,} leads; nobody is further from the fair share than {worst:.2f}.", (grid, plot))
-        )
+        note = f"{counted(given, 'lead')}; nobody is further from the fair share than {worst:.2f}."
+        sections.append(Section(name, note, (grid, plot)))
     return sections
 
 

@@ -29,6 +29,14 @@ def save(conn: Connection, held: Mapping[str, Holding]) -> None:
     upsert(conn, holding, rows)
 
 
+def raise_ranks(conn: Connection, raised: Mapping[str, float]) -> None:
+    """Adds to the ranks of records that wait, by ref: a clock has raised their priority."""
+    for ref, by in sorted(raised.items()):
+        conn.execute(update(holding).where(holding.c.ref == ref).values(rank=holding.c.rank + by))
+        mine = (timer.c.ref == ref) & (timer.c.purpose == "hold")
+        conn.execute(update(timer).where(mine).values(rank=timer.c.rank + by))
+
+
 def clear(conn: Connection, refs: Collection[str]) -> None:
     """Takes records out of it."""
     for some in chunks(sorted(refs)):

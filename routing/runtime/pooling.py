@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from routing.core.directory import FILE, Directory
 from routing.core.distribution.ask import Ask
 from routing.core.distribution.attendance import Attendance
 from routing.core.distribution.entries import PoolEntry
-from routing.core.distribution.methods import kind_of
+from routing.core.distribution.methods import by_value, kind_of, least_loaded
 from routing.core.distribution.pools import Pools
 from routing.core.distribution.rotation import Rotation
 from routing.core.model import ChangeEvent, derived_id
@@ -23,8 +23,10 @@ from routing.ledger import holding, journal, mirror, open_records, people, pools
 from routing.ledger.pools import Opened
 from routing.ledger.schema import split_ref
 from rules.policy import Policy
+from rules.pools.model import Pool
 
 NEXT = 5
+_NEVER = datetime.max.replace(tzinfo=UTC)
 CLAIM = "claim"  # how the tick of a record that somebody claimed is marked
 
 
@@ -99,13 +101,13 @@ class Desk:
         self.opened: Opened = (shelf.take if locked else shelf.look)(conn, policy, wanted, now)
         self.attendance.given = self.opened.given
         self.attendance.workload = open_records.workload(conn, policy, self.directory, wanted)
-        self.pools = Pools(policy, self.directory, self.attendance, self.opened.rotations)
+        self.pools = Pools(policy, self.directory, self.attendance, self.opened.rotations, silent=True)
 
     def view(self, name: str, kind: str = "", entries: int = 0) -> RotationView:
         """How a pool stands now."""
         pool = self.policy.pools[name]
         rotation = self.pools.rotation(pool, kind, self.now)
-        coming = [] if pool.method in ("pull", "sticky", "best fit") else _coming(rotation, NEXT, self.now)
+        coming = [] if pool.method in ("pull", "sticky", "best fit") else _coming(pool, rotation, NEXT, self.now)
         turns = {person: turn for turn, person in reversed(list(enumerate(coming, 1)))}
         lines = []
         for place, member in enumerate(pool.members):
@@ -137,8 +139,8 @@ class Desk:
             deviation=rotation.deviation(),
             members=tuple(lines),
             next=tuple(coming),
-            because=_because(rotation, coming),
-            entries=tuple(pools.entries(self.conn, name, entries)) if entries else (),
+            because=_because(pool, rotation, coming),
+            entries=tuple(pools.entries(self.conn, name, entries, kind=kind)) if entries else (),
         )
 
     def kinds(self, name: str) -> list[str]:
@@ -200,20 +202,12 @@ class Desk:
         rotation = self.pools.rotation(self.policy.pools[name], kind, start)
         assigned = dict(zip(rotation.people, rotation.assigned, strict=True))
         ideal = {person: rotation.assigned[n] + rotation.claim(n) for person, n in rotation.number.items()}
-        step, waiting, waits = (end - start) / max(leads, 1), deque[datetime](), list[float]()
-        worst = 0.0
-        for n in range(leads):
-            now = start + step * n
-            waiting.append(now)
-            following: datetime | None = now
-            while following is not None:
-                now = following
-                while waiting and self._give(name, facts, now, (now - waiting[0]).total_seconds()):
-                    waits.append((now - waiting.popleft()).total_seconds())
-                    worst = max(worst, rotation.deviation())
-                soonest = self.attendance.until([name], now) if waiting else None
-                following = soonest if soonest is not None and soonest < start + step * (n + 1) else None
-            self.pools.entries.clear()
+        worst, seq, waits = 0.0, rotation.seq, list[float]()
+        for n, waited in self.turns(name, leads, start, end, facts):
+            # Where somebody came or went since the last turn all are looked at.
+            worst = max(worst, rotation.deviation_after(n) if rotation.seq == seq + 1 else rotation.deviation())
+            seq = rotation.seq
+            waits.append(waited)
         return Simulated(
             pool=name,
             leads=leads,
@@ -224,37 +218,61 @@ class Desk:
             },
             waited=sum(seconds > 0 for seconds in waits),
             longest_wait=max(waits, default=0.0),
-            left=len(waiting),
+            left=leads - len(waits),
             worst=worst,
         )
 
-    def _give(self, name: str, facts: Mapping[str, Any] | None, now: datetime, waited: float) -> bool:
-        ask = _ask(facts, now, waited)
-        pick = self.pools.pick(name, ask)
-        if pick.person:
-            self.pools.give(pick, ask)
-        return bool(pick.person)
+    def turns(
+        self, name: str, leads: int, start: datetime, end: datetime, facts: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[int, float]]:
+        """The turns of a simulation: for each lead given the number of the member whose turn it was, and for how many seconds it waited."""
+        step, waiting, now = (end - start) / max(leads, 1), deque[datetime](), start
+        for n in range(leads):
+            come = start + step * n
+            waiting.append(come)
+            now, following = max(now, come), start + step * (n + 1)
+            while waiting and now < following:
+                waited = (now - waiting[0]).total_seconds()
+                ask = _ask(facts, now, waited)
+                pick = self.pools.pick(name, ask)
+                if pick.turns:
+                    self.pools.give(pick, ask)
+                    self.pools.entries.clear()
+                    waiting.popleft()
+                    yield pick.turns[0][1], waited
+                else:  # until then nobody can take it, nor one that comes meanwhile
+                    now = self.pools.until([name], ask) or _NEVER
 
 
 def _ask(facts: Mapping[str, Any] | None, now: datetime, waited: float) -> Ask:
     return Ask(system=FILE, facts=facts or {}, now=now, waited=waited)
 
 
-def _coming(rotation: Rotation, leads: int, now: datetime) -> list[str]:
-    """Who gets the next leads, if nobody comes or goes."""
+def _coming(pool: Pool, rotation: Rotation, leads: int, now: datetime) -> list[str]:
+    """Who gets the next leads, if nobody comes or goes, and all may have them."""
     copy, found = Rotation.of(rotation.snapshot()), []
     for _ in range(leads if not copy.nobody else 0):
-        person = copy.people[copy.next()]
+        n = (
+            least_loaded(copy, None)
+            if pool.method == "load balanced"
+            else by_value(copy, None)
+            if pool.value
+            else copy.next()
+        )
+        person = copy.people[n]
         found.append(person)
         turn = PoolEntry(pool=copy.pool, kind=copy.kind, seq=copy.seq + 1, person=person, what="assigned", at=now)
         copy.apply(turn)
     return found
 
 
-def _because(rotation: Rotation, coming: list[str]) -> str:
+def _because(pool: Pool, rotation: Rotation, coming: list[str]) -> str:
     if not coming:
         return "nobody is in turn"
     n = rotation.number[coming[0]]
+    if pool.method == "load balanced":
+        what = f"the sum of {pool.balance} over open leads" if pool.balance else "the number of open leads"
+        return f"who has least to do: {what} is {rotation.load[n]:g}, for a weight of {rotation.weight[n]:g}"
     (ideal,) = rotation.ideals([n], None, given=True)
-    owed = ideal - rotation.assigned[n]
-    return f"with the next lead {owed:.2f} leads behind their share; of those who are behind, first to be a whole one"
+    said = f"with the next lead their fair share is {ideal:.2f}; given so far: {rotation.assigned[n]}"
+    return f"{said}; of those who are not too far from theirs, furthest behind in value" if pool.value else said

@@ -11,6 +11,7 @@ from rules.pools.checks import check_pools
 from rules.pools.members import MemberReader, read_caps
 from rules.pools.model import METHODS, Kind, Method, Points, Pool, Score, Skill, Sticky
 from rules.pools.people import People, is_zone, number, zones
+from rules.pools.work import is_setting
 from rules.source import Report, nearest
 from rules.values import fold
 from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_flag, as_text, known_keys
@@ -36,7 +37,7 @@ _NEEDS: dict[Method, tuple[str, str]] = {
 
 def pool_names(root: Node | None) -> list[str]:
     """The names of all pools, also of those with mistakes."""
-    return [key.text for key, _ in root] if isinstance(root, Block) else []
+    return [key.text for key, _ in root if not is_setting(key)] if isinstance(root, Block) else []
 
 
 def read_pools(
@@ -44,13 +45,13 @@ def read_pools(
 ) -> dict[str, Pool]:
     """The pools by name; mistakes are reported. Without ``asker`` (no ladder could be read) conditions are left out."""
     pools: dict[str, Pool] = {}
-    block = as_block(root, report, "pools.yaml")
+    block = [one for one in as_block(root, report, "pools.yaml") or () if not is_setting(one[0])]
     folded: dict[str, str] = {}
-    for key, _ in block or ():
+    for key, _ in block:
         if (other := folded.setdefault(fold(key.text), key.text)) != key.text:
             report.error(key.place, f"the pool '{key.text}' differs from '{other}' only by case")
     written: dict[str, tuple[Scalar, Block]] = {}
-    for key, node in block or ():
+    for key, node in block:
         body = as_block(node, report, f"the pool '{key.text}'")
         if body is not None:
             written[key.text] = key, body

@@ -103,7 +103,7 @@ def test_an_entry_that_is_to_come_is_taken_back_by_its_number(world: Stage) -> N
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["off", "Jonas", "--to", "2099-01-01"], "nobody, or several, called 'Jonas'"),
+        (["off", "Jonas", "--to", "2099-01-01"], "people.csv has nobody called 'Jonas'"),
         (["off", JONAS, "--to", "tomorrow"], "'tomorrow' is no moment"),
         (["off", JONAS, "--to", "2020-01-01"], "nothing was entered"),
         (["off", JONAS, "--from", "2099-01-02", "--to", "2099-01-01"], "nothing was entered"),

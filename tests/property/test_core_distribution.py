@@ -1,7 +1,7 @@
 """Fairness as a promise: for a fixed roster and any weights, nobody is a whole lead away from their share, ever.
 
-With people coming and going no method keeps such a bound against an adversary (routing/core/distribution/rotation.py says why);
-what is kept at random is measured here. `make faults` goes through 10,000 histories more.
+With people coming and going (n − 1) / 2 is proved for a pool of n, and no method can promise 1.1 (routing/core/distribution/rotation.py
+says why); how seldom somebody is further off at random is measured here. `make faults` goes through 10,000 histories more.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.property.rotations import (
+    WANTED,
+    WEIGHTS,
+    Far,
     Ideal,
+    against_us,
     capped,
     capped_and_going,
     coming_and_going,
@@ -106,15 +110,57 @@ def test_an_edit_of_weights_keeps_how_everybody_stands(weights: list[float], tur
     assert [rotation.claim(n) for n in range(len(weights))] == pytest.approx(before, abs=1e-6)
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32))
+def test_the_worst_of_all_turns_is_found_without_asking_everybody_at_each(seed: int) -> None:
+    """Where nobody came or went since the last turn, only those are asked whom this one took further from their share."""
+    source = random.Random(seed)
+    rotation = fixed([weight_of(source, source.choice(WEIGHTS)) for _ in range(source.randint(1, 20))])
+    quick = plain = rotation.deviation()
+    for _ in range(80):
+        stood = source.random() < 0.8
+        if not stood:
+            n = source.choice(rotation.present())
+            leaves = rotation.in_turn > 1 and source.random() < 0.7
+            enter(
+                rotation, rotation.people[n], "full", weight=rotation.weight[n], why="has had enough" if leaves else ""
+            )
+            for one in rotation.people:
+                if not rotation.is_in(one) and source.random() < 0.3:
+                    enter(rotation, one, "joined", weight=rotation.weight[rotation.number[one]])
+        among = tuple(sorted(source.sample(rotation.present(), source.randint(1, rotation.in_turn))))
+        n = give(rotation, source.choice([None, among]))
+        quick = max(quick, rotation.deviation_after(n) if stood else rotation.deviation())
+        plain = max(plain, rotation.deviation())
+        assert quick == pytest.approx(plain, abs=1e-9)
+
+
 @pytest.mark.parametrize("history", [coming_and_going, capped_and_going])
-def test_with_people_coming_and_going_shares_stay_close_to_fair(history: Callable[[int], float]) -> None:
-    worst = sorted(history(seed) for seed in range(SEEDS))
-    assert worst[int(SEEDS * 0.9)] <= 1.1
+def test_with_people_coming_and_going_shares_stay_close_to_fair(history: Callable[[int], Far]) -> None:
+    worst = sorted(history(seed).worst for seed in range(SEEDS))
+    assert worst[int(SEEDS * 0.9)] <= WANTED
     assert worst[-1] <= 1.2
 
 
 def test_with_caps_alone_nobody_is_a_whole_lead_away() -> None:
-    assert max(capped(seed) for seed in range(SEEDS)) < 1
+    assert max(capped(seed).worst for seed in range(SEEDS)) < 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32))
+def test_whatever_is_done_to_it_a_team_of_n_keeps_within_half_of_n_less_one(seed: int) -> None:
+    assert against_us(seed).leads == 150  # each of them within the bound
+
+
+@pytest.mark.parametrize("members", [2, 3, 4, 5, 12, 40])
+def test_where_all_who_were_served_leave_at_once_nobody_could_be_fairer(members: int) -> None:
+    """Whoever stays has had nothing, whatever the method; so the last is owed 1/n + … + 1/2 by any."""
+    rotation = fixed([1.0] * members)
+    for _ in range(members - 1):
+        enter(rotation, rotation.people[give(rotation)], "left", weight=1.0, why="off")
+    unavoidable = sum(1 / n for n in range(2, members + 1))
+    assert rotation.deviation() == pytest.approx(max(unavoidable, 1 - 1 / members))
+    assert (unavoidable > WANTED) == (members > 4)
 
 
 def test_who_fills_their_cap_last_does_not_get_all_that_those_who_are_away_were_ahead_by() -> None:
@@ -132,13 +178,17 @@ def test_who_fills_their_cap_last_does_not_get_all_that_those_who_are_away_were_
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
 def test_ten_thousand_histories() -> None:
-    for what, history, most in (
-        ("comings and goings", coming_and_going, 1.35),
-        ("caps, comings and goings", capped_and_going, 1.35),
-        ("caps", capped, 1.0),
+    for what, history, most, least in (
+        ("comings and goings", coming_and_going, 1.35, 0.97),
+        ("caps, comings and goings", capped_and_going, 1.35, 0.97),
+        ("caps", capped, 1.0, 1.0),
+        ("the worst done to them", against_us, 4.0, 0.0),
     ):
-        worst = sorted(history(seed) for seed in range(SEEDS, SEEDS + HISTORIES // 3 + 1))
-        within = sum(one <= 1.1 for one in worst) / len(worst)
-        print(f"\n{len(worst)} teams with {what}: {within:.2%} stay within 1.1, the worst is {worst[-1]:.4f}")
-        assert within >= 0.97
-        assert worst[-1] < most
+        found = [history(seed) for seed in range(SEEDS, SEEDS + HISTORIES // 4)]
+        worst, leads = max(one.worst for one in found), sum(one.leads for one in found)
+        within = sum(not one.beyond for one in found) / len(found)
+        beyond = sum(one.beyond for one in found) / leads
+        print(f"\n{len(found)} teams with {what}: {within:.2%} stay within {WANTED}, the worst is {worst:.4f}")
+        print(f"of {leads:,} leads {beyond:.4%} found somebody further off than {WANTED}")
+        assert within >= least
+        assert worst < most

@@ -7,8 +7,7 @@ comes of it goes into the pool ledger as entries, so that a decision can be made
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,7 @@ from routing.core.availability.calendars import zone_of
 from routing.core.availability.people import HERE, Availability, State
 from routing.core.directory import Directory
 from routing.core.distribution.candidates import Index
-from routing.core.distribution.caps import AT_MOST, LONGEST, full, used
-from routing.core.distribution.entries import PoolEntry
+from routing.core.distribution.caps import AT_MOST, Given, full, used
 from routing.core.distribution.rotation import Rotation
 from routing.core.distribution.workload import Workload, open_of
 from routing.core.model import Record
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
 
 LEFT = "no longer in the pool"
 _NEVER = datetime.max.replace(tzinfo=UTC)
+_NOWHERE: Mapping[tuple[str, str], int] = {}
+_NOTHING: tuple[tuple[str, Stand | None], ...] = ()
 
 
 class Stand(Struct, frozen=True, gc=False):
@@ -39,38 +39,6 @@ class Stand(Struct, frozen=True, gc=False):
     why: str
     full: bool
     until: datetime
-
-
-class Given:
-    """The leads that were given lately, by member and kind, for the caps: of one pool, all its kinds."""
-
-    def __init__(self) -> None:
-        self._times: dict[str, dict[str, list[datetime]]] = {}
-
-    def add(self, entry: PoolEntry) -> None:
-        """Counts an entry of the pool. One given back takes the member's newest lead away."""
-        what = entry.what
-        if what == "assigned":
-            kinds = self._times.setdefault(entry.person, {})
-            for kind in ("", entry.kind) if entry.kind else ("",):
-                times = kinds.setdefault(kind, [])
-                times.append(entry.at)
-                if len(times) > 1 and times[-2] > entry.at:
-                    times.sort()  # the clock went back
-                elif entry.at - times[0] > 2 * LONGEST:  # seldom: what is too old for any cap
-                    del times[: bisect_left(times, entry.at - LONGEST)]
-        elif what in ("refused", "credit"):
-            for kind in {"", entry.kind}:
-                times = self._times.get(entry.person, {}).get(kind, [])
-                for _ in range(min(len(times), int(entry.leads))):
-                    times.pop()
-
-    def of(self, person: str, kind: str) -> list[datetime]:
-        kinds = self._times.get(person)
-        return kinds.get(kind, []) if kinds is not None else []
-
-    def of_all(self, kind: str) -> list[datetime]:
-        return sorted(at for kinds in self._times.values() for at in kinds.get(kind, ()))
 
 
 class _Checks:
@@ -116,7 +84,7 @@ class Attendance:
         self._zones: dict[str, tzinfo] = {}
         self._caps: dict[tuple[str, str], tuple[tuple[Cap, bool], ...]] = {}
 
-    def changes(self, pool: Pool, rotation: Rotation, now: datetime) -> Iterator[tuple[str, Stand | None]]:
+    def changes(self, pool: Pool, rotation: Rotation, now: datetime) -> Sequence[tuple[str, Stand | None]]:
         """Which members stand otherwise now than the rotation has it; None for one who is no member any more.
 
         Only those are looked at for whom something may have changed since the last time.
@@ -128,7 +96,11 @@ class Attendance:
             for place, member in enumerate(pool.members):
                 if not member.is_pool and self._caps_of(pool, member):
                     self._capped_in.setdefault(member.who, {})[key] = place
+        if checks.at is not None and checks.at <= now and not (checks.again and checks.again[0][0] <= now):
+            checks.at = now  # as nearly always: nothing is due
+            return _NOTHING
         members = pool.members
+        found: list[tuple[str, Stand | None]] = []
         if checks.at is None or now < checks.at:
             due: Iterable[int] = range(len(members))
             checks.again.clear()
@@ -136,7 +108,7 @@ class Attendance:
             known = {member.key for member in members}
             for number, person in enumerate(rotation.people):
                 if person not in known and rotation.why[number] != LEFT:
-                    yield person, None
+                    found.append((person, None))
         else:
             due = self._due(checks, now)
         checks.at = now
@@ -146,7 +118,8 @@ class Attendance:
             checks.put(place, stand.until)
             n = rotation.number.get(member.key)
             if n is None or rotation.weight[n] != stand.weight or rotation.why[n] != stand.why:
-                yield member.key, stand
+                found.append((member.key, stand))
+        return found
 
     @staticmethod
     def _due(checks: _Checks, now: datetime) -> list[int]:
@@ -160,15 +133,14 @@ class Attendance:
 
     def look_again(self, person: str, *, sure: bool = False) -> None:
         """Something was counted for that person: where a cap may be full by that (or, ``sure``, no longer is), they are looked at."""
-        for key, place in self._capped_in.get(person, {}).items():
+        for key, place in self._capped_in.get(person, _NOWHERE).items():
             checks, pool = self._checks[key], self._policy.pools[key[0]]
             if checks.at is not None and (sure or self._may_be_full(pool, pool.members[place], checks.at)):
                 checks.put(place, checks.at)
 
     def _may_be_full(self, pool: Pool, member: Member, now: datetime) -> bool:
         """Quick to say no."""
-        caps = self._caps_of(pool, member)
-        return any(self._is_near(pool, member.who, cap, across, now) for cap, across in caps)
+        return any(self._is_near(pool, member.who, cap, across, now) for cap, across in self._caps_of(pool, member))
 
     def _is_near(self, pool: Pool, person: str, cap: Cap, across: bool, now: datetime) -> bool:
         """Whether the cap may be full: with so many leads lately as now, it could be."""
@@ -179,15 +151,14 @@ class Attendance:
 
     def count(self, workload: Workload) -> None:
         """Takes in what is open by now, and looks again at whoever has more or less than before."""
-        before, after = self.workload.of(""), workload.of("")
+        changed = workload.differs(self.workload)
         self.workload = workload
-        for person in before.keys() | after.keys():
-            if before.get(person, 0.0) != after.get(person, 0.0):
-                self.look_again(person)
+        for person in sorted(changed):
+            self.look_again(person)
 
     def moved(self, before: Record | None, after: Record) -> set[str]:
         """A record changed, and with it perhaps whose open work it is. Returns who has less than before."""
-        was, now = None if before is None else open_of(before), open_of(after)
+        was, now = None if before is None else open_of(before, self._policy), open_of(after, self._policy)
         if was == now:
             return set()
         less, more = self.workload.add(was, -1), self.workload.add(now)
@@ -227,7 +198,7 @@ class Attendance:
         for cap, across in self._caps_of(pool, member):
             if cap.kind in ("", kind):
                 times = self._times(pool, member.who, cap, across)
-                found.append(used(cap, times, self._open(member.who), now, self._zone(member.who)))
+                found.append(used(cap, times, self._open(pool, member.who, cap), now, self._zone(member.who)))
         return found
 
     def closed(self, pool: Pool, rotation: Rotation, now: datetime) -> str:
@@ -236,7 +207,7 @@ class Attendance:
         for cap in pool.caps:
             if cap.kind and cap.kind != rotation.kind:
                 continue
-            load = sum(self._open(member.who) for member in pool.members if not member.is_pool)
+            load = sum(self._open(pool, member.who, cap) for member in pool.members if not member.is_pool)
             found = full(cap, given.of_all(cap.kind), load, now, zone_of(pool.time_zone))
             if found is not None:
                 checks = self._checks.get((rotation.pool, rotation.kind))
@@ -266,9 +237,8 @@ class Attendance:
         for cap, across in self._caps_of(pool, member):
             if (cap.kind and cap.kind != kind) or not self._is_near(pool, member.who, cap, across, now):
                 continue
-            found = full(
-                cap, self._times(pool, member.who, cap, across), self._open(member.who), now, self._zone(member.who)
-            )
+            times, load = self._times(pool, member.who, cap, across), self._open(pool, member.who, cap)
+            found = full(cap, times, load, now, self._zone(member.who))
             if found is not None:
                 why = f"{self._directory.name(member.who)} {found[0]}"
                 return Stand(weight, why, True, min(until, found[1] or _NEVER))
@@ -282,8 +252,8 @@ class Attendance:
             return given.of(person, cap.kind) if given is not None else []
         return sorted(at for given in self.given.values() for at in given.of(person, cap.kind))
 
-    def _open(self, person: str) -> float:
-        return self.workload.of("").get(person, 0.0)
+    def _open(self, pool: Pool, person: str, cap: Cap) -> float:
+        return self.workload.of_kind(pool.name, cap.kind).get(person, 0.0) if cap.per == "open" else 0.0
 
     def _caps_of(self, pool: Pool, member: Member) -> tuple[tuple[Cap, bool], ...]:
         """The member's caps in this pool, and (True) those of the person, which count leads out of every pool."""

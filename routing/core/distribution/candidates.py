@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from routing.core.directory import Directory
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from rules.policy import Policy
     from rules.pools.model import Member, Pool, Skill
 
+_KEEP = 10_000  # answers
+
 
 class Index:
     """What is asked of a policy's pools for every lead, worked out once."""
@@ -24,7 +25,8 @@ class Index:
         self._policy, self._directory = policy, directory
         self._barred: dict[tuple[str, str], dict[str, str]] = {}
         self._inner: dict[str, tuple[Member, ...]] = {}
-        self._able: dict[tuple[str, str, frozenset[str]], frozenset[str]] = {}
+        self._keys: dict[str, tuple[str, ...]] = {}
+        self._asked: dict[tuple[str, str, str], tuple[str, frozenset[str]]] = {}
         self._numbers: dict[tuple[Any, ...], tuple[int, ...]] = {}
 
     def barred(self, pool: Pool, system: str) -> dict[str, str]:
@@ -37,6 +39,13 @@ class Index:
             found = self._barred[key] = {who: why for who, why in reasons.items() if why is not None}
         return found
 
+    def keys(self, pool: Pool) -> tuple[str, ...]:
+        """The keys of a pool's members."""
+        found = self._keys.get(pool.name)
+        if found is None:
+            found = self._keys[pool.name] = tuple(pool.weights)
+        return found
+
     def inner(self, pool: Pool) -> tuple[Member, ...]:
         """The pools among a pool's members."""
         found = self._inner.get(pool.name)
@@ -44,27 +53,37 @@ class Index:
             found = self._inner[pool.name] = tuple(member for member in pool.members if member.is_pool)
         return found
 
-    def able(self, pool: Pool, column: str, wanted: frozenset[str]) -> frozenset[str]:
-        """Members who have one of these in that column; pools within the pool see for themselves."""
-        key = pool.name, column, wanted
-        found = self._able.get(key)
-        if found is None:
-            found = frozenset(m.key for m in pool.members if m.is_pool or not wanted.isdisjoint(self._has(m, column)))
-            if len(self._able) > 10_000:  # somebody puts free text into such a field
-                self._able.clear()
-            self._able[key] = found
+    def asked(self, pool: Pool, skill: Skill, ask: Ask) -> tuple[str, frozenset[str]] | None:
+        """What those lack who do not have what the record asks for, and the members who have it; None where it asks for nothing.
+
+        Pools within the pool see for themselves.
+        """
+        value = value_at(skill.of, ask.facts)
+        key = (pool.name, skill.name, value) if type(value) is str else None
+        found = None if key is None else self._asked.get(key)
+        if found is not None or value is None or value == "":
+            return found
+        wanted, column = wanted_of(skill, ask), skill.name
+        if not wanted:
+            return None
+        said = " or ".join(sorted(map(str, _as_list(value))))
+        able = frozenset(m.key for m in pool.members if m.is_pool or not wanted.isdisjoint(self._has(m, column)))
+        found = f"does not have '{said}' in the column {column}", able
+        if key is not None:
+            if len(self._asked) > _KEEP:  # somebody puts free text into such a field
+                self._asked.clear()
+            self._asked[key] = found
         return found
 
     def numbers(self, rotation: Rotation, able: tuple[frozenset[str], ...]) -> tuple[int, ...]:
         """The numbers of the members who are in all of these."""
-        key = rotation.pool, rotation.kind, len(rotation.people), *map(id, able)
+        key = rotation.pool, rotation.kind, len(rotation.people), *able
         found = self._numbers.get(key)
         if found is None:
             both = frozenset.intersection(*able)
             found = tuple(n for n, person in enumerate(rotation.people) if person in both)
-            if len(self._numbers) > 10_000:
+            if len(self._numbers) > _KEEP:
                 self._numbers.clear()
-                self._able.clear()
             self._numbers[key] = found
         return found
 
@@ -83,14 +102,17 @@ class Candidates:
     ) -> None:
         self._rotation, self._directory, self.barred = rotation, directory, barred
         self._lacking: list[tuple[str, frozenset[str]]] = []
+        preferred: list[frozenset[str]] = []
         for skill in pool.skills:
-            if skill.required and not (skill.relax_after and ask.waited >= skill.relax_after):
-                wanted = wanted_of(skill, ask)
-                if wanted:
-                    said = " or ".join(sorted(map(str, _as_list(value_at(skill.of, ask.facts)))))
-                    lacks = f"does not have '{said}' in the column {skill.name}"
-                    self._lacking.append((lacks, index.able(pool, skill.name, wanted)))
-        self.among = self._preferred(pool, ask, index, self._required(index))
+            if skill.required and skill.relax_after and ask.waited >= skill.relax_after:
+                continue
+            found = index.asked(pool, skill, ask)
+            if found is not None and skill.required:
+                self._lacking.append(found)
+            elif found is not None:
+                preferred.append(found[1])
+        able = self._required(index)
+        self.among = self._preferred(preferred, able) if preferred else able
 
     def _required(self, index: Index) -> tuple[int, ...] | None:
         rotation, barred = self._rotation, self.barred
@@ -104,15 +126,8 @@ class Candidates:
             return None
         return tuple([n for n in able if rotation.people[n] not in barred]) if barred else able
 
-    def _preferred(self, pool: Pool, ask: Ask, index: Index, able: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    def _preferred(self, sets: Sequence[frozenset[str]], able: tuple[int, ...] | None) -> tuple[int, ...] | None:
         """Those who have most of the preferred skills; the same when nobody has any."""
-        sets = [
-            index.able(pool, skill.name, wanted)
-            for skill in pool.skills
-            if not skill.required and (wanted := wanted_of(skill, ask))
-        ]
-        if not sets:
-            return able
         people = self._rotation.people
         numbers = tuple(self._rotation.present()) if able is None else able
         points = [sum(people[n] in one for one in sets) for n in numbers]
@@ -134,13 +149,22 @@ class Candidates:
 
     def some_who_cannot(self, most: int, first: int) -> list[int]:
         """At most so many of the first members who cannot have it."""
-        rotation, barred, lacking = self._rotation, self.barred, self._lacking
-        found = enumerate(rotation.why[:first])
-        if not barred and not lacking:
-            return [n for n, why in found if why][:most]
-        people = rotation.people
-        cannot = (n for n, why in found if why or people[n] in barred or self._lacks(people[n]))
-        return list(islice(cannot, most))
+        people, barred = self._rotation.people, self.barred
+        if not barred and not self._lacking:
+            return [n for n, why in enumerate(self._rotation.why[:first]) if why][:most]
+        found: list[int] = []
+        sets = [able for _, able in self._lacking]
+        for n, why in enumerate(self._rotation.why[:first]):
+            if not why and people[n] not in barred:
+                for able in sets:
+                    if people[n] not in able:
+                        break
+                else:
+                    continue
+            found.append(n)
+            if len(found) == most:
+                break
+        return found
 
     def _lacks(self, person: str) -> str:
         for lacks, able in self._lacking:

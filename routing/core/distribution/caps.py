@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
+from routing.core.distribution.entries import PoolEntry
 from rules.nouns import counted
 
 if TYPE_CHECKING:
@@ -31,6 +32,39 @@ AT_MOST = {
 }
 # A lead given so long ago fills no cap any more: the longest month, and a day for the zones.
 LONGEST = timedelta(days=32)
+_OLD = 2 * LONGEST
+
+
+class Given:
+    """The leads that were given lately, by member and kind, for the caps: of one pool, all its kinds."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, dict[str, list[datetime]]] = {}
+
+    def add(self, entry: PoolEntry) -> None:
+        """Counts an entry of the pool. One given back takes the member's newest lead away."""
+        what = entry.what
+        if what == "assigned":
+            kinds = self._times.setdefault(entry.person, {})
+            for kind in ("", entry.kind) if entry.kind else ("",):
+                times = kinds.setdefault(kind, [])
+                times.append(entry.at)
+                if len(times) > 1 and times[-2] > entry.at:
+                    times.sort()  # the clock went back
+                elif entry.at - times[0] > _OLD:  # seldom: what is too old for any cap
+                    del times[: bisect_left(times, entry.at - LONGEST)]
+        elif what in ("refused", "credit"):
+            for kind in {"", entry.kind}:
+                times = self._times.get(entry.person, {}).get(kind, [])
+                for _ in range(min(len(times), int(entry.leads))):
+                    times.pop()
+
+    def of(self, person: str, kind: str) -> list[datetime]:
+        kinds = self._times.get(person)
+        return kinds.get(kind, []) if kinds is not None else []
+
+    def of_all(self, kind: str) -> list[datetime]:
+        return sorted(at for kinds in self._times.values() for at in kinds.get(kind, ()))
 
 
 def window(cap: Cap, now: datetime, zone: tzinfo) -> tuple[datetime, datetime | None]:
@@ -68,7 +102,7 @@ def full(
     if cap.per == "open":
         if open_leads < cap.leads:
             return None
-        return f"has {open_leads:g} open lead{'' if open_leads == 1 else 's'}, the cap is {cap.leads}", None
+        return f"has {open_leads:g} open lead{'' if open_leads == 1 else 's'}{kind}, the cap is {cap.leads}", None
     had, end = _had(cap, given, now, zone)
     if had < cap.leads:
         return None
@@ -81,9 +115,9 @@ def full(
 
 def used(cap: Cap, given: Sequence[datetime], open_leads: float, now: datetime, zone: tzinfo) -> str:
     """How far a cap is used: ``3 of 10 this day``."""
-    if cap.per == "open":
-        return f"{open_leads:g} of {cap.leads} open"
     kind = f" of {cap.kind}" if cap.kind else ""
+    if cap.per == "open":
+        return f"{open_leads:g} of {cap.leads}{kind} open"
     return f"{_had(cap, given, now, zone)[0]} of {cap.leads}{kind} {_when(cap)}"
 
 

@@ -19,7 +19,10 @@ _SLACK = 2.0
 
 def kind_of(pool: Pool, ask: Ask) -> str:
     """Which of the pool's rotations the record belongs to: that of the first kind whose condition holds, else ""."""
-    return next((kind.name for kind in pool.kinds if kind.when.holds(ask.facts, ask.now)), "")
+    for kind in pool.kinds:
+        if kind.when.holds(ask.facts, ask.now):
+            return kind.name
+    return ""
 
 
 def bond_key(pool: Pool, account: str, contact: str) -> str:

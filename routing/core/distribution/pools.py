@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from routing.core.availability.people import Availability
-from routing.core.directory import Directory
+from routing.core.directory import FILE, Directory
 from routing.core.distribution import methods
 from routing.core.distribution.ask import Ask
 from routing.core.distribution.attendance import LEFT, Attendance, Stand
@@ -58,7 +58,8 @@ class PoolSeen(Struct, frozen=True, array_like=True):
 
 
 class Pick(Struct, frozen=True):
-    """Who was found, "" for nobody, and the turns that this takes: in the pool, and in those within it.
+    """Who was found, "" for nobody, and the turns that this takes: in the pool, and in those within it. ``queue``: nobody, but that
+    queue of the CRM takes it for a pool within, whose turn it was and which has nobody.
 
     ``note`` says in words how they stand then, or why nobody can; ``how`` completes "Ana … the pool".
     """
@@ -71,6 +72,7 @@ class Pick(Struct, frozen=True):
     how: str = ""
     bond: tuple[str, str, str] | None = None
     value: float = 0.0
+    queue: str = ""
 
     @property
     def named(self) -> tuple[tuple[str, str, str], ...]:
@@ -83,7 +85,7 @@ class Pools:
 
     ``rotations`` are changed by ``pick`` (who is in turn) and ``give``. ``entries`` is what happened, to be stored with the batch;
     ``seen`` what the last decision read, to be kept as its evidence: empty it before each. ``bonds`` of sticky pools are by pool
-    and key.
+    and key. ``silent``: for whoever only counts what is given; picks are the same, but say nothing of members, and nothing in words.
     """
 
     def __init__(
@@ -93,8 +95,10 @@ class Pools:
         attendance: Attendance | None = None,
         rotations: dict[Key, Rotation] | None = None,
         bonds: Mapping[tuple[str, str], str] | None = None,
+        *,
+        silent: bool = False,
     ) -> None:
-        self.policy, self._directory, self._attendance = policy, directory, attendance
+        self.policy, self._directory, self._attendance, self._silent = policy, directory, attendance, silent
         self.rotations: dict[Key, Rotation] = {} if rotations is None else rotations
         self.bonds: dict[tuple[str, str], str] = dict(bonds or {})
         self.bound: dict[tuple[str, str], str] = {}
@@ -190,8 +194,7 @@ class Pools:
             rotation = self.rotations[key] = Rotation(pool.name, kind)
         if self._attendance is None:
             return rotation
-        changes = list(self._attendance.changes(pool, rotation, now))
-        for person, stand in changes:
+        for person, stand in self._attendance.changes(pool, rotation, now):
             self._stand(pool, rotation, person, stand, now)
         if pool.caps:
             closed = self._attendance.closed(pool, rotation, now)
@@ -213,8 +216,9 @@ class Pools:
         elif before == "in":
             self.enter(rotation, person, "weight", now, weight=stand.weight)
         else:
-            # What they are owed is made up for, but nobody is flooded on their return.
-            over = max(rotation.claim(n) - pool.catch_up, 0.0) if n is not None else 0.0
+            # What they are owed is made up for, but nobody is flooded on their return; credits are meant to be made up for.
+            most = pool.catch_up + max(rotation.credits[n], 0.0) if n is not None else 0.0
+            over = max(rotation.claim(n) - most, 0.0) if n is not None else 0.0
             self.enter(rotation, person, "joined", now, weight=stand.weight, leads=-over if over else 0.0)
 
     def _loads(self, pool: Pool, rotation: Rotation, now: datetime) -> None:
@@ -246,9 +250,11 @@ class Pools:
         if person in inner:
             found = inner[person]
             note = f"by its member {person}: {found.note}"
-            turns = (turn, *found.turns)
-            return Pick(found.person, pool.name, turns, members, note, "is next in", bond or found.bond, value)
-        ideal = next(one.ideal for one in members if one.person == person)
+            turns, bond = (turn, *found.turns), bond or found.bond
+            return Pick(found.person, pool.name, turns, members, note, "is next in", bond, value, found.queue)
+        if self._silent:
+            return Pick(person, pool.name, (turn,), bond=bond, value=value)
+        (ideal,) = [one.ideal for one in members if one.person == person]
         note = f"{counted(rotation.assigned[n] + 1, 'lead')} now, the fair share is {ideal:.2f}"
         if len(pool.members) > SHOWN:
             able = rotation.in_turn if among is None else len(among)
@@ -259,7 +265,7 @@ class Pools:
         return Pick(person, pool.name, (turn,), members, note, how, bond, value)
 
     def _note_seen(self, pool: Pool, rotation: Rotation, ask: Ask) -> None:
-        key = methods.bond_key(pool, ask.account, ask.contact)
+        key = methods.bond_key(pool, ask.account, ask.contact) if pool.sticky else ""
         bond = self.bonds.get((pool.name, key), "") if key else ""
         self.seen[pool.name, rotation.kind] = PoolSeen(pool.name, rotation.kind, rotation.seq, key, bond)
 
@@ -267,31 +273,37 @@ class Pools:
         self, pool: Pool, rotation: Rotation, ask: Ask, above: tuple[str, ...]
     ) -> tuple[Candidates, dict[str, Pick]]:
         """Who can have this lead, and whom the pools within would give it to."""
-        barred = dict(self._index.barred(pool, ask.system))
+        barred, within = self._index.barred(pool, ask.system), self._index.inner(pool)
+        if ask.exclude or within:
+            barred = barred.copy()
         for person in ask.exclude:
             if person in rotation.number:
                 barred[person] = f"{self._directory.name(person)} had it already"
         inner: dict[str, Pick] = {}
-        for member in self._index.inner(pool):
+        for member in within:
             if member.who in above or not rotation.is_in(member.key):
                 continue
             found = self._within(member.who, ask, above)
-            if found.person:
+            if found.person or found.queue:
                 inner[member.key] = found
             else:
                 barred[member.key] = found.note
         return Candidates(pool, rotation, ask, self._index, barred, self._directory), inner
 
     def _within(self, name: str, ask: Ask, above: tuple[str, ...]) -> Pick:
-        """Who of a pool within another gets this lead, or of the pools that it overflows into: but for those being asked already."""
+        """Who of a pool within another gets this lead, or of the pools that it overflows into (but for those being asked already), or
+        which queue at the end of these."""
         notes: list[str] = []
+        queue = ""
         while name and name not in above:
             above = (*above, name)
             found = self._pick(self.policy.pools[name], ask, above)
             notes.append(found.note)
-            if found.person:
+            if found.person or found.queue:
                 return replace(found, note="; ".join(notes))
-            name = self.policy.pools[name].overflow
+            queue, name = self.policy.pools[name].overflow_queue, self.policy.pools[name].overflow
+        if queue and (ask.system == FILE or ask.system in self.policy.queues[queue]):
+            return Pick("", "", note="; ".join([*notes, f"it goes to the queue {queue}"]), queue=queue)
         return Pick("", "", note="; ".join(notes))
 
     def _choose(
@@ -339,6 +351,8 @@ class Pools:
         return chosen, None if kept else (pool.name, key, rotation.people[chosen])
 
     def _nobody(self, pool: Pool, rotation: Rotation, can: Candidates) -> Pick:
+        if self._silent:
+            return Pick("", pool.name)
         if not pool.members:
             return Pick("", pool.name, note=f"the pool {pool.name} has no members")
         said = "; ".join([can.why(member.key) for member in pool.members[:_NAMED]])
@@ -349,10 +363,12 @@ class Pools:
 
     def _views(self, pool: Pool, rotation: Rotation, chosen: int | None, can: Candidates) -> tuple[MemberView, ...]:
         """The members as they stood, the lead to be given in their ideals."""
+        if self._silent:
+            return ()
         people, weight, assigned = rotation.people, rotation.weight, rotation.assigned
         if len(pool.members) <= SHOWN:
             number = rotation.number
-            listed = [number[member.key] for member in pool.members if member.key in number]
+            listed = [number[key] for key in self._index.keys(pool) if key in number]
         else:
             listed = can.some_who_cannot(_NOT, _LOOKED)
             if chosen is not None:

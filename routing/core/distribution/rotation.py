@@ -11,23 +11,35 @@ roster |assigned − ideal| stays below 1 at every prefix, whatever the weights.
 
 An ideal grows only in turn: absence earns no claim, and nobody pays for it; a claim stays with its owner until they are back.
 Those who stayed are then behind, or ahead, all together (``surplus``), and deadlines promise what the leads that come cannot
-keep; while that lasts the lead goes to whoever is furthest behind, which was measured to be better. No method keeps a bound there
-against an adversary: whenever n equal members are left and the one just served leaves, the others are behind by 1/n more, which
-adds up to 1/2 + 1/3 + … .
+keep. While that lasts, or somebody is owed a whole lead, or there are but two, the lead goes to whoever is furthest behind.
 
-A cap is such an adversary: it takes out exactly the one just served. So who fills a cap is counted on until they are as far behind
+A cap takes out exactly the one just served, the worst that a leave can do. So who fills a cap is counted on until they are as far behind
 as everybody is on average (``level``; with nobody away that is 0, their ideal has reached what they were assigned): their ideal,
 too, gets no more than the cap. With caps alone the bound stays below 1; released at 0, they would leave the whole surplus to whoever
 fills their cap last.
 
-What is bounded: a fixed roster, and one with caps, below 1 at every prefix. With comings and goings at random nothing is, but what
-was measured is near 1: tests/property/test_core_distribution.py prints and holds it.
+What is bounded:
+
+- A fixed roster, and one with caps alone: below 1 at every prefix.
+- Whatever comings, goings, caps, weights, and leads for some only: at most (n − 1) / 2 for a pool of n. Proof. Claims add up to 0, so it
+  is enough that no k members are ever owed more than f(k) = k (n − k) / 2 together; f(n − 1) is then what anybody can be ahead by. A
+  lead adds shares, 1 in all, and goes to j. A set T of k that j is in is owed no more than before. In another, let R be the r members who
+  got a share. Where j was furthest behind, R is owed at most r / (r + 1) of what R and j are; with f(k − r) for the rest of T, and
+  f(k + 1) for T and j, T is owed at most (f(k − r) + r f(k + 1) + r) / (r + 1) = f(k). (Whoever fills a cap is taken no further than
+  the average, which whoever is furthest behind is not below.) Where deadlines chose, the p who are counted on are owed 0 together, and
+  nobody a whole lead: k of them and any others less than these others + min(k, p − k), which is within f once p > 2.
+- No method can promise 1.1 there. Of n equal members let each leave as soon as they were served: those who stay, whoever they are, have had
+  nothing and are owed 1/n, then 1/n + 1/(n − 1), and so on; the last one 1/2 + 1/3 + … + 1/n. That is 1.28 for five members. This rule
+  comes to just that.
+
+How far it goes at random is measured: tests/property/test_core_distribution.py prints and holds it.
 
 Leads that only some may have (a language, a system) add to the ideals of these alone, and count among them as a turn does.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from heapq import heapify, heappop, heappush
@@ -74,7 +86,10 @@ class Rotation:
         self._patience = 0
         # Of whom was asked last, and the sum of their weights; nobody once anybody stands otherwise.
         self._asked: tuple[Sequence[int], float] | None = None
-        self._able: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self._able: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}  # by the id of the first, which is kept
+        self._coming: tuple[float, float, Mapping[int, float]] | None = (
+            None  # what ``_after`` found, until something happens
+        )
 
     @classmethod
     def of(cls, kept: Snapshot) -> Rotation:
@@ -142,10 +157,11 @@ class Rotation:
             self.touched.add(n)
         else:
             self.closed = entry.why
+        self._coming = None
 
     def _give(self, n: int, among: Sequence[int] | None, value: float) -> None:
         if among is None:
-            self.virtual, self._total, done = self._after(1.0)
+            self.virtual, self._total, done = self._after()
             for one, claim in done.items():
                 self._leave(one, claim)
             self.value += value / self._total
@@ -181,6 +197,9 @@ class Rotation:
         self._value[n] = worth if state == "out" else self.value - worth / weight
         self._put(n, weight, state)
         self._summed = False
+        if state == "in" and made_up:  # what nobody makes up for goes to all in turn by their shares
+            self.virtual -= made_up / self.total
+            self._summed = False
 
     def _claim(self, n: int, leads: float) -> None:
         """Gives a claim; as everybody's leads are turns, it is taken from all in turn by their shares."""
@@ -221,12 +240,17 @@ class Rotation:
         self._surplus = fsum([self.claim(n) for n in counted])
         self._summed = True
 
-    def _after(self, lead: float) -> tuple[float, float, Mapping[int, float]]:
-        """Virtual time and sum of weights once that lead is in the ideals; and who is counted on no longer then, with their claims."""
-        virtual, total = self.virtual, self.total
-        if not self._full:
-            return virtual + lead / total, total, _NOBODY
-        done, level = dict[int, float](), self.level
+    def _after(self) -> tuple[float, float, Mapping[int, float]]:
+        """Virtual time and sum of weights once the next lead is in the ideals; and who is counted on no longer then, with their
+        claims. Asked for several times in one turn."""
+        if self._coming is None:
+            virtual, total = self.virtual, self.total
+            self._coming = self._released(virtual, total) if self._full else (virtual + 1.0 / total, total, _NOBODY)
+        return self._coming
+
+    def _released(self, virtual: float, total: float) -> tuple[float, float, Mapping[int, float]]:
+        lead, level = 1.0, self.level
+        done: dict[int, float] = {}
         for until, n in sorted([(self._mark[n] + level * self._span[n], n) for n in self._full]):
             if virtual + lead / total <= until:
                 break
@@ -293,13 +317,23 @@ class Rotation:
 
     def deviation(self) -> float:
         """The worst |assigned − ideal| of all members, in leads."""
-        return max([abs(self.claim(n)) for n in range(len(self.people))], default=0.0)
+        virtual = self.virtual  # as ``claim``, of all of them
+        claims = [
+            mark if state == "out" else weight * (virtual - mark)
+            for mark, state, weight in zip(self._mark, self.state, self.weight, strict=True)
+        ]
+        return max(map(abs, claims), default=0.0)
+
+    def deviation_after(self, n: int) -> float:
+        """The worst |assigned − ideal| of those whom the turn just given to ``n`` took further from their share: ``n``, and whoever is
+        owed most. As long as nobody comes or goes, the worst of these at every turn is that of ``deviation``, without asking all."""
+        return max(abs(self.claim(n)), *[self.claim(one) for one in self._firsts() or self.present()])
 
     def ideals(self, members: Sequence[int], among: Sequence[int] | None, *, given: bool) -> list[float]:
-        """The ideals of these members. ``given``: with the lead in them that is to be given next, among those."""
+        """The ideals of these members. ``given``: with the lead in them that is to be given next, among those (in order)."""
         virtual, done = self.virtual, _NOBODY
         if given and among is None:
-            virtual, _, done = self._after(1.0)
+            virtual, _, done = self._after()
         marks, weight, state, assigned, ideals = self._mark, self.weight, self.state, self.assigned, []
         for n in members:
             claim = done[n] if n in done else marks[n] if state[n] == "out" else weight[n] * (virtual - marks[n])
@@ -307,7 +341,8 @@ class Rotation:
         if given and among is not None:
             more = 1.0 / self._total_of(among)
             for at, n in enumerate(members):
-                if n in among:
+                place = bisect_left(among, n)
+                if place < len(among) and among[place] == n:
                     ideals[at] += weight[n] * more
         return ideals
 
@@ -330,21 +365,21 @@ class Rotation:
         return [(self.virtual - self._mark[n]) * self.weight[n] for n in among]
 
     def next(self, among: Sequence[int] | None = None) -> int:
-        """Who gets the next lead, of those it may be given to (None: of all in turn). Somebody must be in turn."""
+        """Who gets the next lead, of those it may be given to, in order (None: of all in turn). Somebody must be in turn."""
         if among is None:
-            virtual, total, _ = self._after(1.0)
-            level = -TOLERANCE < self.surplus < TOLERANCE
+            virtual, total, _ = self._after()
+            level = self.in_turn + len(self._full) > 2 and -TOLERANCE < self.surplus < TOLERANCE
             return self._best(self._firsts() or self.present(), virtual, total, level)
         total = self._total_of(among)
         return self._best(among, self.virtual + 1.0 / total, total, None)
 
     def able(self, members: tuple[int, ...]) -> tuple[int, ...]:
         """Which of these are in turn; the same object as long as nobody comes or goes."""
-        found = self._able.get(members)
+        found = self._able.get(id(members))
         if found is None:
             state = self.state
-            found = self._able[members] = tuple([n for n in members if state[n] == "in"])
-        return found
+            found = self._able[id(members)] = members, tuple([n for n in members if state[n] == "in"])
+        return found[1]
 
     def _total_of(self, among: Sequence[int]) -> float:
         """The sum of weights of these, asked for several times in one turn."""
@@ -356,19 +391,22 @@ class Rotation:
     def _best(self, among: Sequence[int], virtual: float, total: float, level: bool | None) -> int:
         """By no more than weight, due time and number: so it is the same whether all are compared, or the firsts of each weight.
 
-        ``level``: nobody else is owed anything, or has more than their share; None where that is to be worked out.
+        ``level``: they are three or more, and nobody else is owed anything, or has more than their share; None where that is to be
+        worked out.
         """
         mark, span, weight = self._mark, self._span, self.weight
-        if level is None:
-            level = -TOLERANCE < fsum([(virtual - mark[n]) * weight[n] for n in among]) - 1.0 < TOLERANCE
-        if level:
-            begun = virtual - TOLERANCE / total
-            ready = [(mark[n] + span[n], n) for n in among if mark[n] < begun]
-            if ready:
-                return min(ready)[1]
         claims = [(virtual - (mark[n] + span[n])) * weight[n] for n in among]  # less one lead each
         most = max(claims)
-        return min([(mark[n] + span[n], n) for n, claim in zip(among, claims) if claim == most])[1]  # noqa: B905
+        if most < 0 and level is None:
+            level = len(among) > 2 and -TOLERANCE < fsum(claims) + len(among) - 1.0 < TOLERANCE
+        if most < 0 and level:
+            begun = virtual - TOLERANCE / total
+            dues = [mark[n] + span[n] if mark[n] < begun else inf for n in among]
+            soonest = min(dues)
+            if soonest < inf:
+                return among[dues.index(soonest)]
+        dues = [mark[n] + span[n] if claim == most else inf for n, claim in zip(among, claims)]  # noqa: B905
+        return among[dues.index(min(dues))]
 
     def _firsts(self) -> list[int]:
         """Of each weight, who must have a lead soonest; nothing where all are to be compared."""
@@ -392,6 +430,7 @@ class Rotation:
                     found.append(n)
                     break
                 heappop(queue)  # they were there before something happened to them
+        found.sort()
         return found
 
 

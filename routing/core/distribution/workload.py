@@ -3,42 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from routing.core.correct import normalised
 from routing.core.directory import Directory
 from routing.core.model import Record
+from routing.core.shape import shape_of
+from rules.pools.work import COUNTED
 from rules.values import fold
 
 if TYPE_CHECKING:
     from rules.policy import Policy
 
-# Of these a rep has many at a time; what else may have a ladder is not worked off.
-COUNTED = frozenset({"lead", "contact"})
 # How the statuses begin that CRMs give to what is done with: Salesforce's "Closed - Not Converted", HubSpot's UNQUALIFIED.
 _DONE = ("closed", "converted", "unqualified", "disqualified")
+_ANY_TIME = datetime.min.replace(tzinfo=UTC)  # ``open_when`` cannot ask for the time
 
 
-class Open(Struct, frozen=True, gc=False):
-    """An open record: ``owner`` is a person's key (whom we chose), or the CRM's id of whoever has it; ``numbers`` its number fields."""
+class Open(Struct, frozen=True, gc=False, omit_defaults=True):
+    """An open record: ``owner`` is a person's key (whom we chose), or the CRM's id of whoever has it; ``numbers`` its number fields;
+    ``kinds`` the pools that gave it last, with the kind of lead that it was to each."""
 
     system: str
     owner: str
     numbers: dict[str, float]
+    kinds: tuple[tuple[str, str], ...] = ()
 
 
-def open_of(record: Record) -> Open | None:
-    """What is counted of a record; None when it is done with, gone, waiting, or nobody's."""
+def open_of(record: Record, policy: Policy | None = None) -> Open | None:
+    """What is counted of a record; None when it is gone, waiting, nobody's, or done with: converted, or as ``open_when`` of the
+    policy says. Where that says nothing (of this kind of record), its status does."""
     if record.entity not in COUNTED or record.deleted or record.on_hold:
         return None
     values = record.values
     owner = record.decided_owner or str(values.get("owner") or "")
-    status = values.get("status")
-    if not owner or values.get("converted") is True or (isinstance(status, str) and fold(status).startswith(_DONE)):
+    if not owner or values.get("converted") is True or not _is_open(record, policy):
         return None
     numbers = {name: float(value) for name, value in values.items() if type(value) in (int, float)}
-    return Open(record.system, owner, numbers)
+    return Open(record.system, owner, numbers, tuple([(pool, kind) for pool, kind, _ in record.turns if kind]))
+
+
+def _is_open(record: Record, policy: Policy | None) -> bool:
+    asked = None if policy is None or policy.open_when is None else policy.open_when.of.get(record.entity)
+    values = record.values
+    if policy is None or policy.open_when is None or asked is None:
+        status = values.get("status")
+        return not (isinstance(status, str) and fold(status).startswith(_DONE))
+    # No more is put into its normal form than is asked for.
+    seen = {name: values.get(name) for name in ("country", *(path.split(".")[1] for path, _ in asked.reads))}
+    facts = {record.entity: seen | normalised(seen, shape_of(policy).fixers[record.entity])}
+    return asked.holds(facts, policy.open_when.on_roster, _ANY_TIME)
+
+
+def rule_of(policy: Policy) -> bytes:
+    """What ``open_when`` asks, as a fingerprint: of a policy that asks something else it is another one; empty where it asks nothing."""
+    if policy.open_when is None:
+        return b""
+    asked = sorted((kind, repr(condition.tree)) for kind, condition in policy.open_when.of.items())
+    return blake2b(repr(asked).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def counting(policy: Policy) -> bool:
@@ -51,12 +77,17 @@ def counting(policy: Policy) -> bool:
 
 
 class Workload:
-    """Open work by person: their number under "", and the sum of each field that a pool balances by."""
+    """Open work by person: their number under "", the sum of each field that a pool balances by under its name, and the number
+    that is of a kind of lead of a pool, where a cap asks for that."""
 
     def __init__(self, policy: Policy, directory: Directory) -> None:
         self._directory = directory
         self._fields = {pool.balance.rpartition(".")[2] for pool in policy.pools.values() if pool.balance}
-        self.by_field: dict[str, dict[str, float]] = {name: {} for name in ("", *self._fields)}
+        self._by: dict[str | tuple[str, str], dict[str, float]] = {name: {} for name in ("", *self._fields)}
+        for pool in policy.pools.values():
+            own = [cap for member in pool.members for cap in member.caps]
+            kinds = {cap.kind for cap in (*pool.caps, *pool.member_caps, *own) if cap.per == "open" and cap.kind}
+            self._by |= {(pool.name, kind): {} for kind in kinds}
 
     def add(self, one: Open | None, sign: int = 1) -> str:
         """Counts a record in, or (-1) out. Returns whose it is, "" when it is nobody's that we know."""
@@ -64,8 +95,10 @@ class Workload:
             return ""
         person = one.owner if "@" in one.owner else self._directory.key_of(one.system, one.owner)
         if person:
-            for name, sums in self.by_field.items():
-                amount = one.numbers.get(name, 0.0) if name else 1.0
+            amounts: dict[str | tuple[str, str], float] = {name: one.numbers.get(name, 0.0) for name in self._fields}
+            amounts |= {of: 1.0 for of in one.kinds if of in self._by} | {"": 1.0}
+            for of, amount in amounts.items():
+                sums = self._by[of]
                 sums[person] = sums.get(person, 0.0) + sign * amount
         return person
 
@@ -75,4 +108,13 @@ class Workload:
 
     def of(self, balance: str) -> Mapping[str, float]:
         """By person: the sum of that field (``lead.amount``), or with "" the number."""
-        return self.by_field[balance.rpartition(".")[2]]
+        return self._by[balance.rpartition(".")[2]]
+
+    def of_kind(self, pool: str, kind: str) -> Mapping[str, float]:
+        """By person: the number of that pool's leads of that kind, "" for whatever is open."""
+        return self._by[(pool, kind) if kind else ""]
+
+    def differs(self, other: Workload) -> set[str]:
+        """Who has more or less than they have there."""
+        pairs = [(sums, other._by.get(of, {})) for of, sums in self._by.items()]
+        return {who for one, two in pairs for who in one.keys() | two.keys() if one.get(who, 0.0) != two.get(who, 0.0)}

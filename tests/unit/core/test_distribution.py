@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from routing.core.availability.people import Availability
 from routing.core.directory import Directory
 from routing.core.distribution.ask import Ask
-from routing.core.distribution.attendance import Attendance, Given
+from routing.core.distribution.attendance import Attendance, Stand
+from routing.core.distribution.caps import Given
 from routing.core.distribution.pools import Pick, Pools
-from routing.core.distribution.workload import Open
+from routing.core.distribution.workload import Open, open_of
 from routing.core.model import Record
 from rules.policy import Policy
 from tests.unit.core.policy import policy
@@ -34,8 +36,10 @@ ENGAGEMENT = (
 class Team:
     """One policy's pools, asked by hand."""
 
-    def __init__(self, pools: str, people: str = PEOPLE, users: tuple[Record, ...] = ()) -> None:
-        self.policy: Policy = policy(pools=pools, people=people, engagement=ENGAGEMENT)
+    def __init__(
+        self, pools: str, people: str = PEOPLE, users: tuple[Record, ...] = (), engagement: str = ENGAGEMENT
+    ) -> None:
+        self.policy: Policy = policy(pools=pools, people=people, engagement=engagement)
         self.directory = Directory.build(self.policy, users or everybody(self.policy))
         self.attendance = Attendance(
             self.policy, self.directory, Availability(self.policy), ("salesforce",), hours=True
@@ -48,7 +52,7 @@ class Team:
         facts = {"lead": more.pop("lead", {}), "account": more.pop("of_account", None)}
         ask = Ask(system=system, facts=facts, now=self.now, **more)
         found = self.pools.pick(name, ask)
-        if found.person:
+        if found.person or found.queue:
             self.pools.give(found, ask)
         return found
 
@@ -73,7 +77,7 @@ def test_round_robin_goes_round_in_the_order_of_the_pool() -> None:
 
 def test_weights_are_kept_within_every_few_leads() -> None:
     team = Team("P: {method: weighted, members: {Ana Diaz: 2, Bo Li: 1}}")
-    assert team.give(6) == ["ana", "ana", "bo", "ana", "ana", "bo"]
+    assert team.give(6) == ["ana", "bo", "ana", "ana", "bo", "ana"]
 
 
 def test_who_has_weight_zero_or_no_user_gets_nothing_and_the_views_say_why() -> None:
@@ -190,6 +194,17 @@ def test_required_skills_bar_and_give_way_with_time_and_preferred_ones_order() -
     assert team.give(1, lead={"country": "fr"}) == ["ana"]
 
 
+def test_free_text_in_a_field_that_asks_for_a_skill_mixes_up_nobody() -> None:
+    """There are more answers than are kept."""
+    skills = "[{skill: languages, of: lead.country}, {skill: languages, of: lead.state, preferred: yes}]"
+    team = Team(f"P: {{method: skill, members: {ALL}, skills: {skills}}}")
+    can = {"de": {"ana", "cem"}, "en": {"ana", "bo"}, "tr": {"cem"}}
+    for n in range(10_100):
+        team.pick(lead={"country": "de", "state": [f"whatever {n}", "en"]})
+    for country in ("tr", "en", "de") * 2:
+        assert team.pick(lead={"country": country}).person.partition("@")[0] in can[country]
+
+
 def test_who_is_excluded_had_it_already() -> None:
     team = Team(f"P: {{members: {ALL}}}")
     assert team.give(1, exclude=frozenset({"ana@example.com"})) == ["bo"]
@@ -215,6 +230,36 @@ def test_load_balanced_gives_to_whoever_has_fewest_open_leads() -> None:
             team.attendance.workload.add(Open("salesforce", f"{name}@example.com", {}))
     found = team.pick()
     assert (found.person, found.how) == ("bo@example.com", "has the fewest open leads in")
+
+
+def test_a_cap_on_open_leads_may_be_of_one_kind() -> None:
+    team = Team("P:\n  members: [Ana Diaz]\n  kinds: {Large: lead.employees >= 1000}\n  member_caps: 2 open of Large\n")
+    for kinds in ((("P", "Large"),), (("P", "Large"),), (), (("Q", "Large"),)):
+        team.attendance.moved(None, lead_of("ana@example.com", tuple((*kind, "ana@example.com") for kind in kinds)))
+    assert team.give(1, lead={"employees": 5}) == ["ana"]
+    assert "has 2 open leads of the kind 'Large', the cap is 2" in team.pick(lead={"employees": 5000}).note
+
+
+def test_what_is_open_is_what_the_policy_says() -> None:
+    by_status = Team("P: {members: [Ana Diaz]}").policy
+    said = Team("open_when: lead.status = 'Closed - warm' or lead.country = 'DE'\nP: {members: [Ana Diaz]}").policy
+    for of, values, is_open in (
+        (by_status, {"status": "New"}, True),
+        (by_status, {"status": "Closed - warm"}, False),
+        (said, {"status": "New"}, False),
+        (said, {"status": "Closed - warm"}, True),
+        (said, {"status": "New", "country": "Germany"}, True),  # as rules see it
+        (said, {"status": "Closed - warm", "converted": True}, False),
+    ):
+        record = lead_of("ana@example.com", **values)
+        assert (open_of(record, of) is not None) == is_open, values
+        assert open_of(msgspec.structs.replace(record, deleted=True), of) is None
+    contact = msgspec.structs.replace(lead_of("ana@example.com", status="New"), entity="contact")
+    assert open_of(contact, said) is not None  # of contacts it says nothing
+
+
+def lead_of(owner: str, turns: tuple[tuple[str, str, str], ...] = (), **values: Any) -> Record:
+    return Record(system="salesforce", entity="lead", record_id="00Q1", values=values, decided_owner=owner, turns=turns)
 
 
 def test_best_fit_gives_to_the_highest_score_and_the_others_in_turn() -> None:
@@ -280,6 +325,21 @@ def test_absence_earns_no_claim() -> None:
     assert sorted(team.give(4)) == ["ana", "ana", "dana", "dana"]
 
 
+def test_a_credit_is_made_up_for_after_an_absence_too_and_what_is_not_goes_to_the_others() -> None:
+    for credit, catch_up, owed in ((3.0, 1.0, 3.0), (0.0, 0.0, 0.0)):
+        team = Team(f"P: {{members: {ALL}, catch_up: {catch_up}}}")
+        team.give(1)
+        rotation = team.pools.rotations["P", ""]
+        cem = rotation.number["cem@example.com"]
+        if credit:
+            team.pools.enter(rotation, "cem@example.com", "credit", team.now, leads=credit)
+        before = rotation.claim(cem)
+        team.pools._stand(team.policy.pools["P"], rotation, "cem@example.com", Stand(1.0, "off", False, MONDAY), MONDAY)
+        team.pools._stand(team.policy.pools["P"], rotation, "cem@example.com", Stand(1.0, "", False, MONDAY), MONDAY)
+        assert rotation.claim(cem) == pytest.approx(before if credit else owed + before / 3)
+        assert sum(rotation.claim(n) for n in range(3)) == pytest.approx(0)
+
+
 def test_a_turn_given_back_is_made_up_for() -> None:
     team = Team(f"P: {{members: {ALL}}}")
     ask = Ask(system="salesforce", facts={}, now=team.now)
@@ -322,3 +382,16 @@ def test_a_cap_of_a_person_counts_the_leads_of_all_pools(leads: int) -> None:
     team = Team("P: {members: [Ana Diaz]}\nQ: {members: [Ana Diaz]}\n", people)
     given = [*team.give(2), *team.give(2, "Q")]
     assert given == ["ana"] * leads + [""] * (4 - leads)
+
+
+def test_the_share_of_a_pool_within_that_has_nobody_goes_to_the_queue_it_overflows_to() -> None:
+    engagement = ENGAGEMENT.replace("ladder:", "queues: {Intake: {salesforce: 00G1}}\nladder:")
+    pools = "P: {members: [Ana Diaz, pool Away]}\nAway: {members: [Dana Fox], overflow: queue Intake}\n"
+    team = Team(pools, engagement=engagement)  # it is night where Dana is
+    found = [team.pick() for _ in range(4)]
+    assert [(one.person, one.queue) for one in found] == [("ana@example.com", ""), ("", "Intake")] * 2
+    assert found[1].note.endswith("it goes to the queue Intake")
+    assert found[1].named == (("P", "", "pool Away"),)
+    # A CRM that has no such queue does not get it; Ana has no share of it to make up for.
+    elsewhere = [team.pick(system="hubspot", exclude=frozenset({"ana@example.com"})) for _ in range(2)]
+    assert [(one.person, one.queue) for one in elsewhere] == [("", "")] * 2

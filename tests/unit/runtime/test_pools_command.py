@@ -55,12 +55,12 @@ def test_a_pool_shows_each_member_s_standing_and_who_is_next_and_why(ledger: Led
     table = rows(shop, "p")  # case does not matter
     assert table["P"] == ["P", "weighted"]
     # weight, share, ideal, given, shortfall, next
-    assert table["Ana"][2:8] == ["2", "66.7%", "2.67", "3", "-0.33", "1"]
-    assert table["Bo"][2:8] == ["1", "33.3%", "1.33", "1", "+0.33", "2"]
+    assert table["Ana"][2:8] == ["2", "66.7%", "2.67", "3", "-0.33", "2"]
+    assert table["Bo"][2:8] == ["1", "33.3%", "1.33", "1", "+0.33", "1"]
     assert " ".join(table["Cem"][2:]).endswith("weight 0: gets no leads")
     assert "40 this month" in " ".join(table["Ana"])
     said = pools(shop, "show", "P").stdout
-    assert "Next: ana@example.com, with the next lead 0.33 leads behind their share" in said
+    assert "Next: Bo Li: with the next lead their fair share is 1.67; given so far: 1." in said
     assert "Furthest from their share: 0.33 leads. Waiting: 0." in said
 
 
@@ -72,7 +72,7 @@ def test_a_pool_as_json_and_its_newest_entries(ledger: Ledger, clock: ManualCloc
     ana, bo, cem = view["members"]
     assert (ana["ideal"], ana["assigned"], ana["shortfall"], ana["available"]) == (2.0, 2, 0.0, True)
     assert (bo["assigned"], cem["available"], cem["why"]) == (1, False, "weight 0: gets no leads")
-    assert view["next"][:3] == ["ana@example.com", "ana@example.com", "bo@example.com"]
+    assert view["next"][:3] == ["ana@example.com", "bo@example.com", "ana@example.com"]
     assert [(one["what"], one["seq"]) for one in view["entries"]] == [("assigned", 6), ("assigned", 5)]
 
 
@@ -148,16 +148,20 @@ def test_a_simulated_lead_may_have_fields(ledger: Ledger, clock: ManualClock) ->
 
 def test_a_credit_is_an_entry_with_author_and_reason(ledger: Ledger, clock: ManualClock) -> None:
     shop = Shop(ledger, clock, f"P: {{members: {ALL}}}")
+    shop.lead(1)
     said = pools(shop, "credit", "P", "Bo Li", "--because", "a bad lead", "--by", "Lena").stderr
-    assert "Bo Li is now owed +0.67 leads in the pool P (entry 4)." in said
+    assert "Bo Li is now owed +1.00 leads in the pool P (entry 5)." in said
     (view,) = shown(shop, "P", "--entries", "1")
     assert [(one["what"], one["author"], one["why"], one["leads"]) for one in view["entries"]] == [
         ("credit", "Lena", "a bad lead", 1.0)
     ]
     assert view["next"][0] == "bo@example.com"
-    assert "credit +1 bo@example.com by Lena a bad lead" in pools(shop, "show", "P", "--entries", "1").stdout
+    read = " ".join(pools(shop, "show", "P", "--entries", "2").stdout.split())
+    assert "credit +1 Bo Li Lena a bad lead" in read
+    (made,) = shop.decisions("00Q1")
+    assert f"assigned +1 Ana Diaz {made.decision_id[:8]}" in read
     pools(shop, "credit", "P", "bo@example.com", "--leads", "-1", "--because", "it was none", "--by", "Lena")
-    assert shown(shop, "P")[0]["deviation"] == pytest.approx(0, abs=1e-9)
+    assert shown(shop, "P")[0]["deviation"] == pytest.approx(2 / 3)  # as before: Ana has had the one lead
 
 
 def test_a_record_is_claimed_out_of_a_queue(ledger: Ledger, clock: ManualClock) -> None:
@@ -177,15 +181,15 @@ def test_a_record_is_claimed_out_of_a_queue(ledger: Ledger, clock: ManualClock) 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("show", "Pe"), "The live policy has no pool 'Pe'."),
+        (("show", "Pe"), "The live policy has no pool 'Pe':"),
         (("simulate", "P", "--from", "tomorrow"), "'tomorrow' is no date or time: write it as 2026-12-01"),
         (("simulate", "P", "--from", "2026-12-02", "--to", "2026-12-01"), "--to must be after --from."),
         (("simulate", "P", "--value", "country"), "'country' gives no field a value: write it as lead.country=DE."),
-        (("credit", "P", "Bo", "--because", "x"), "'Bo' is no member of the pool P."),
+        (("credit", "P", "Bo", "--because", "x"), "'Bo' is no member of the pool P:"),
         (("credit", "P", "Bo Li", "--because", " "), "Say why, with --because."),
         (("credit", "P", "Bo Li", "--leads", "0", "--because", "x"), "Say how many leads, and why."),
         (("credit", "P", "Bo Li", "--kind", "Large", "--because", "x"), "The pool P has no kind 'Large'."),
-        (("claim", "P", "--as", "Nobody"), "'Nobody' is no member of the pool P."),
+        (("claim", "P", "--as", "Nobody"), "'Nobody' is no member of the pool P:"),
     ],
 )
 def test_what_cannot_be_done_is_said(ledger: Ledger, clock: ManualClock, words: tuple[str, ...], said: str) -> None:

@@ -16,9 +16,11 @@ from routing.ledger import holding, mirror, people, policies, pools, timers
 from routing.ledger.engine import Ledger
 from routing.runtime.feed import Feed
 from routing.runtime.loop import Loop
+from routing.runtime.metrics import Metrics
+from routing.runtime.policies import Policies
 from routing.runtime.pooling import Desk as PoolDesk
 from routing.runtime.replay import Replay, Span
-from rules.policy import compile_policy
+from rules.policy import Policy, compile_policy
 from tests import pool_ledger
 from tests.conftest import START, ManualClock
 from tests.unit.core import policy as example
@@ -177,6 +179,33 @@ def test_a_credit_is_an_entry_and_is_made_up_for(ledger: Ledger, clock: ManualCl
     shop.sound()
 
 
+def test_a_pool_that_leaves_its_bound_is_told_once_and_measured(ledger: Ledger, clock: ManualClock) -> None:
+    shop, metrics = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li], alarm: 2}"), Metrics()
+    shop.loop._feed.watch(metrics.watch)
+
+    def told(lead: int) -> list[tuple[str, float, float]]:
+        with structlog.testing.capture_logs() as lines:
+            shop.lead(lead)
+        return [(one["pool"], one["leads"], one["bound"]) for one in lines if "out of its bound" in one["event"]]
+
+    def measured(name: str) -> float:
+        found = metrics.registry.get_sample_value(f"fingerpost_pool_{name}_leads", {"pool": "P", "kind": ""})
+        assert found is not None
+        return found
+
+    assert (told(1), measured("deviation"), measured("bound")) == ([], 0.5, 2)
+    with ledger.write() as conn:
+        shop.desk(conn, locked=True).adjust("P", "", "bo@example.com", 6, author="Kim", reason="six were spam")
+    assert told(2) == [("P", 3.0, 2)]  # half of the credit is his own share to give; he has just had a lead
+    assert measured("deviation") > measured("bound")
+    assert told(3) == []  # still out: said once
+    assert [told(n) for n in range(4, 7)] == [[], [], []]
+    assert measured("deviation") <= 1
+    with ledger.write() as conn:
+        shop.desk(conn, locked=True).adjust("P", "", "ana@example.com", 8, author="Kim", reason="eight were spam")
+    assert len(told(7)) == 1  # it had come back
+
+
 def test_a_queue_is_claimed_from_and_caps_hold(ledger: Ledger, clock: ManualClock) -> None:
     shop = Shop(ledger, clock, "P: {method: pull, members: [Ana Diaz, Bo Li], member_caps: 1 a day}")
     for n in (1, 2):
@@ -209,6 +238,31 @@ def test_open_leads_are_counted_as_they_come_and_go_whatever_the_batches(
     shop.play(shop.event("updated", "00Q1", 9, status="Closed - Converted"), size=size)
     shop.fire()
     assert shop.owner(8) == "bo"
+
+
+def test_open_is_what_the_policy_says_also_of_what_was_there_before(ledger: Ledger, clock: ManualClock) -> None:
+    pool = "P: {method: load balanced, members: [Ana Diaz, Bo Li]}"
+    shop = Shop(ledger, clock, pool)
+    for n in range(4):
+        shop.lead(n)
+    shop.play(shop.event("updated", "00Q0", 5, status="Nurture"), shop.event("updated", "00Q2", 5, status="Nurture"))
+    shop.lead(4)
+    assert shop.owners(0, 1, 2, 3, 4) == ["ana", "bo", "ana", "bo", "ana"]
+    shop.live(f"open_when: lead.status != 'Nurture' or lead.status is blank\n{pool}")
+    Counting(ledger, shop.policy)._count_open_work()
+    shop.lead(5)
+    assert shop.owner(5) == "ana"  # has one open, Bo two
+    shop.play(shop.event("updated", "00Q1", 9, status="Nurture"), shop.event("updated", "00Q3", 9, status="Nurture"))
+    for n in (6, 7):
+        shop.lead(n)
+    assert shop.owners(6, 7) == ["bo", "bo"]
+
+
+class Counting(Policies):
+    """What a daemon does once a policy is live."""
+
+    def __init__(self, ledger: Ledger, policy: Policy) -> None:
+        self._ledger, self.current = ledger, policy
 
 
 def test_several_processes_take_turns(ledger: Ledger, clock: ManualClock) -> None:
