@@ -11,25 +11,22 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from routing.core import keys
+from routing.core.case import ROUTING, Case, is_tick, known
 from routing.core.correct import corrections, normalised
 from routing.core.directory import Directory
-from routing.core.facts import account_facts, counterpart_facts, event_facts, lead_facts
+from routing.core.joining import joined_to
 from routing.core.model import OURS, Candidate, ChangeEvent, Correction, Entity, Record, Step, Values, derived_id
-from routing.core.recognise import NOBODY, own, recognise, weights_digest
+from routing.core.recognise import weights_digest
 from routing.core.shape import shape_of
-from routing.core.sla.hearing import NOTHING, Heard, hear
-from routing.core.sla.planning import SLA, turn_of, waits_on
+from routing.core.sla.hearing import NOTHING, Heard
+from routing.core.sla.planning import Turn, waits_on
 from routing.core.view import View
 from routing.core.words import LIST_VERSIONS
-from rules.fields import OF_PEOPLE
 from rules.model import Action, Effect, Walk, WalkStep
 
 if TYPE_CHECKING:
     from rules.policy import Policy
 
-# Events of these kinds may route a record, when the policy's entry criteria let them in.
-ROUTING = frozenset({"created", "updated", "restored"})
 # How an event is marked whose values were read back from the CRM because it came without them.
 READ_BACK = "read back"
 
@@ -45,7 +42,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     not change meanwhile. ``passed`` are those who had the record and do not get it again, ``refused`` who gave it back just now.
     ``heard`` is what the event means to the clocks, ``source`` where the lead came from, ``priority`` what clocks have added to
     that of the record. ``effects`` are what the rung does beside choosing the owner, ``told`` whom a clock's step tells, whatever
-    becomes of the record; ``has`` is who has it as far as we know, also where the CRM does not show it yet.
+    becomes of the record; ``has`` is who has it as far as we know, also where the CRM does not show it yet. ``joins`` is the account that
+    effects join it to, the contact there who is the same person, and the older record to make one with; "" each where there is none.
     """
 
     event_id: str
@@ -72,6 +70,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     effects: tuple[Effect, ...] = ()
     told: tuple[Effect, ...] = ()
+    joins: tuple[str, str, str] = ("", "", "")
     seen: Values = {}
     seen_at: datetime | None = None
     under_way: Values = {}
@@ -101,22 +100,6 @@ class Plan(Struct, frozen=True, kw_only=True):
         return str((self.facts.get(self.entity) or {}).get("email") or self.record_id).lower()
 
 
-def may_route(event: ChangeEvent, policy: Policy) -> bool:
-    """Whether the event may send its record down the ladder, as far as the event alone tells. Where it surely does not, the record
-    needs no surroundings: nothing is matched, and nobody is looked for."""
-    if event.kind == "updated":
-        if event.entity not in shape_of(policy).by_event:
-            return True
-        told = {
-            "kind": event.kind,
-            "system": event.system,
-            "changed": list(event.changed),
-            "record_id": event.record_id,
-        }
-        return policy.enters({"event": told}, entity=event.entity).held
-    return event.kind in ROUTING or event.kind in OURS
-
-
 def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, now: datetime) -> Plan:
     """What this event asks for. Pure; raises nothing for whatever a CRM may hold.
 
@@ -124,121 +107,107 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
     tick walks it again for one on hold, unless somebody took it. Everything else is at most corrected, in the fields that the
     event changed.
     """
-    record, shape = view.record, shape_of(policy)
-    ours = event.kind in OURS
-    tick = event.kind == "tick" and event.origin != SLA
+    record, ours = view.record, event.kind in OURS
     if record.deleted or (event.kind not in ROUTING and not ours):
         return _nothing(event, record, policy)
     routed = event.entity in policy.ladders
-    if tick and (not routed or not record.on_hold):
+    if is_tick(event) and (not routed or not record.on_hold):
         return _nothing(event, record, policy, "the record no longer waits")
-    fixers = shape.fixers.get(event.entity)
+    fixers = shape_of(policy).fixers.get(event.entity)
     normal = normalised(record.values, fixers) if fixers else {}
     fixed: tuple[Correction, ...] = ()
     if fixers and not ours:
         fixed = corrections(record.values, normal, fixers, _only(event))
     if not routed:
         return _corrected(event, record, policy, fixed, normal, ())
-    system = event.system
-    lead = lead_facts(record, normal, shape, directory)
+    case = known(event, view, policy, directory, now, normal)
+    if case.turn is not None:
+        # The ladder is walked for somebody else, or not at all.
+        return _nothing_to_answer(case) if case.turn.skipped else _routed(case, case.turn.steps, fixed)
+    if case.tick:
+        return _taken(case) if record.taken else _routed(case, (), fixed)
+    entered = policy.enters(case.facts, case.why_not, event.entity)
+    entry = (_step("entry", entered),)
+    if entered.held:
+        return _routed(case, entry, fixed)
+    return replace(_corrected(event, record, policy, fixed, normal, entry), **case.told())
 
-    def can_not(key: str) -> str | None:
-        return directory.why_not(key, system, now)
 
-    def active(account: Record) -> bool:
-        return can_not(directory.key_of(account.system, str(account.values.get("owner") or ""))) is None
-
-    matched = recognise(view, policy, active) if event.entity in OF_PEOPLE and may_route(event, policy) else NOBODY
-    if matched is not NOBODY:
-        lead["domain"] = matched.domain or None
-        lead["free_email"] = matched.free_mail
-    named = keys.own_account(record, shape.accounts)
-    account = next((one for one in view.candidates if one.record.record_id == named), None) if named else None
-    if account is not None:
-        matched = own(account, event.entity, matched)
-    facts: dict[str, Any] = {
-        event.entity: lead,
-        "account": account_facts(matched.account, shape, directory) if matched.account else None,
-        "counterpart": counterpart_facts(view.counterpart, shape, directory) if view.counterpart else None,
-        "match": matched.facts or None,
-        "event": event_facts(event, view, policy, shape, directory),
-    }
-    if event.entity == "account":
-        facts["account"] = lead
-    heard = hear(event, facts, policy, can_not, now)
-    owner = directory.key_of(system, record.values.get("owner") or "")
-    source = str(lead.get("lead_source") or "")
-    common = {"heard": heard, "owner": owner, "source": source}
-    turn = turn_of(event, record, record.decided_owner or owner, view.clocks, heard, policy, directory, now)
-    if turn is not None and turn.skipped:
-        if event.kind != "tick":
-            common["heard"] = NOTHING  # an answer of somebody who has nothing to answer
-        return replace(_nothing(event, record, policy, turn.skipped), **common)
-    passed = turn.passed if turn is not None else record.passed if tick else ()
-    had = {key: f"{directory.name(key)} had it already" for key in passed}
-
-    def why_not(key: str) -> str | None:
-        return had.get(key) or can_not(key)
-
-    trace = [] if turn is None else list(turn.steps)
-    if turn is not None:
-        pass  # the ladder is walked for somebody else, or not at all
-    elif not tick:
-        entered = policy.enters(facts, why_not, event.entity)
-        if not entered.held:
-            return replace(_corrected(event, record, policy, fixed, normal, (_step("entry", entered),)), **common)
-        trace.append(_step("entry", entered))
-    elif record.taken:
-        name = record.values.get("owner")
-        who = directory.name(lead["owner"]) if lead["owner"] else str(name)
-        return replace(_taken(event, record, policy, facts, who), **common)
-    trace += matched.steps
-    waits = waits_on(record, policy) if tick else None
+def _walk(case: Case) -> Walk:
+    """Down the ladder; or what a clock's step, an answer, or the pool that it waits on says instead."""
+    turn, policy = case.turn, case.policy
+    waits = waits_on(case.view.record, policy) if case.tick else None
     if waits is not None:
-        walk = Walk(waits, "Hold", "", "", (), ())
-    elif turn is None or turn.again:
-        walk = policy.walk(facts, why_not, now, event.entity)
-    else:
-        walk = Walk(turn.action or Action("hold"), turn.steps[0].name, "", "", (), ())
-    trace += [_step("ladder", step) for step in walk.steps]
-    facts["lists"] = LIST_VERSIONS
-    facts["weights"] = weights_digest(policy)
-    return Plan(
+        return Walk(waits, "Hold", "", "", (), ())
+    if turn is None or turn.again:
+        return policy.walk(case.facts, case.why_not, case.now, case.event.entity)
+    return Walk(turn.action or Action("hold"), turn.steps[0].name, "", "", (), ())
+
+
+def _routed(case: Case, began: tuple[Step, ...], fixed: tuple[Correction, ...]) -> Plan:
+    """``began``: the trace before matching."""
+    event, record, matched, turn = case.event, case.view.record, case.matched, case.turn
+    walk = _walk(case)
+    joins = ("", "", "")
+    if walk.effects:
+        joins = joined_to(walk.effects, matched.account, case.view, matched.facts.get("contact"), case.policy)
+    planned = Plan(
         event_id=event.event_id,
-        decision_id=_decision_id(event, policy),
-        system=system,
+        decision_id=_decision_id(event, case.policy),
+        system=event.system,
         entity=event.entity,
         record_id=event.record_id,
-        tick=tick,
+        tick=case.tick,
         # Who accepts what was taken from them, and given to nobody yet, keeps it.
         on_hold=record.on_hold and event.kind != "accepted",
-        action=None if turn is not None and turn.says else walk.action,
-        says=turn.says if turn is not None else "",
+        action=walk.action,
         rung=walk.rung,
         rule=walk.rule,
         person=walk.person,
         effects=walk.effects,
-        told=turn.effects if turn is not None else (),
-        owner=owner,
-        has=record.decided_owner or owner,
-        pools=() if turn is not None and turn.says else _pools(walk.action, policy),
+        joins=joins,
+        owner=case.owner,
+        has=case.has,
+        pools=_pools(walk.action, case.policy),
         account_id=matched.account.record.record_id if matched.account else "",
         corrections=fixed,
         candidates=matched.candidates,
-        trace=tuple(trace),
-        facts=facts,
+        trace=(*began, *matched.steps, *[_step("ladder", step) for step in walk.steps]),
+        facts=case.facts | {"lists": LIST_VERSIONS, "weights": weights_digest(case.policy)},
         seen=record.values,
         seen_at=_seen_at(event),
-        claim=str(event.values.get("claim") or "") if tick else "",
+        claim=str(event.values.get("claim") or "") if case.tick else "",
         held_since=record.held_since if record.on_hold else "",
-        given_back=record.turns if turn is not None and turn.refused else (),
-        watched=turn.watched if turn is not None else (),
-        passed=passed,
-        refused=turn.refused if turn is not None else "",
-        heard=heard,
-        source=source,
-        priority=record.priority + turn.priority if turn is not None else record.priority if tick else 0.0,
+        passed=case.passed,
+        heard=case.heard,
+        source=case.source,
+        priority=record.priority if case.tick else 0.0,
     )
+    return planned if turn is None else _moved(planned, turn, record)
+
+
+def _moved(planned: Plan, turn: Turn, record: Record) -> Plan:
+    """The same, with what a clock's step or an answer adds."""
+    return replace(
+        planned,
+        action=None if turn.says else planned.action,
+        says=turn.says,
+        pools=() if turn.says else planned.pools,
+        told=turn.effects,
+        given_back=record.turns if turn.refused else (),
+        watched=turn.watched,
+        refused=turn.refused,
+        priority=record.priority + turn.priority,
+    )
+
+
+def _nothing_to_answer(case: Case) -> Plan:
+    """A clock's step, or an answer, that does nothing any more."""
+    assert case.turn is not None
+    told = case.told()
+    if case.event.kind != "tick":
+        told["heard"] = NOTHING  # an answer of somebody who has nothing to answer
+    return replace(_nothing(case.event, case.view.record, case.policy, case.turn.skipped), **told)
 
 
 def _decision_id(event: ChangeEvent, policy: Policy) -> str:
@@ -295,12 +264,15 @@ def _corrected(
     )
 
 
-def _taken(event: ChangeEvent, record: Record, policy: Policy, facts: dict[str, Any], who: str) -> Plan:
-    owner = facts[event.entity]["owner"] or who
-    step = Step("hold", "Owner while on hold", True, values={f"{event.entity}.owner": owner})
+def _taken(case: Case) -> Plan:
+    """Somebody took it while it was on hold."""
+    event, record = case.event, case.view.record
+    key = case.facts[event.entity]["owner"]
+    who = case.directory.name(key) if key else str(record.values.get("owner"))
+    step = Step("hold", "Owner while on hold", True, values={f"{event.entity}.owner": key or who})
     return Plan(
         event_id=event.event_id,
-        decision_id=_decision_id(event, policy),
+        decision_id=_decision_id(event, case.policy),
         system=event.system,
         entity=event.entity,
         record_id=event.record_id,
@@ -308,7 +280,8 @@ def _taken(event: ChangeEvent, record: Record, policy: Policy, facts: dict[str, 
         on_hold=record.on_hold,
         taken=who,
         trace=(step,),
-        facts=facts | {"lists": LIST_VERSIONS},
+        facts=case.facts | {"lists": LIST_VERSIONS},
+        **case.told(),
     )
 
 

@@ -116,81 +116,60 @@ def _change(change: object) -> str:
 
 def _broken(conn: Connection) -> Iterator[Finding]:
     """What must hold at every moment, since it is written in one transaction."""
-    report = "This must not happen. Keep a copy of the ledger and report it."
-    has_event = exists().where(journal.c.seq == decision.c.seq)
-    has_decision = exists().where(decision.c.decision_id == outbox.c.decision_id)
+    for name, n, what in (*_lost(conn), *_undefined(conn), *_clocks(conn)):
+        if n:
+            yield Finding(name, n, f"{n} {what}.", "This must not happen. Keep a copy of the ledger and report it.")
+
+
+def _lost(conn: Connection) -> Iterator[tuple[str, int, str]]:
+    """Rows that name others which are not there: name, number, what they are."""
+    event = exists().where(journal.c.seq == decision.c.seq)
+    written = exists().where(decision.c.decision_id == outbox.c.decision_id)
     told = exists().where(decision.c.decision_id == announcement.c.decision_id)
     mirrored = exists().where(mirror.c.ref == mirror_key.c.ref)
-    behind = exists().where(match_record.c.number == match_key.c.number)
+    numbered = exists().where(match_record.c.number == match_key.c.number)
     alike = exists().where(mirror.c.ref == match_record.c.ref)
+    unmatched = _rows(conn, match_key, ~numbered) + _rows(conn, match_record, ~alike)
+    yield "decisions without event", _rows(conn, decision, ~event), "decisions name an event that is not in the journal"
+    yield "writes without decision", _rows(conn, outbox, ~written), "writes name a decision that is not there"
+    n = _rows(conn, announcement, ~told)
+    yield "announcements without decision", n, "announcements name a decision that is not there"
+    n = _rows(conn, mirror_key, ~mirrored)
+    yield "keys without record", n, "keys lead to a record that the mirror does not hold"
+    what = "entries of the matching index lead to a record that is not there"
+    yield "matching keys without record", unmatched, what
+
+
+def _undefined(conn: Connection) -> Iterator[tuple[str, int, str]]:
+    """Events and writes of which nobody could say where they are."""
+    ended = journal.c.state.in_(_ENDS)
+    n = _rows(conn, journal, ~journal.c.state.in_(_ENDS + journal_of.OPEN))
+    yield "events in no state", n, "events neither wait nor have they ended: accepted is not ended plus waiting"
+    n = _rows(conn, journal, ended & journal.c.settled_ms.is_(None) & (journal.c.kind != "unreadable"))
+    yield "events half ended", n, "events ended without a time"
+    n = _rows(conn, outbox, ~outbox.c.state.in_(_WRITE_ENDS + outbox_of.OPEN))
+    yield "writes in no state", n, "writes are neither owed nor have they ended"
+
+
+def _clocks(conn: Connection) -> Iterator[tuple[str, int, str]]:
+    """SLA clocks and their timers that do not belong together."""
     timed = exists().where(timer.c.timer_id == clock.c.clock_id)
     # Its timer has fired, and what came of it waits, or is parked.
     fired = exists().where(
         journal.c.ref == clock.c.ref, journal.c.kind == "tick", journal.c.state.in_((*journal_of.OPEN, "parked"))
     )
     due = (clock.c.state == "running") & clock.c.body.contains('"due_at":"', autoescape=True)
-    of_clock = exists().where(clock.c.clock_id == timer.c.timer_id, clock.c.state == "running")
+    running = exists().where(clock.c.clock_id == timer.c.timer_id, clock.c.state == "running")
     still_open = clock.c.state.in_(OPEN)
     twice = select(clock.c.ref).where(still_open).group_by(clock.c.ref, clock.c.name).having(func.count() > 1)
-    ended = journal.c.state.in_(_ENDS)
-    known = journal.c.state.in_(_ENDS + journal_of.OPEN)
-    write_known = outbox.c.state.in_(_WRITE_ENDS + outbox_of.OPEN)
-    for name, n, what in (
-        (
-            "decisions without event",
-            _rows(conn, decision, ~has_event),
-            "decisions name an event that is not in the journal",
-        ),
-        ("writes without decision", _rows(conn, outbox, ~has_decision), "writes name a decision that is not there"),
-        (
-            "announcements without decision",
-            _rows(conn, announcement, ~told),
-            "announcements name a decision that is not there",
-        ),
-        (
-            "keys without record",
-            _rows(conn, mirror_key, ~mirrored),
-            "keys lead to a record that the mirror does not hold",
-        ),
-        (
-            "matching keys without record",
-            _rows(conn, match_key, ~behind) + _rows(conn, match_record, ~alike),
-            "entries of the matching index lead to a record that is not there",
-        ),
-        (
-            "events in no state",
-            _rows(conn, journal, ~known),
-            "events neither wait nor have they ended: accepted is not ended plus waiting",
-        ),
-        (
-            "events half ended",
-            _rows(conn, journal, ended & journal.c.settled_ms.is_(None) & (journal.c.kind != "unreadable")),
-            "events ended without a time",
-        ),
-        ("writes in no state", _rows(conn, outbox, ~write_known), "writes are neither owed nor have they ended"),
-        (
-            "clocks without timer",
-            _rows(conn, clock, due & ~timed & ~fired),
-            "SLA clocks have a next step and no timer for it (or a tick of theirs was discarded by hand)",
-        ),
-        (
-            "timers without clock",
-            _rows(conn, timer, timer.c.purpose == SLA, ~of_clock),
-            "timers are of SLA clocks that do not run",
-        ),
-        (
-            "clocks twice",
-            _count(conn, select(func.count()).select_from(twice.subquery())),
-            "SLA clocks run twice for one record",
-        ),
-        (
-            "clocks half ended",
-            _rows(conn, clock, ~still_open & clock.c.closed_ms.is_(None)),
-            "SLA clocks ended without a time",
-        ),
-    ):
-        if n:
-            yield Finding(name, n, f"{n} {what}.", report)
+    what = "SLA clocks have a next step and no timer for it (or a tick of theirs was discarded by hand)"
+    yield "clocks without timer", _rows(conn, clock, due & ~timed & ~fired), what
+    n = _rows(conn, timer, timer.c.purpose == SLA, ~running)
+    yield "timers without clock", n, "timers are of SLA clocks that do not run"
+    n = _count(conn, select(func.count()).select_from(twice.subquery()))
+    yield "clocks twice", n, "SLA clocks run twice for one record"
+    n = _rows(conn, clock, ~still_open & clock.c.closed_ms.is_(None))
+    yield "clocks half ended", n, "SLA clocks ended without a time"
 
 
 def _stuck(conn: Connection, now: datetime) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from routing.core.plan import may_route
+from routing.core.case import may_route
 from rules.policy import compile_policy
 from tests.unit.core.policy import (
     CORRECTIONS,
