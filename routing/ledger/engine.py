@@ -76,14 +76,21 @@ class Ledger:
             if self.is_sqlite
             else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         )
+        self._unflushed = self.engine.execution_options(fingerpost_unflushed=True)
         self._writers = threading.RLock() if self.is_sqlite else None
         # Called with the error of every transaction that failed because the ledger is lost.
         self.on_lost: Callable[[BaseException], None] = lambda _error: None
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that commits at the end of the block, or rolls back whole when anything raises."""
-        with self._noticing(), self._writers or nullcontext(), self.engine.begin() as conn:
+    def write(self, *, flush: bool = True) -> Iterator[Connection]:
+        """A transaction that commits at the end of the block, or rolls back whole when anything raises.
+
+        Without ``flush`` SQLite does not wait for the disk: a power cut may take the transaction back, whole, with all that came
+        after it. The next transaction that is flushed flushes it too (https://sqlite.org/pragma.html#pragma_synchronous). PostgreSQL
+        flushes all.
+        """
+        engine = self.engine if flush else self._unflushed
+        with self._noticing(), self._writers or nullcontext(), engine.begin() as conn:
             yield conn
 
     @contextmanager
@@ -92,13 +99,13 @@ class Ledger:
         with self._noticing(), self.engine.connect().execution_options(**self._reading) as conn:
             yield conn
 
-    def repeated(self, work: Callable[[Connection], T], *also: type[Exception]) -> T:
+    def repeated(self, work: Callable[[Connection], T], *also: type[Exception], flush: bool = True) -> T:
         """Runs ``work`` in a ``write()``; again, in a new one, when another process came in between (a deadlock, a lost race, or an
         error of the types ``also``). ``work`` must not have changed anything else that a second run would not change alike.
         """
 
         def once() -> T:
-            with self.write() as conn:
+            with self.write(flush=flush) as conn:
                 return work(conn)
 
         again = retry_if_exception(lambda error: is_conflict(error) or isinstance(error, also))
@@ -266,7 +273,6 @@ def _sqlite(url: URL) -> Engine:
         dbapi.isolation_level = None
         cursor = dbapi.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")  # a committed event survives a power cut, not only a crash
         # ``checkpoint`` is called while a daemon runs; commits copy the log themselves only where it has grown to 32 MB.
         cursor.execute("PRAGMA wal_autocheckpoint=8000")
         cursor.execute("PRAGMA secure_delete=ON")  # what was erased at a person's request is not left in free pages
@@ -277,8 +283,13 @@ def _sqlite(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(conn: Connection) -> None:
+        options = conn.get_execution_options()
+        if options.get("fingerpost_read"):
+            conn.exec_driver_sql("BEGIN")
+            return
+        # FULL: what is committed survives a power cut, not only a crash. It can be said only outside of a transaction.
+        conn.exec_driver_sql(f"PRAGMA synchronous={'NORMAL' if options.get('fingerpost_unflushed') else 'FULL'}")
         # IMMEDIATE takes the write lock at once: upgrading a read lock later fails with "database is locked".
-        reading = conn.get_execution_options().get("fingerpost_read")
-        conn.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine

@@ -177,7 +177,9 @@ class Loop:
                 batch.save(book, now)
             return batch, batch.close(book, taken, now)
 
-        batch, closed = self._ledger.repeated(settle_all, Overtaken)
+        # Where the journal is the log, its events are on the disk: what a power cut takes back is decided again. Nothing of it has
+        # gone out by then, as a courier's claim of a write is flushed, and so all before it. What others read in Kafka is not taken back.
+        batch, closed = self._ledger.repeated(settle_all, Overtaken, flush=book.shared)
         self._shelf.put(batch.opened)
         self._tell(closed, batch.decisions)
         for name in batch.breached:
@@ -355,10 +357,11 @@ class Loop:
             if pool is None or rotation.seq == batch.opened.began.get((name, kind), 0):
                 continue
             worst = rotation.deviation()
-            self._feed.tell("deviation", 1, (name, kind, worst))
-            if pool.method not in BY_TURNS:
+            bound = pool.alarm if pool.method in BY_TURNS else None
+            self._feed.tell("deviation", 1, (name, kind, worst, bound))
+            if bound is None:
                 continue
-            if worst <= pool.alarm:
+            if worst <= bound:
                 self._out_of_bound.discard((name, kind))
             elif (name, kind) not in self._out_of_bound:
                 self._out_of_bound.add((name, kind))
@@ -367,7 +370,7 @@ class Loop:
                     pool=name,
                     kind=kind,
                     leads=round(worst, 3),
-                    bound=pool.alarm,
+                    bound=bound,
                 )
 
     @staticmethod

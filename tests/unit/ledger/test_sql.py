@@ -46,6 +46,18 @@ def test_no_statement_of_a_batch_reads_a_whole_table(ledger: Ledger) -> None:
                 assert word != "SCAN" or rest.split()[0] not in GROWING or "INDEX" in rest, (statement, step)
 
 
+def test_only_what_asks_for_no_flush_is_written_without_one(sqlite_ledger: Ledger) -> None:
+    """On one connection after the other: a courier's claim must flush the batch before it, whoever had the connection."""
+    normal, full = 1, 2
+    with sqlite_ledger.write(flush=False) as conn:
+        assert conn.exec_driver_sql("PRAGMA synchronous").scalar() == normal
+    with sqlite_ledger.write() as conn:
+        assert conn.exec_driver_sql("PRAGMA synchronous").scalar() == full
+    with sqlite_ledger.write(flush=False) as conn:
+        assert conn.exec_driver_sql("PRAGMA synchronous").scalar() == normal
+    assert sqlite_ledger.repeated(lambda conn: conn.exec_driver_sql("PRAGMA synchronous").scalar()) == full
+
+
 def test_what_is_written_at_once_is_all_there_at_the_end_and_nothing_of_it_after_a_failure(
     ledger: Ledger,
 ) -> None:

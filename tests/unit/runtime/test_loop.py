@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -128,6 +129,32 @@ def test_a_creation_told_twice_is_no_second_assignment(desk: Desk, size: int) ->
     desk.play(first, once_more, size=size)
     assert [made.outcome for made in desk.decisions()] == ["assign"]
     assert desk.record().values["phone"] == "1"
+
+
+def test_what_a_power_cut_takes_back_is_decided_again_just_so(
+    sqlite_ledger: Ledger, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Copied is what SQLite promises to be on the disk: the journal. The batch had not been flushed by then."""
+    desk = Desk(sqlite_ledger, clock)
+    desk.accept(*[desk.event("created", f"00Q{n}", email=f"p{n}@a{n}.example", country="FR") for n in range(9)])
+    on_disk = (tmp_path / "ledger.db-wal").stat().st_size
+    desk.work()
+    assert (tmp_path / "ledger.db-wal").stat().st_size > on_disk
+    (tmp_path / "after").mkdir()
+    for name, length in (("ledger.db", None), ("ledger.db-wal", on_disk)):
+        (tmp_path / "after" / name).write_bytes((tmp_path / name).read_bytes()[:length])
+    after = Desk(Ledger(f"sqlite:///{tmp_path / 'after' / 'ledger.db'}"), clock)
+    try:
+        assert {state for state, _ in after.states()} == {"accepted"}
+        after.work()
+        assert after.states() == desk.states()
+        for n in range(9):
+            assert [msgspec.json.encode(one) for one in after.decisions(f"00Q{n}")] == [
+                msgspec.json.encode(one) for one in desk.decisions(f"00Q{n}")
+            ]
+            assert len(after.decisions(f"00Q{n}")) == 1
+    finally:
+        after.ledger.close()
 
 
 def test_leads_that_were_there_before_we_watched_are_not_routed_when_their_creation_is_replayed(desk: Desk) -> None:

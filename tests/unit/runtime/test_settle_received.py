@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
+from sqlalchemy import event as sql_event
 
 from routing.core.model import ChangeEvent, Decision, Unreadable, derived_id
 from routing.ledger import announcements, decisions, journal, mirror, shares, timers
@@ -75,6 +76,27 @@ class Worker:
 
     def count(self, what: str) -> int:
         return sum(one.count for one in self.told if one.what == what)
+
+
+def test_what_others_are_told_of_is_flushed_before_they_are(
+    sqlite_ledger: Ledger, clock: ManualClock, log: Log
+) -> None:
+    """A decision that was published must not be taken back by a power cut; one that only waits for a courier may be."""
+    with sqlite_ledger.write() as conn:
+        mirror.save(conn, [(user, frozenset()) for user in USERS])
+        journal.accept(conn, [lead(1)], clock())
+    said: list[str] = []
+
+    @sql_event.listens_for(sqlite_ledger.engine, "before_cursor_execute")
+    def hear(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "synchronous" in statement:
+            said.append(statement.rpartition("=")[2])
+
+    worker = Worker(sqlite_ledger, clock)
+    worker.loop.work_off(500)
+    assert said == ["NORMAL"]
+    worker.claim(0, 1, 2).settle(log.put(lead(2)))
+    assert said == ["NORMAL", "FULL", "FULL"]
 
 
 @pytest.fixture(autouse=True)
