@@ -30,11 +30,13 @@ class Snapshot(Struct, frozen=True, kw_only=True):
 
 
 class WriteResult(Struct, frozen=True):
-    """What became of one write: ``error`` is None when the CRM confirmed it. ``record_id`` is the new record's, of a create."""
+    """What became of one write: ``error`` is None when the CRM confirmed it. ``record_id`` is the new record's, of a create; of a
+    conversion the contact's, of a merge the one that stays. ``overtaken``: nothing was done, since somebody else did something first; says what."""
 
     write_id: str
     error: ConnectorError | None = None
     record_id: str = ""
+    overtaken: str = ""
 
 
 class Finding(Struct, frozen=True):
@@ -58,8 +60,8 @@ class Reader(Protocol):
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
         """All records of those entities as pages of ``snapshot`` events, each page of one entity.
 
-        ``after`` holds, by entity, the id of the last record of a page that was stored: where the connector can, it goes on
-        behind it, otherwise it begins anew. ``occurred_at`` is when the record last changed as of the snapshot, so that what
+        ``after`` holds, by entity, the ``cursor`` (where there is none the id) of the last record of a page that was stored: where the
+        connector can, it goes on behind it, otherwise it begins anew. ``occurred_at`` is when the record last changed as of the snapshot, so that what
         was told of it meanwhile wins however late the page comes.
         """
         ...
@@ -114,7 +116,9 @@ class Sink(Protocol):
     def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         """Sends one batch in one request; one result a write, in order. A record occurs once in a batch.
 
-        Changes and creations (``Write.kind``) may be mixed; creations go in a request of their own.
+        Changes, creations, conversions and merges (``Write.kind``) may be mixed; each kind goes in requests of its own. A conversion
+        or merge is looked at before it is sent: what the system shows done is confirmed, and not done twice. A system that
+        has no such thing answers it with Misconfigured.
 
         Raises ConnectorError when the call as a whole failed; ``outcome_unknown`` tells whether it may have happened.
         """
@@ -122,6 +126,15 @@ class Sink(Protocol):
 
     def created(self, writes: Sequence[Write]) -> dict[str, str]:
         """Of these creates, whose answer was lost, those that did happen: write id -> id of the new record. Changes nothing."""
+        ...
+
+
+class Tally(Protocol):
+    """A count of calls against a limit that several processes share."""
+
+    def exchange(self, add: Callable[[Mapping[str, int]], Mapping[str, int]]) -> None:
+        """Hands ``add`` the calls since the last exchange, by the ISO instants at which spans of time began, and takes from it those that
+        all processes made in the last day. What ``add`` raises goes through, and nothing is forgotten."""
         ...
 
 

@@ -228,6 +228,10 @@ class Scope:
         last = self._entities[field.to].fields.get(rest[1])
         return Path(f"{space}.{rest[0]}.{rest[1]}", last, _nested_getter(space, rest[0], rest[1])) if last else None
 
+    def remote(self, space: str) -> Mapping[str, str]:
+        """What that kind of record is called in each system."""
+        return self._spaces[space].remote
+
     def names(self) -> list[str]:
         """Every name that resolves, for hints: bare ones first."""
         bare = list(self._spaces[self.routes].fields)

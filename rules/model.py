@@ -12,7 +12,7 @@ Facts = Mapping[str, Any]
 WhyNot = Callable[[str], str | None]  # person key -> why this person cannot receive a lead now; None when they can
 
 ActionKind = Literal["person", "field", "pool", "queue", "keep", "hold", "reject", "holdout"]
-EffectKind = Literal["set", "task", "notify", "convert", "attach"]
+EffectKind = Literal["set", "task", "notify", "convert", "attach", "merge"]
 
 
 class Problem(Struct, frozen=True, order=True):
@@ -78,9 +78,10 @@ class Action(Struct, frozen=True):
 class Effect(Struct, frozen=True, gc=False, omit_defaults=True):
     """What a rung does beside choosing the owner, with its values filled in.
 
-    ``target`` is a field's path for ``set``; the entity to go to (``account``) for ``convert`` and ``attach``; and for
-    ``task`` and ``notify`` whom it is for: a person's key, or ``owner`` for whoever gets the record. ``value`` is what the
-    field gets, the subject of the task, or the message. ``due`` is in how many seconds a task is due, 0 when nothing is said.
+    ``target`` is a field's path for ``set``; the entity to go to (``account``) for ``convert`` and ``attach``; which of the two stays
+    (``older``, ``newer``) for ``merge``; and for ``task`` and ``notify`` whom it is for: a person's key, or ``owner`` for whoever gets
+    the record. ``value`` is what the field gets, the subject of the task, the message, or the id of the record of the same person.
+    ``due`` is in how many seconds a task is due, 0 when nothing is said.
     """
 
     kind: EffectKind

@@ -18,6 +18,7 @@ from rules.ladders.engagement import Engagement, all_rungs
 from rules.ladders.file import Queues, read_engagement, read_queues
 from rules.ladders.reader import LadderReader
 from rules.language.checking import Checker
+from rules.language.condition import Question
 from rules.language.named import CONDITIONS, Definitions, read_conditions
 from rules.model import CorrectionRule, Entity, Facts, Matching, PolicyError, Problem, Walk, WalkStep, WhyNot
 from rules.policy_tests.case import PolicyTest
@@ -28,6 +29,7 @@ from rules.pools.model import Calendar, Person, Pool, TimeOff
 from rules.pools.people import People, read_people
 from rules.pools.reader import pool_names, read_pools
 from rules.pools.roster import on_roster
+from rules.pools.work import read_open_when
 from rules.sla.model import Answers, Clock
 from rules.sla.reader import SLA, SlaReader
 from rules.source import Report, Source, decode, nearest
@@ -52,13 +54,14 @@ class Policy:
     seconds. ``ladders`` are by the entity they route, ``routes`` is the first of these. ``queues`` are the ids of CRM queues
     by name and system. ``event_reads`` are the fields of ``event`` that something asks for beside its kind, system and
     changed fields: ``before`` (``facts["event"]["before"]``: old values of what changed) and ``record_id``. ``answers`` are by the
-    entity that reps accept and reject.
+    entity that reps accept and reject. ``open_when`` says which records are open work, None by their status.
     """
 
     digest: str
     entities: dict[str, Entity]
     people: dict[str, Person]
     pools: dict[str, Pool]
+    open_when: Question | None
     calendars: dict[str, Calendar]
     time_off: tuple[TimeOff, ...]
     clocks: dict[str, Clock]
@@ -164,6 +167,7 @@ class _Reader:
             return None
         queues = read_queues(ladder, {system for one in entities.values() for system in one.remote}, report)
         checkers: list[Checker] = []
+        finds_people = matching.duplicates is not None
 
         def reader(scope: Scope) -> LadderReader:
             checkers.append(Checker(scope, roster, definitions, report))
@@ -173,11 +177,19 @@ class _Reader:
             def lookup(name: Scalar) -> Table | None:
                 return self.shelf.lookup(name.text, name.place, tables)
 
-            return LadderReader(scope, checkers[-1], targets, EffectReader(scope, roster, report), lookup, report)
+            return LadderReader(
+                scope,
+                checkers[-1],
+                targets,
+                EffectReader(scope, roster, report, finds_people=finds_people),
+                lookup,
+                report,
+            )
 
         ladders = read_engagement(ladder, entities, reader, report)
         asker = Asker(entities, ladders or ("lead",), roster, definitions, report)
         shared = read_pools(pooled, roster, report, asker, queues)
+        open_when = read_open_when(pooled, asker, report)
         timed = SlaReader(entities, ladders or ("lead",), roster, definitions, report, pools or (), queues, calendars)
         clocks = timed.read(self._yaml(SLA))
         self._unused(definitions, [*checkers, *asker.checkers, *timed.checkers], matching.weights)
@@ -189,6 +201,7 @@ class _Reader:
             entities=entities,
             people=roster.by_key,
             pools=shared,
+            open_when=open_when,
             calendars=calendars,
             time_off=time_off,
             clocks=clocks,

@@ -1,14 +1,15 @@
 """How many API calls we may make: our share of the org's day, a reserve that stays for people, and who goes first.
 
 Salesforce counts the calls of the last 24 hours of everybody in the org and tells with each answer how many there were
-(``Sforce-Limit-Info``). Ours are counted here, for this process: a restart begins its count anew, the reserve holds all the same.
+(``Sforce-Limit-Info``). Ours are counted here, and with those of our other processes and from before the last start by whoever keeps
+that count (``exchange``). The reserve holds for everybody's calls together.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from threading import Lock
 
@@ -56,10 +57,12 @@ class ApiBudget:
     def __init__(self, share: float, reserve: float, clock: Callable[[], datetime]) -> None:
         self._share, self._reserve, self._clock = share, reserve, clock
         self._lock = Lock()
-        self._ours: deque[tuple[datetime, int]] = deque()  # quarter hours, oldest first
+        self._new: Counter[datetime] = Counter()  # by quarter hour: those that only we know of
+        self._shared: dict[datetime, int] = {}  # and all others
         self._heard: tuple[datetime, int, int] | None = None  # when, used, limit
         self._samples: deque[tuple[datetime, int]] = deque()
         self._warned = False
+        self._foretold = datetime.min.replace(tzinfo=UTC)
 
     def spend(self, urgency: Urgency) -> None:
         """Counts one call that is about to be made. Raises RateLimited when it has to wait; then nothing is counted."""
@@ -79,10 +82,27 @@ class ApiBudget:
                 )
             self._warned = self._warned and urgency is not Urgency.BACKGROUND
             quarter = now - timedelta(seconds=now.timestamp() % _BUCKET.total_seconds())
-            if self._ours and self._ours[-1][0] >= quarter:
-                self._ours[-1] = (self._ours[-1][0], self._ours[-1][1] + 1)
-            else:
-                self._ours.append((quarter, 1))
+            self._new[quarter] += 1
+
+    def exchange(self, add: Callable[[Mapping[str, int]], Mapping[str, int]]) -> None:
+        """See ``contract.Tally``. Says, once an hour, when nothing will be left for us within a day."""
+        with self._lock:
+            mine = dict(self._new)
+        total = add({quarter.astimezone(UTC).isoformat(): number for quarter, number in mine.items()})
+        with self._lock:
+            self._shared = {datetime.fromisoformat(at): number for at, number in total.items()}
+            self._new -= Counter(mine)
+        spent, now = self.spent(), self._clock()
+        if spent is not None and spent.exhausted_at is not None and now - self._foretold >= _PACE:
+            self._foretold = now
+            log.warning(
+                "salesforce_calls_run_out",
+                used=spent.used,
+                limit=spent.limit,
+                ours=spent.ours,
+                none_left_at=spent.exhausted_at.isoformat(timespec="minutes"),
+                advice="find out who uses them: Setup, Company Information, API usage",
+            )
 
     def heard(self, used: int, limit: int) -> None:
         """What Salesforce told with its last answer."""
@@ -113,15 +133,16 @@ class ApiBudget:
             return (_NEWS - (now - at)).total_seconds(), f"{left}, and the last {self._reserve:.0%} are for people"
         ours, most = self._count(now), int(limit * self._share * _UP_TO[urgency])
         if ours >= most:
-            oldest = self._ours[0][0] if self._ours else now
+            oldest = min([*self._new, *self._shared], default=now)
             wait = min((oldest + _BUCKET + DAY - now).total_seconds(), _BUCKET.total_seconds())
             return max(1.0, wait), f"{ours:,} of the {int(limit * self._share):,} calls of its daily share are used up"
         return None, ""
 
     def _count(self, now: datetime) -> int:
-        while self._ours and now - self._ours[0][0] >= DAY + _BUCKET:
-            self._ours.popleft()
-        return sum(number for _, number in self._ours)
+        for counts in (self._new, self._shared):
+            for quarter in [one for one in counts if now - one >= DAY + _BUCKET]:
+                del counts[quarter]
+        return self._new.total() + sum(self._shared.values())
 
     def _exhausted_at(self, now: datetime, used: int, limit: int) -> datetime | None:
         if not self._samples:

@@ -20,9 +20,11 @@ from msgspec import Struct
 from simple_salesforce import Salesforce
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceError, SalesforceExpiredSession
 from simple_salesforce.login import token_login
+from simple_salesforce.util import call_salesforce
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from connectors.errors import ConnectorError, Misconfigured
+from connectors.errors import ConnectorBug, ConnectorError, Misconfigured
+from connectors.patience import Hold
 from connectors.salesforce.budget import ApiBudget, Urgency
 from connectors.salesforce.errors import SYSTEM, from_network, from_response, login_error
 from connectors.salesforce.settings import SalesforceSettings
@@ -57,6 +59,7 @@ class SalesforceClient:
         self.settings = settings
         self._clock = clock
         self.budget = ApiBudget(settings.daily_share, settings.reserve, clock)
+        self.hold = Hold(SYSTEM, clock)
         self.transport = Transport(settings, self.budget.heard)
         self._http = make_session(self.transport)
         self._lock = threading.Lock()
@@ -90,12 +93,49 @@ class SalesforceClient:
         urgency: Urgency = Urgency.URGENT,
     ) -> Any:
         """One REST call below ``/services/data/vNN.0/``; ``what`` names it in errors. Raises ConnectorError."""
-        writing = method != "GET"
+        content = {} if body is None else {"data": msgspec.json.encode(body)}
+        return self._exchange(
+            method, path, what, urgency, headers, lambda r: r.json() if r.content else None, params=params, **content
+        )
+
+    def text(
+        self, path: str, *, what: str, params: Mapping[str, str], urgency: Urgency
+    ) -> tuple[str, Mapping[str, str]]:
+        """A GET that is answered with CSV: the text, and the headers of the answer. Raises ConnectorError."""
+        accept = {"Accept": "text/csv"}
+        text, headers = self._exchange(
+            "GET", path, what, urgency, accept, lambda r: (r.content.decode("utf-8"), r.headers), params=params
+        )
+        return text, headers
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        urgency: Urgency,
+        headers: Mapping[str, str] | None,
+        read: Callable[[requests.Response], Any],
+        **content: Any,
+    ) -> Any:
         session = self.session()
         self.budget.spend(urgency)
-        content = {} if body is None else {"data": msgspec.json.encode(body)}
+        with self.hold.heeded():
+            return self._answered(session, method, path, what, headers, read, **content)
+
+    def _answered(
+        self,
+        session: ApiSession,
+        method: str,
+        path: str,
+        what: str,
+        headers: Mapping[str, str] | None,
+        read: Callable[[requests.Response], Any],
+        **content: Any,
+    ) -> Any:
+        writing = method != "GET"
         # X-PrettyPrint is on in simple-salesforce: a third more bytes for nobody.
-        sent_headers = {
+        own_headers = {
             "X-PrettyPrint": "0",
             "Sforce-Call-Options": f"client={self.settings.client_name}",
             **(headers or {}),
@@ -108,12 +148,27 @@ class SalesforceClient:
                 with attempt:
                     if attempt.retry_state.attempt_number > 1:
                         session = self.renew(session)
-                    return session.api.restful(path, params, method, headers=sent_headers, **content)
+                    all_headers = {**session.api.headers, **own_headers}
+                    return read(
+                        call_salesforce(session.api.base_url + path, method, self._http, all_headers, **content)
+                    )
         except SalesforceError as error:
             raise from_response(error, what, writing=writing, retry_after=self.transport.retry_after) from error
         except requests.RequestException as error:
             raise from_network(error, what, writing=writing) from error
+        except UnicodeDecodeError as error:
+            raise ConnectorBug(f"Salesforce answered {what} with text that is not UTF-8.", system=SYSTEM) from error
         raise AssertionError("tenacity returns or raises")
+
+    def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, what: str, timeout: float | None = None
+    ) -> requests.Response:
+        """One urgent call outside of REST, whatever it answers; whoever asks looks after the session. Raises ConnectorError."""
+        self.budget.spend(Urgency.URGENT)
+        try:
+            return self._http.post(url, body, headers=dict(headers), timeout=timeout)
+        except requests.RequestException as error:
+            raise from_network(error, what, writing=True) from error
 
     def versions(self) -> list[str]:
         """The API versions the org offers; needs no login. Raises ConnectorError."""

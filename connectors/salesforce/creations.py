@@ -13,6 +13,7 @@ from typing import Any
 
 from connectors.contract import Maps
 from connectors.errors import ConnectorError, Misconfigured
+from connectors.mapping import outward
 from connectors.salesforce.errors import SYSTEM
 from connectors.salesforce.values import to_salesforce
 from routing.core.model import Write
@@ -43,19 +44,7 @@ def row_of(write: Write, maps: Maps) -> Row:
             system=SYSTEM,
             code=write.creates,
         )
-    row: Row = {"attributes": {"type": entity_map.remote}}
-    for name, value in write.fields.items():
-        if name in _ABOUT:
-            continue
-        remote = entity_map.fields.get(name)
-        if remote is None or name in entity_map.read_only:
-            why = "has no Salesforce field" if remote is None else "is marked read only"
-            raise Misconfigured(
-                f"{write.creates}.{name} {why} in fields.yaml, so no {write.creates} can be created with it.",
-                system=SYSTEM,
-                code=name,
-            )
-        row[remote] = to_salesforce(value)
+    row: Row = {"attributes": {"type": entity_map.remote}} | outward(write, entity_map, to_salesforce, _ABOUT)
     row["Description"] = _marked(row.get("Description"), write.write_id)
     return row
 

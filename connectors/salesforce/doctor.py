@@ -57,6 +57,8 @@ def _checks(connection: SalesforceConnection, maps: Maps, clock: Callable[[], da
     yield _integration_user(connection)
     for entity_map in maps.values():
         yield _permissions(connection, entity_map)
+        if "convert" in entity_map.joins:
+            yield _conversion(connection)
     if settings.changes == "stream":
         yield from _topics(connection)
         yield _selections(connection, maps)
@@ -141,7 +143,27 @@ def _permissions(connection: SalesforceConnection, entity_map: EntityMap) -> Fin
             f"cannot be written by the integration user: {', '.join(locked)}",
             "Give edit access in the permission set, or mark them read only in fields.yaml.",
         )
+    if "merge" in entity_map.joins and not described["deletable"]:
+        return Finding(
+            check,
+            False,
+            f"the policy merges {entity_map.remote} records, and the integration user may not delete them",
+            "Give Delete on the object in the permission set, or take 'merge' out of the rungs.",
+        )
     return Finding(check, True, f"{len(entity_map.fields)} mapped fields can be read, {len(writable)} written")
+
+
+def _conversion(connection: SalesforceConnection) -> Finding:
+    query = "SELECT PermissionsConvertLeads FROM UserPermissionAccess"
+    rows = _asked(connection, query)
+    if rows and not rows[0]["PermissionsConvertLeads"]:
+        return Finding(
+            "conversions",
+            False,
+            "the policy converts leads, and the integration user may not",
+            "Give 'Convert Leads' in the permission set, or take 'convert' out of the rungs.",
+        )
+    return Finding("conversions", True, "leads can be converted" if rows else "not looked at: the org does not tell")
 
 
 def _topics(connection: SalesforceConnection) -> Iterator[Finding]:
@@ -201,10 +223,10 @@ def _limits(connection: SalesforceConnection) -> Finding:
     settings, spent = connection.settings, connection.spent
     detail = f"{left:,} of {most:,} API calls are left for the next 24 hours"
     if spent is not None:
-        kept = f"the last {settings.reserve:.0%} are never touched"
-        detail += f"; we made {spent.ours:,} of the {spent.share:,} that are ours, and {kept}"
-        if spent.exhausted_at is not None:
-            detail += f"; at this pace none is left for us at {spent.exhausted_at:%Y-%m-%d %H:%M} UTC"
+        # How many of ours are made, and until when they will do, the daemon knows: it says so in its log (salesforce_calls_run_out).
+        detail += (
+            f"; {spent.share:,} of a day's are ours at most, and the last {settings.reserve:.0%} are never touched"
+        )
     if most and left < most * max(LITTLE_LEFT, settings.reserve):
         return Finding("limits", False, detail, "Find out who uses them: Setup, Company Information, API usage.")
     return Finding("limits", True, detail)

@@ -131,6 +131,21 @@ def save_error(record_id: str, entity: str, errors: list[dict[str, Any]]) -> Con
     )
 
 
+def row_error(record_id: str, entity: str, status: int, content: object) -> ConnectorError:
+    """A change of one row within a Composite call that was refused."""
+    code, said = _first(content)
+    kind = _BY_CODE.get(code) or (RecordRejected if code else None) or _BY_STATUS.get(status)
+    kind = kind or (Transient if status >= 500 else ConnectorBug)
+    if status == 412:
+        kind, said = Conflict, "somebody changed it since it was looked at"
+    return kind(
+        f"Salesforce refused the write to {entity} {record_id}: {code or status}: {said}. {_ADVICE[kind]}",
+        system=SYSTEM,
+        code=code or str(status),
+        outcome_unknown=status >= 500 and status != 503,
+    )
+
+
 def _duplicates(error: Mapping[str, Any]) -> list[str]:
     """The ids of the records that a duplicate rule found. Salesforce has spelled the name of this part wrongly for years."""
     result = error.get("duplicateResult") or error.get("duplicateResut") or {}
@@ -155,6 +170,20 @@ def from_response(error: SalesforceError, what: str, *, writing: bool, retry_aft
         code=code or str(error.status),
         retry_after=retry_after,
         outcome_unknown=unknown,
+    )
+
+
+def from_soap(status: int, code: str, said: str, what: str, retry_after: float | None) -> ConnectorError:
+    """A fault of the SOAP API, or an answer that is none. Faults come as HTTP 500, also where nothing was begun."""
+    kind = _BY_CODE.get(code) or (RecordRejected if code else None) or _BY_STATUS.get(status)
+    kind = kind or (Transient if status >= 500 else ConnectorBug)
+    return kind(
+        f"Salesforce answered {status} {code} to {what}: {vendor_words(said)}. {_ADVICE[kind]}",
+        system=SYSTEM,
+        code=code or str(status),
+        retry_after=retry_after,
+        outcome_unknown=code == "UNKNOWN_EXCEPTION"
+        or (not code and (status == 200 or (status >= 500 and status != 503))),
     )
 
 

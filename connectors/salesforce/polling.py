@@ -152,14 +152,19 @@ class SalesforcePolling:
         merged = self._merged(entity_map, sorted(gone))
         return [
             self._about(
-                entity_map, record_id, "merged" if record_id in merged else "deleted", at, f"deleted {at:%FT%TZ}"
+                entity_map,
+                record_id,
+                "merged" if record_id in merged else "deleted",
+                at,
+                f"deleted {at:%FT%TZ}",
+                merged.get(record_id, ""),
             )
-            for record_id, at in gone.items()
+            for record_id, at in sorted(gone.items(), key=lambda one: one[1])  # who took one over may be merged later
         ]
 
-    def _merged(self, entity_map: EntityMap, ids: Sequence[str]) -> set[str]:
-        """Which of those deleted were merged into another."""
-        found: set[str] = set()
+    def _merged(self, entity_map: EntityMap, ids: Sequence[str]) -> dict[str, str]:
+        """Which of those deleted were merged into another, and into which."""
+        found: dict[str, str] = {}
         if entity_map.remote not in ("Lead", "Contact", "Account", "Case"):  # nothing else can be
             return found
         for start in range(0, len(ids), 200):
@@ -169,7 +174,7 @@ class SalesforcePolling:
                 f"WHERE IsDeleted = true AND MasterRecordId != null AND Id IN ({listed})"
             )
             answer = self._ask("queryAll/", {"q": query}, "asking which deleted records were merged")
-            found |= {row["Id"] for row in answer["records"]}
+            found |= {row["Id"]: row["MasterRecordId"] for row in answer["records"]}
         return found
 
     # What was passed over
@@ -212,7 +217,9 @@ class SalesforcePolling:
     def _ask(self, path: str, params: dict[str, str], what: str) -> Any:
         return self._connection.client.call("GET", path, params=params, what=what, urgency=Urgency.NORMAL)
 
-    def _about(self, entity_map: EntityMap, record_id: str, kind: Kind, at: datetime, cursor: str) -> ChangeEvent:
+    def _about(
+        self, entity_map: EntityMap, record_id: str, kind: Kind, at: datetime, cursor: str, into: str = ""
+    ) -> ChangeEvent:
         return ChangeEvent(
             event_id=derived_id(SYSTEM, "poll", record_id, kind, at.isoformat()),
             system=SYSTEM,
@@ -223,6 +230,7 @@ class SalesforcePolling:
             observed_at=self._clock(),
             cursor=cursor,
             complete=kind != "gap",
+            into=into,
         )
 
     def _everything(self, entity_map: EntityMap, at: datetime) -> ChangeEvent:

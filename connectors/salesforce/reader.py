@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
+
 from connectors.contract import Maps, Snapshot
 from connectors.errors import ConnectorBug, Misconfigured
 from connectors.salesforce.budget import Urgency
+from connectors.salesforce.bulk import BulkQueries, JobGone, JobRefused, is_place
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import SYSTEM
 from connectors.salesforce.values import parse_instant, reader_of
 from routing.core.model import ChangeEvent, EntityMap, Values, derived_id
+
+log = structlog.get_logger(__name__)
 
 # A query travels in the URL, which Salesforce cuts at 16,384 bytes: 200 ids take 5,400 of them.
 IDS_PER_QUERY = 200
@@ -26,6 +31,7 @@ class SalesforceReader:
 
     def __init__(self, client: SalesforceClient, maps: Maps, clock: Callable[[], datetime]) -> None:
         self._client = client
+        self._bulk = BulkQueries(client)
         self._maps = maps
         self._clock = clock
 
@@ -51,21 +57,64 @@ class SalesforceReader:
         return found
 
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
-        """See ``contract.Reader.backfill``; pages of up to 2,000 in the order of ids, one call each."""
+        """See ``contract.Reader.backfill``; pages of up to 2,000: in the order of ids, one call each, or by a bulk job where there are
+        ``bulk_from`` records or more."""
         for entity in entities:
             entity_map = self._maps().get(entity)
             if entity_map is None:
                 continue
-            fields = tuple(entity_map.fields)
-            last = (after or {}).get(entity, "")
-            # Each page is a query of its own: a cursor of Salesforce's ends with the session, and after a quiet quarter of an hour.
-            more = True
-            while more:
-                query = _paged(entity_map, fields, "Id", f"Id > '{last}'" if last else "")
-                rows, more = self._page(query, f"reading all {entity} records", Urgency.BACKGROUND)
-                if rows:
-                    yield [self.event(entity_map, row) for row in rows]
-                    last = rows[-1]["Id"]
+            place = (after or {}).get(entity, "")
+            if is_place(place):
+                try:
+                    yield from self._by_job(entity_map, place)
+                except JobGone:
+                    log.warning(
+                        "salesforce_bulk_job_gone", entity=entity, advice="its result is gone; reading begins anew"
+                    )
+                    yield from self._by_ids(entity_map, "")
+            else:
+                yield from self._by_ids(entity_map, place)
+
+    def _by_ids(self, entity_map: EntityMap, last: str) -> Iterator[list[ChangeEvent]]:
+        what = f"reading all {entity_map.entity} records"
+        # Each page is a query of its own: a cursor of Salesforce's ends with the session, and after a quiet quarter of an hour.
+        more, asked = True, False
+        while more:
+            query = _paged(entity_map, tuple(entity_map.fields), "Id", f"Id > '{last}'" if last else "")
+            rows, more = self._page(query, what, Urgency.BACKGROUND)
+            if rows:
+                yield [self.event(entity_map, row, row["Id"]) for row in rows]
+                last = rows[-1]["Id"]
+            if more and not asked:
+                asked = True  # only where one page is not all, it is worth a call to know how many there are
+                place = self._bulk_place(entity_map, last, what)
+                if place:
+                    yield from self._by_job(entity_map, place)
+                    return
+
+    def _bulk_place(self, entity_map: EntityMap, last: str, what: str) -> str:
+        """Where a job has the records behind ``last``; "" where there are too few for one, or none can be had."""
+        where = f"FROM {entity_map.remote} WHERE Id > '{last}'"
+        count = f"SELECT COUNT() {where}"
+        answer = self._client.call("GET", "query/", params={"q": count}, what=what, urgency=Urgency.BACKGROUND)
+        if answer["totalSize"] < self._client.settings.bulk_from:
+            return ""
+        columns = _columns(entity_map, tuple(entity_map.fields))
+        try:
+            return self._bulk.begin(f"SELECT {columns} {where}", what)
+        except JobRefused as error:
+            log.warning(
+                "salesforce_bulk_refused",
+                entity=entity_map.entity,
+                reason=str(error.__cause__ or error),
+                advice="it is read by queries, which costs more of the day's calls",
+            )
+            return ""
+
+    def _by_job(self, entity_map: EntityMap, place: str) -> Iterator[list[ChangeEvent]]:
+        what = f"reading all {entity_map.entity} records"
+        for page in self._bulk.rows(place, entity_map, what):
+            yield [self.event(entity_map, row, behind) for row, behind in page]
 
     def _page(self, query: str, what: str, urgency: Urgency) -> tuple[list[dict[str, Any]], bool]:
         """The rows of a query that is limited to a page, and whether there may be more behind them."""
@@ -88,8 +137,8 @@ class SalesforceReader:
         query = _paged(entity_map, tuple(entity_map.fields), "SystemModstamp, Id", where)
         return self._page(query, f"asking which {entity_map.entity} records changed", Urgency.NORMAL)
 
-    def event(self, entity_map: EntityMap, row: dict[str, Any]) -> ChangeEvent:
-        """A row as a snapshot of its record."""
+    def event(self, entity_map: EntityMap, row: dict[str, Any], cursor: str = "") -> ChangeEvent:
+        """A row as a snapshot of its record; ``cursor`` is the place behind it."""
         # SystemModstamp also moves when the platform itself changes a record; nothing in the row is younger.
         stamp, fields = row["SystemModstamp"], tuple(entity_map.fields)
         return ChangeEvent(
@@ -103,7 +152,7 @@ class SalesforceReader:
             changed=fields,
             values=_values(entity_map, fields, row),
             actor=row["LastModifiedById"] or "",
-            cursor=f"query of {entity_map.remote}",
+            cursor=cursor,
         )
 
     def _map(self, entity: str) -> EntityMap:

@@ -51,6 +51,10 @@ class SalesforceSettings(Struct, frozen=True, kw_only=True):
     it heard twice. ``changes`` ``poll`` asks for changes every ``poll_seconds``, where Change Data Capture is not licensed.
     ``daily_share`` is the part of the org's daily API calls that we may use, ``reserve`` the part that is never touched.
     ``save_despite_alerts``: whether a record is saved though a duplicate rule would alert a person; one that blocks always blocks.
+    Objects with ``bulk_from`` records or more are read by Bulk API 2.0 where all of them are needed.
+    ``guard`` says how a record is kept from being overwritten that somebody changed meanwhile: ``read`` looks a moment before and
+    writes 200 in a call, ``conditional`` lets Salesforce compare as well, to the second, with 25 in a call.
+    ``converted_status`` is what converted leads get as their status; "" takes the first that Setup calls converted.
     ``ca_file`` replaces the machine's trusted roots, for a proxy or the local stand-in.
     """
 
@@ -71,6 +75,9 @@ class SalesforceSettings(Struct, frozen=True, kw_only=True):
     daily_share: float = 0.5
     reserve: float = 0.1
     save_despite_alerts: bool = True
+    bulk_from: int = 50_000
+    guard: Literal["read", "conditional"] = "read"
+    converted_status: str = ""
     ca_file: str = ""
     # Seen by others as the origin of our writes, and by us to know our own echo.
     client_name: str = "fingerpost"
@@ -86,5 +93,7 @@ class SalesforceSettings(Struct, frozen=True, kw_only=True):
         for name in ("daily_share", "reserve"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name):g}; it is a part of the day's calls, from 0 to 1")
+        if self.bulk_from < 1:
+            raise ValueError(f"bulk_from is {self.bulk_from}; it is a number of records, 1 or more")
         if not 1 <= self.poll_seconds <= 3600:
             raise ValueError(f"poll_seconds is {self.poll_seconds:g}; it must be from 1 to 3,600")

@@ -1,17 +1,22 @@
-"""Writing to Salesforce: sObject Collections, up to 200 records of several objects in one call."""
+"""Writing to Salesforce: sObject Collections, up to 200 records of several objects in one call; what joins records goes by SOAP."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from connectors.contract import Maps, WriteResult
 from connectors.errors import ConnectorBug, ConnectorError, Misconfigured
+from connectors.mapping import outward
+from connectors.salesforce import conditional
 from connectors.salesforce.budget import Urgency
 from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.conditional import ROWS
 from connectors.salesforce.creations import already, found_again, row_of
 from connectors.salesforce.errors import SYSTEM, save_error
+from connectors.salesforce.joins import Joins
 from connectors.salesforce.owners import Owners
 from connectors.salesforce.values import to_salesforce
 from routing.core.model import EntityMap, Write
@@ -21,6 +26,9 @@ RUNS = 10  # and how many runs of one object type after another
 
 Row = dict[str, Any]
 Numbered = tuple[int, Row]  # a record to be sent, with the number of its write
+# What is sent together, and how: it gives the results by number.
+Request = tuple[Sequence[Numbered], Callable[[], Iterable[tuple[int, WriteResult]]]]
+_JOINS = ("convert", "merge")
 
 
 class SalesforceSink:
@@ -31,6 +39,7 @@ class SalesforceSink:
         self._maps = maps
         self._clock = clock
         self._owners = Owners(client, clock)
+        self._joins = Joins(client, maps)
         self._headers = {
             # The default is TRUE: the org's own assignment rules would take the lead from whom we gave it to.
             "Sforce-Auto-Assign": "FALSE",
@@ -39,7 +48,8 @@ class SalesforceSink:
         }
 
     def write(self, writes: Sequence[Write]) -> list[WriteResult]:
-        """See ``contract.Sink.write``: one call for changes, one for creations, none where nothing can be sent.
+        """See ``contract.Sink.write``: one call for changes, one for creations, none where nothing can be sent; two for 100
+        conversions or 200 merges.
 
         One more goes before where owners occur of whom nothing was heard lately. Raises ConnectorError.
         """
@@ -49,6 +59,8 @@ class SalesforceSink:
         changes: list[Numbered] = []
         creations: list[Numbered] = []
         for index, write in enumerate(writes):
+            if write.kind in _JOINS:
+                continue
             try:
                 row = row_of(write, self._maps) if write.creates else _record(self._maps().get(write.entity), write)
             except ConnectorError as error:
@@ -57,12 +69,30 @@ class SalesforceSink:
                 (creations if write.creates else changes).append((index, row))
         for index, refusal in self._refused([*changes, *creations]).items():
             results[index] = WriteResult(writes[index].write_id, refusal)
-        going = [
-            (method, [one for one in some if one[0] not in results])
-            for method, some in (("PATCH", changes), ("POST", creations))
-        ]
-        self._send_all(writes, [(method, part) for method, some in going for part in _parts(some)], results)
+        left = [[one for one in some if one[0] not in results] for some in (changes, creations)]
+        self._send_all(writes, [*self._saves(writes, *left), *self._joining(writes)], results)
         return [results[index] for index in range(len(writes))]
+
+    def _saves(
+        self, writes: Sequence[Write], changes: Sequence[Numbered], creations: Sequence[Numbered]
+    ) -> Iterator[Request]:
+        """The requests that save rows: those that Salesforce is to guard, the other changes, and what is new."""
+        guarded: list[Numbered] = []
+        if self._client.settings.guard == "conditional":
+            guarded = [one for one in changes if writes[one[0]].seen_at is not None]
+        for start in range(0, len(guarded), ROWS):
+            some = guarded[start : start + ROWS]
+            yield some, partial(self._send_guarded, writes, some)
+        apart = {index for index, _ in guarded}
+        for method, rows in (("PATCH", [one for one in changes if one[0] not in apart]), ("POST", creations)):
+            for part in _parts(rows):
+                yield part, partial(self._send, method, writes, part)
+
+    def _joining(self, writes: Sequence[Write]) -> Iterator[Request]:
+        for kind, join in (("convert", self._joins.convert), ("merge", self._joins.merge)):
+            joined: list[Numbered] = [(index, {}) for index, write in enumerate(writes) if write.kind == kind]
+            if joined:
+                yield joined, partial(_numbered, writes, joined, join)
 
     def created(self, writes: Sequence[Write]) -> dict[str, str]:
         """See ``contract.Sink.created``. Raises ConnectorError."""
@@ -87,28 +117,39 @@ class SalesforceSink:
         refused = self._owners.refused(dict.fromkeys(wanted.values())) if wanted else {}
         return {index: refused[pair] for index, pair in wanted.items() if pair in refused}
 
-    def _send_all(
-        self, writes: Sequence[Write], requests: Sequence[tuple[str, list[Numbered]]], results: dict[int, WriteResult]
-    ) -> None:
+    @staticmethod
+    def _send_all(writes: Sequence[Write], requests: Sequence[Request], results: dict[int, WriteResult]) -> None:
         """Sends the requests. One of several that fails as a whole is told in the results of its writes: what became of
         the others is known."""
-        for method, records in requests:
+        for records, send in requests:
+            known: dict[int, WriteResult] = {}
             try:
-                results |= self._send(method, writes, records)
+                known.update(send())  # keeps those that came before an error
             except ConnectorError as error:
-                if len(requests) == 1:
+                if len(requests) == 1 and not known:
                     raise
-                results |= {index: WriteResult(writes[index].write_id, error) for index, _ in records}
+                known = {index: WriteResult(writes[index].write_id, error) for index, _ in records} | known
+            results |= known
+
+    def _send_guarded(self, writes: Sequence[Write], records: list[Numbered]) -> Iterator[tuple[int, WriteResult]]:
+        some = [writes[index] for index, _ in records]
+        answer = self._client.call(
+            "POST",
+            "composite",
+            body=conditional.body(some, [row for _, row in records], self._headers, self._client.settings.api_version),
+            what=f"a guarded write of {len(records)} records",
+            urgency=_urgency("PATCH", records),
+        )
+        yield from zip((index for index, _ in records), conditional.judged(some, answer), strict=True)
 
     def _send(self, method: str, writes: Sequence[Write], records: list[Numbered]) -> Iterator[tuple[int, WriteResult]]:
-        urgent = any("OwnerId" in row or method == "POST" for _, row in records)
         answer = self._client.call(
             method,
             "composite/sobjects",
             body={"allOrNone": False, "records": [record for _, record in records]},
             headers=self._headers,
             what=f"a write of {len(records)} records",
-            urgency=Urgency.URGENT if urgent else Urgency.NORMAL,
+            urgency=_urgency(method, records),
         )
         if not isinstance(answer, list) or len(answer) != len(records):
             raise ConnectorBug(
@@ -119,6 +160,19 @@ class SalesforceSink:
             )
         for (index, _), result in zip(records, answer, strict=True):
             yield index, _judged(writes[index], result)
+
+
+def _urgency(method: str, records: Sequence[Numbered]) -> Urgency:
+    return Urgency.URGENT if any("OwnerId" in row or method == "POST" for _, row in records) else Urgency.NORMAL
+
+
+def _numbered(
+    writes: Sequence[Write], records: Sequence[Numbered], join: Callable[[Sequence[Write]], Iterable[WriteResult]]
+) -> Iterator[tuple[int, WriteResult]]:
+    """The results of joins, with the numbers of their writes."""
+    numbers = {writes[index].write_id: index for index, _ in records}
+    for result in join([writes[index] for index, _ in records]):
+        yield numbers[result.write_id], result
 
 
 def _judged(write: Write, result: Row) -> WriteResult:
@@ -163,14 +217,4 @@ def _record(entity_map: EntityMap | None, write: Write) -> Row:
             code=write.entity,
         )
     record: Row = {"attributes": {"type": entity_map.remote}, "id": write.record_id}
-    for name, value in write.fields.items():
-        remote = entity_map.fields.get(name)
-        if remote is None or name in entity_map.read_only:
-            why = "has no Salesforce field" if remote is None else "is marked read only"
-            raise Misconfigured(
-                f"{write.entity}.{name} {why} in fields.yaml, so it cannot be written to {write.record_id}.",
-                system=SYSTEM,
-                code=name,
-            )
-        record[remote] = to_salesforce(value)
-    return record
+    return record | outward(write, entity_map, to_salesforce)

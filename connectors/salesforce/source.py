@@ -48,8 +48,8 @@ class SalesforceSource:
     Several share the connection's one gRPC channel and its session; each has its own position.
 
     Events come in the order of their commits. An event that tells of several records becomes as many ChangeEvents, all in
-    one ``accept``. A transaction of many events may be split over two: each decision is about one record, and the mirror
-    orders what it hears per field, so nothing here waits for the end of a transaction that is not announced.
+    one ``accept``. A transaction of many events may be split over two: the events of one are decided one after another as well, in
+    the order of their saves, so nothing here waits for the end of a transaction that is not announced.
 
     A replay id that Salesforce no longer keeps (72 hours) is answered with a ``gap`` event per mapped entity, with
     ``record_id`` "*": everything of it is to be read again; then the stream goes on from the earliest event kept.

@@ -63,6 +63,7 @@ class Daemon(Process):
             log.warning("writes were on their way when the last process ended; they are checked first", writes=doubtful)
         for reading in self._readings:
             reading.watch()
+        self.keep_tallies()
         self.services.start("intake", "intake", self.intake.run)
         self.services.start("deciding", "policy watcher", self.policies.run)
         for reading in self._readings:

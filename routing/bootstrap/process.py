@@ -6,6 +6,7 @@ import fcntl
 import gc
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +21,7 @@ from routing.core.sla.planning import looks
 from routing.delivery.courier import Courier
 from routing.ledger import journal, match_index, outbox, timers
 from routing.ledger.engine import Ledger, LedgerError, is_lost
+from routing.runtime import tallies
 from routing.runtime.clock import Clock, monotonic, utcnow
 from routing.runtime.feed import Feed
 from routing.runtime.housekeeping import EVIDENCE_DAYS, Housekeeping
@@ -96,6 +98,13 @@ class Process:
         """Something was stored that may decide what waits: whoever decides in this process looks at once."""
         if self.intake is not None:
             self.intake.wake()
+
+    def keep_tallies(self) -> None:
+        """What this process calls counts with what others call, and with what was called before it started."""
+        for name, system in self.systems.items():
+            if system.tally is not None:
+                run = partial(tallies.keep, system.tally, name, self.ledger, self.clock)
+                self.services.start("delivery", f"{name} count of calls", run)
 
     def start_couriers(self) -> None:
         for name, system in self.systems.items():

@@ -12,7 +12,7 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_when_event_set
 from tenacity.nap import sleep_using_event
 
-from connectors.contract import Connection, Source, Webhook
+from connectors.contract import Connection, Source, Tally, Webhook
 from connectors.errors import ConnectorError
 from routing.core.model import ChangeEvent, Unreadable
 from routing.delivery.retrying import wait_as_asked
@@ -37,9 +37,14 @@ class System:
     """One configured CRM: its connection, and how its changes reach us."""
 
     def __init__(
-        self, connection: Connection, sources: Sequence[Source] = (), webhooks: Sequence[Webhook] = ()
+        self,
+        connection: Connection,
+        sources: Sequence[Source] = (),
+        webhooks: Sequence[Webhook] = (),
+        tally: Tally | None = None,
     ) -> None:
-        self.connection, self.sources, self.webhooks = connection, sources, webhooks
+        """``tally``: its count of calls, where several processes share a limit that it does not keep for them."""
+        self.connection, self.sources, self.webhooks, self.tally = connection, sources, webhooks, tally
         self.name = connection.system
 
 

@@ -90,6 +90,7 @@ class Roles(Process):
 
     def start(self) -> None:
         """Starts the roles and returns; ``ready`` is set once they work (a worker first waits for the first fills)."""
+        self.keep_tallies()
         self.services.start("deciding", "policy watcher", self.policies.run)
         if self.intake is not None:
             self.services.start("intake", "intake", self.intake.run)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from connectors.contract import Connection
+from connectors.contract import Connection, Source
 from connectors.hubspot.connection import HubSpotConnection
+from connectors.hubspot.journal import HubSpotJournal
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.webhook import HubSpotWebhook
 from connectors.marketo.connection import MarketoConnection
@@ -59,15 +60,19 @@ def _salesforce(settings: SalesforceSettings, policies: Policies, clock: Clock) 
     connection = SalesforceConnection(settings, lambda: policies.maps("salesforce"), clock)
     maps = partial(policies.maps, "salesforce")
     if settings.changes == "poll":
-        return System(connection, sources=[SalesforcePolling(connection, maps, clock)])
-    return System(connection, sources=[SalesforceSource(connection, maps, clock, topic) for topic in settings.topics])
+        return System(connection, sources=[SalesforcePolling(connection, maps, clock)], tally=connection.client.budget)
+    sources = [SalesforceSource(connection, maps, clock, topic) for topic in settings.topics]
+    return System(connection, sources=sources, tally=connection.client.budget)
 
 
 def _hubspot(settings: HubSpotSettings, policies: Policies, clock: Clock) -> System:
     connection = HubSpotConnection(settings, lambda: policies.maps("hubspot"), clock)
-    sources = [connection.search] if settings.changes != "webhooks" else []
+    maps = partial(policies.maps, "hubspot")
+    sources: list[Source] = [connection.search] if settings.changes in ("search", "both") else []
+    if settings.changes == "journal":
+        sources.append(HubSpotJournal(settings, maps, clock))
     # Without webhooks no public address is needed, nor a secret to verify them with.
-    hooks = [HubSpotWebhook(settings, lambda: policies.maps("hubspot"))] if settings.changes != "search" else []
+    hooks = [HubSpotWebhook(settings, maps)] if settings.changes in ("webhooks", "both") else []
     return System(connection, sources=sources, webhooks=hooks)
 
 

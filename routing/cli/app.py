@@ -100,14 +100,21 @@ def main() -> None:
 
 def _explained(error: Exception) -> bool:
     """Whether the error is one that says what to do, and was printed."""
+    from sqlalchemy.exc import OperationalError
+
     from connectors.errors import ConnectorError
     from routing.bootstrap.settings import SettingsError
-    from routing.ledger.engine import LedgerError
+    from routing.ledger.engine import LedgerError, reason
     from routing.runtime.kafka.settings import KafkaMisconfigured, KafkaUnwell
     from routing.runtime.policy_folder import PolicyFolderError
     from rules.model import PolicyError
     from rules.source import render
 
+    if isinstance(error, OperationalError):
+        problem(
+            f"The ledger cannot be used now: {reason(error)}. What was not finished was not done; try again in a minute."
+        )
+        return True
     if isinstance(error, PolicyError):
         problem(f"The policy has errors and was not used:\n{render(error.problems)}")
         return True

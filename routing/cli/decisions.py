@@ -148,11 +148,19 @@ def _step(text: Text, step: Step) -> None:
 
 
 def _write(write: dict[str, Any]) -> str:
-    if write["kind"] == "create":
-        given = write["fields"]
+    given = write["fields"]
+    if write["kind"] == "convert":
+        into = f" (as {given['contact']})" if given.get("contact") else ""
+        fields = f"{write['entity']} becomes a contact of account {given.get('account')}{into}"
+    elif write["kind"] == "merge":
+        into = f"into {given['into']}" if given.get("into") else f"with {', '.join(given.get('merged', ()))}, and stays"
+        fields = f"{write['entity']} is merged {into}"
+    elif write["kind"] == "create" and write["entity"] == "association":
+        fields = f"joined to {given.get('to_entity')} {given.get('to')}"
+    elif write["kind"] == "create":
         due = f", due {given['due'][:16].replace('T', ' ')} UTC" if "due" in given else ""
         fields = f"a {write['entity']} for {given.get('owner')}{due}: {given.get('subject')}"
     else:
-        fields = ", ".join(f"{name} = {value!r}" for name, value in write["fields"].items())
+        fields = ", ".join(f"{name} = {value!r}" for name, value in given.items())
     at = f" at {from_ms(write['ended_ms']):%H:%M:%S.%f}"[:-3] + " UTC" if write["ended_ms"] else ""
     return f"{write['system']}: {fields}: {write['state']}{at}" + (f" ({write['detail']})" if write["detail"] else "")

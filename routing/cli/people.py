@@ -265,10 +265,14 @@ def _person(policy: Policy, name: str) -> Person:
     found = policy.person(name)
     if found is None or found.key not in policy.people:
         from rules.source import nearest
+        from rules.values import fold
 
+        same = [person.key for person in policy.people.values() if fold(person.name) == fold(name)]
+        if same:
+            _refuse(f"people.csv has several called {name!r}: write the e-mail address, {' or '.join(same)}.")
         words = [word for person in policy.people.values() for word in (person.name, person.key)]
-        hint = nearest(name, words)
-        _refuse(f"The live policy's people.csv has nobody, or several, called {name!r}{f': {hint}' if hint else ''}.")
+        hint = nearest(name, words) or "`fingerpost people list` shows everybody"
+        _refuse(f"The live policy's people.csv has nobody called {name!r}: {hint}")
     return found
 
 

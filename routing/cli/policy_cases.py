@@ -97,7 +97,7 @@ def explain(
 ) -> None:
     """Tells where a record goes and why: every rung that was tried, with the values that decided it.
 
-    FILE holds the fields of one lead, as in tests.yaml; or, below 'lead:', with 'account', 'counterpart', 'event', 'roster' beside it.
+    FILE holds the fields of one lead, as in tests.yaml; or, below 'lead:', with 'account', 'counterpart', 'duplicate_of', 'event', 'roster' beside it.
 
     Exit codes: 0 explained; 2 a file, the policy or a name cannot be used.
     """

@@ -64,7 +64,7 @@ class Screen:
             self._lines.append(Text(f"{detail[0].write.record_id}: {one_line(detail[1].detail)}", style="magenta"))
 
     def _line(self, values: dict[str, Any], made: Decision) -> Text:
-        who = one_line(str(values.get("company") or ""), 28) or "(no company)"
+        who = one_line(str(values.get("company") or made.record_id), 28)
         line = Text(f"{made.decided_at:%H:%M:%S} ", style="dim", no_wrap=True, overflow="ellipsis")
         line.append(f"{made.system:<10.10} ", style="dim")
         line.append(f"{who:<28.28} ", style="bold")

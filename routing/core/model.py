@@ -58,8 +58,10 @@ class ChangeEvent(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tru
     least those fields. ``complete`` is False where the source told *that* a record changed but not what it now
     holds (a HubSpot creation, a Salesforce gap): its values are read back from the CRM before it is decided on.
     ``actor`` is the CRM id of who did it, ``origin`` what the system says of the client that did it.
-    ``cursor`` is the source's position in words, for people; positions that sources resume from are kept apart.
-    ``sequence`` orders changes of one record that carry the same ``occurred_at``.
+    ``cursor`` is the source's position in words, for people; positions that sources resume from are kept apart. Of a snapshot it is the
+    place behind it, where reading all records goes on.
+    ``sequence`` orders changes of one record that carry the same ``occurred_at``. ``into`` is the id of the record that a merged one went
+    into, "" where the source does not say.
     """
 
     event_id: str
@@ -76,6 +78,7 @@ class ChangeEvent(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tru
     cursor: str = ""
     sequence: int = 0
     complete: bool = True
+    into: str = ""
 
 
 class Unreadable(Struct, frozen=True, kw_only=True):
@@ -207,11 +210,17 @@ class Write(Struct, frozen=True, kw_only=True):
     ``guard`` maps each field to the value it must still hold (compare-and-set per field). ``ours`` maps those that an earlier
     write of ours, still under way, changes to what that one sets: it is as good as the guard's value. ``still`` are other fields
     that must hold what they did, or nothing is sent: the record is taken from somebody who may just be doing what was waited for.
-    ``seen_at`` is when those expected values were read from the CRM itself, None when they came with an event.
+    ``seen_at`` is when those expected values were read from the CRM itself, None when they came with an event; to a connector, since when
+    the record must be unchanged.
 
     ``kind`` create: makes a new record; ``record_id`` is then the write's own id, ``guard`` and ``ours`` are empty. Its ``fields``
     ``about_entity`` and ``about`` name the record that it is about, where there is one: ``still`` is asked of that one. A task has
     ``subject`` (at most 255 letters), ``owner``, and, where they are known, ``note``, ``due`` (an instant) and ``priority`` ("high").
+
+    ``kind`` convert: the lead becomes a contact of ``account``: of the record ``contact`` where it is in the fields, else a new one,
+    of ``owner``. ``kind`` merge: the records ``merged`` (one or two ids) go into this one, or this one ``into`` another; the one that
+    stays keeps its values but for the other fields named, and gets what only the others have. Both are done when the CRM shows them
+    done: ``guard`` and ``ours`` are empty.
     """
 
     write_id: str
@@ -224,12 +233,12 @@ class Write(Struct, frozen=True, kw_only=True):
     seen_at: datetime | None = None
     ours: Values = {}
     still: Values = {}
-    kind: Literal["update", "create"] = "update"
+    kind: Literal["update", "create", "convert", "merge"] = "update"
 
     @property
     def about(self) -> tuple[Entity, str]:
         """The record that it changes, or that what it makes is about."""
-        if self.kind == "update" or "about" not in self.fields:
+        if self.kind != "create" or "about" not in self.fields:
             return self.entity, self.record_id
         return self.fields["about_entity"], self.fields["about"]
 
@@ -271,7 +280,7 @@ class EntityMap(Struct, frozen=True):
 
     ``fields`` maps canonical field names to remote ones; ``types`` to the type of ``fields.yaml``
     (text, number, money, boolean, date, datetime, choice, list, person, reference).
-    ``read_only`` names the fields that are never written.
+    ``read_only`` names the fields that are never written. ``joins`` are ``convert`` and ``merge`` where some rung says so.
     """
 
     system: System
@@ -280,3 +289,4 @@ class EntityMap(Struct, frozen=True):
     fields: dict[str, str]
     types: dict[str, str]
     read_only: frozenset[str] = frozenset()
+    joins: frozenset[str] = frozenset()

@@ -15,7 +15,7 @@ PHONE_LIMIT = 60
 
 _PLAIN = re.compile(r"\+?[0-9(][0-9 ().\-/]{1,30}")
 _EXTENSION = re.compile(r"(.{5,}?) *(?:ext\.?|x) ?([0-9]{1,6})")
-_NOT_DIGIT = re.compile(r"[^0-9]+")
+_NO_DIGITS = str.maketrans("", "", "+( ).-/")  # what ``_PLAIN`` lets in beside them
 _KINDS = (
     *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan"),
     "voicemail",
@@ -93,9 +93,9 @@ class _Plan(Struct, frozen=True):
 
 def _quick(text: str, country_code: str) -> str | None:
     """E.164 where the number leaves no doubt how phonenumbers would read it, "" where it is surely not valid; None says nothing."""
-    digits = _NOT_DIGIT.sub("", text)
+    digits = text.translate(_NO_DIGITS)
     if text[0] == "+":
-        if digits[0] == "0":
+        if digits[:1] in ("", "0"):
             return None
         for length in (1, 2, 3):
             regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length]))

@@ -13,7 +13,7 @@ from routing.core import normalise
 from routing.core.matching.decide import Signs, decide
 from routing.core.matching.domains import DISPOSABLE_MAIL
 from routing.core.matching.features import account_features, lead_features
-from routing.core.matching.model import AccountFeatures, LeadFeatures, Match, Scored
+from routing.core.matching.model import AccountFeatures, Evidence, LeadFeatures, Match, Scored
 from routing.core.matching.people import Likeness, compare, person
 from routing.core.matching.score import Weights, shipped
 from routing.core.model import Candidate, Record, Step, Values
@@ -201,7 +201,7 @@ def _listed(found: Match) -> tuple[Candidate, ...]:
         Candidate(
             one.account_id,
             one.name,
-            tuple(f"{piece.words} ({piece.weight:+.1f})" for piece in one.evidence),
+            tuple(_told(one.evidence)),
             "" if one.account_id == found.account_id else _passed_over(one, found),
             round(one.probability, 4),
         )
@@ -233,7 +233,9 @@ def _person(view: View, policy: Policy) -> tuple[Values, tuple[Step, ...]]:
     found.sort(key=lambda pair: (-pair[0].probability, pair[1].entity, pair[1].record_id))
     sure = [(how, one) for how, one in found if how.probability >= bands.match]
     contact = next((one for _, one in sure if one.entity == "contact"), None)
-    other = next((one for _, one in sure if one.entity == "lead"), None)
+    # Of several the first: what becomes of them does not hang on which of them is more alike.
+    leads = [one for _, one in sure if one.entity == "lead"]
+    other = min(leads, key=lambda one: (str(one.values.get("created_at") or ""), one.record_id), default=None)
     best, nearest = found[0]
     if contact is not None or other is not None:
         facts["person"] = "link" if contact is not None else "duplicate"
@@ -249,17 +251,23 @@ def _person(view: View, policy: Policy) -> tuple[Values, tuple[Step, ...]]:
 
 
 def _is(one: Record, how: Likeness) -> str:
-    pieces = ", ".join(f"{piece.words} ({piece.weight:+.1f})" for piece in how.evidence)
+    pieces = ", ".join(_told(how.evidence))
     return f"the same person as {one.entity} {one.record_id}, {how.probability:.1%} sure: {pieces}"
 
 
+def _told(evidence: Sequence[Evidence]) -> list[str]:
+    """In words, with the weight; what weighs next to nothing is not worth the reading."""
+    return [f"{piece.words} ({piece.weight:+.1f})" for piece in evidence if abs(piece.weight) >= 0.05]
+
+
 def originals(record: Record, others: Sequence[Record]) -> list[Record]:
-    """Of the records that may be the same person those that were there first: a lead is no duplicate of a later one."""
+    """Of the records that may be the same person those that were there first: nothing is a duplicate of what came later, but a lead may
+    have become a contact since."""
     born: Any = record.values.get("created_at")
     found = []
     for one in others:
         its = one.values.get("created_at")
         later = isinstance(born, str) and isinstance(its, str) and (its, one.record_id) > (born, record.record_id)
-        if one.entity == "contact" or not later:
+        if not later or (one.entity == "contact" and record.entity != "contact"):
             found.append(one)
     return found

@@ -10,6 +10,7 @@ from msgspec import Struct
 from routing.core.directory import FILE, Directory
 from routing.core.distribution.ask import Ask
 from routing.core.distribution.pools import Pick, Pools
+from routing.core.joining import attached, joins
 from routing.core.model import Decision, Holding, MemberView, Outcome, Step, Timer, Values, Write, derived_id
 from routing.core.plan import Plan
 from routing.core.shape import shape_of
@@ -200,6 +201,11 @@ def _distribute(plan: Plan, pools: Pools, policy: Policy, directory: Directory, 
             reason = f"{directory.name(pick.person)} {pick.how} the pool {name}{passed}: {plan.rung}{_row(plan)}"
             return _Choice("assign", reason, pick.person, name, members, tuple(steps), pick)
         why = f"{why}; {pick.note}" if why else pick.note
+        if pick.queue:
+            steps.append(Step("distribute", name, True, note=pick.note))
+            found = _queue(plan, pick.queue, policy, f"it goes to the queue {pick.queue}, {pick.note}")
+            found.pool, found.members, found.steps, found.pick = name, members, tuple(steps), pick
+            return found
         steps.append(Step("distribute", name, False, note=pick.note))
     queue = policy.pools[plan.pools[-1]].overflow_queue if plan.pools else ""
     if queue:
@@ -217,13 +223,14 @@ def _decision(
     now: datetime,
     effects: tuple[Effect, ...] = (),
 ) -> tuple[Decision, tuple[Write, ...]]:
-    """The decision, and the tasks that its effects ask for."""
+    """The decision, and what its effects ask for beside fields: tasks, and what joins the record to another."""
     told: tuple[Write, ...] = ()
     steps = choice.steps
     if effects:
         whose = choice.owner if plan.action is not None else plan.has
         told, missed = tasks(plan, effects, whose, choice.reason, directory, now)
-        steps += missed
+        joined, apart = joins(plan, effects, whose, choice.queue_id, directory, policy)
+        told, steps = told + joined, steps + missed + apart
     decision = Decision(
         decision_id=plan.decision_id,
         event_id=plan.event_id,
@@ -250,7 +257,8 @@ def _decision(
 
 
 def _sets(plan: Plan, policy: Policy, directory: Directory) -> Values:
-    """The fields that the rung sets, people by their ids in that system; without what is there already."""
+    """The fields that the rung sets (people by their ids in that system), and the one that attaches it to its account; without
+    what is there already."""
     found: Values = {}
     people = shape_of(policy).people.get(plan.entity, ())
     for effect in plan.effects:
@@ -263,7 +271,7 @@ def _sets(plan: Plan, policy: Policy, directory: Directory) -> Values:
                     continue  # nobody there in that system
             if value != plan.seen.get(name):
                 found[name] = value
-    return found
+    return found | attached(plan, policy) if plan.joins[0] else found
 
 
 def _writes(plan: Plan, owner: str | None, policy: Policy, sets: Values | None = None) -> tuple[Write, ...]:

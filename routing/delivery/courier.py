@@ -56,6 +56,7 @@ LOOK_SECONDS = 0.25
 FRESH = timedelta(seconds=3)
 # After a lost answer the CRM may still be committing.
 DOUBT_MS = 500
+_DONE = {"create": "created as", "convert": "converted to the contact", "merge": "merged into"}
 
 
 class Courier:
@@ -223,16 +224,18 @@ class Courier:
     @staticmethod
     def _fresh(owed: Owed, doubtful: set[int], now: datetime) -> bool:
         """Whether what we expect was itself read from the CRM a moment ago, by a record never written to since."""
-        if owed.write.kind == "create":
+        if owed.write.kind != "update":
             return not owed.write.still  # it expects nothing
         seen = owed.write.seen_at
         return seen is not None and owed.seq not in doubtful and owed.attempts == 1 and now - seen <= FRESH
 
     def _fate(self, owed: Owed, checked: Checked, result: WriteResult, doubtful: bool) -> Fate:
         error = result.error
+        if result.overtaken:
+            return Fate(owed.seq, "superseded", result.overtaken, doubtful=doubtful, sent=None if doubtful else ())
         if error is None:
             sent = None if doubtful or checked.write is None else tuple(checked.write.fields)
-            detail = checked.detail if owed.write.kind == "update" else f"created as {result.record_id}"
+            detail = f"{_DONE[owed.write.kind]} {result.record_id}" if owed.write.kind in _DONE else checked.detail
             return Fate(owed.seq, "confirmed", detail, doubtful=doubtful, sent=sent)
         decided = verdict(error, owed.attempts)
         if decided is Verdict.PARK:

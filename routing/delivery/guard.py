@@ -23,7 +23,10 @@ class Checked(Struct, frozen=True):
 
 
 def check(write: Write, now: Snapshot | None) -> Checked:
-    """What of ``write`` may be sent to a record that holds ``now`` (None: the record is gone); of a create, whether. Pure."""
+    """What of ``write`` may be sent to a record that holds ``now`` (None: the record is gone); of anything but a change of fields,
+    whether. Pure."""
+    if now is None and write.kind == "merge":
+        return Checked(write)  # an earlier try may have merged it: the connector sees whether
     if now is None:
         return Checked(None, "superseded", "the record was deleted, or the integration user cannot see it any more")
     moved = [
@@ -33,7 +36,7 @@ def check(write: Write, now: Snapshot | None) -> Checked:
     ]
     if moved:
         return Checked(None, "superseded", _who(moved, now))
-    if write.kind == "create":
+    if write.kind != "update":
         return Checked(write)
     send, overtaken = {}, []
     for field, value in write.fields.items():
@@ -47,7 +50,8 @@ def check(write: Write, now: Snapshot | None) -> Checked:
             overtaken.append(f"{field} is now {current!r}, not {write.guard[field]!r}")
     detail = _who(overtaken, now)
     if send:
-        return Checked(msgspec.structs.replace(write, fields=send), "", detail)
+        # A CRM that can compare is told the state that was looked at.
+        return Checked(msgspec.structs.replace(write, fields=send, seen_at=now.modified_at), "", detail)
     if overtaken:
         return Checked(None, "superseded", detail)
     return Checked(None, "confirmed", "the record already holds it")

@@ -12,6 +12,7 @@ from routing.core.model import Record
 from routing.ledger import locks, open_records
 from routing.ledger.schema import mirror, mirror_key, position, ref_of
 from routing.ledger.sql import add_rows, chunks, one_of, upsert
+from rules.policy import Policy
 
 Key = tuple[str, str]  # ("email", "ana@acme.example"), see routing.core.keys
 
@@ -94,8 +95,11 @@ def hold_people(conn: Connection) -> None:
     locks.take(conn, ["people"])
 
 
-def save(conn: Connection, records: Iterable[tuple[Record, Collection[Key] | None]]) -> None:
-    """Stores records with the keys by which they are found; None for keys that did not change. Open work is counted along."""
+def save(
+    conn: Connection, records: Iterable[tuple[Record, Collection[Key] | None]], policy: Policy | None = None
+) -> None:
+    """Stores records with the keys by which they are found; None for keys that did not change. Open work is counted along, by the
+    policy."""
     records = list(records)
     bodies: list[dict[str, str]] = []
     keyed: list[str] = []
@@ -110,7 +114,7 @@ def save(conn: Connection, records: Iterable[tuple[Record, Collection[Key] | Non
             keyed.append(name)
             keys.extend({"key": _text(key), "ref": name} for key in its_keys)
     upsert(conn, mirror, bodies)
-    open_records.save(conn, [record for record, _ in records])
+    open_records.save(conn, [record for record, _ in records], policy)
     for some in chunks(keyed):
         conn.execute(_DROP_KEYS, {"refs": some})
     add_rows(conn, mirror_key, keys)

@@ -13,15 +13,15 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, update
 
 from routing.core.model import Write
 from routing.ledger.schema import outbox, ref_of, to_ms
 from routing.ledger.sql import add_rows, change_rows, chunks, one_of
 
 OPEN = ("pending", "sending")
-# Writes that change a record; the others create one (a task).
-CHANGES = ~outbox.c.body.contains('"kind":"create"', autoescape=True)
+# Writes that change a record; the others create one (a task), convert or merge it. Their kind is the last thing in their body.
+CHANGES = ~or_(*(outbox.c.body.endswith(f'"kind":"{kind}"}}') for kind in ("create", "convert", "merge")))
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Write).decode

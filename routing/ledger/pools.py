@@ -15,8 +15,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, Row, func, select
 
-from routing.core.distribution.attendance import Given
-from routing.core.distribution.caps import LONGEST
+from routing.core.distribution.caps import LONGEST, Given
 from routing.core.distribution.entries import PoolEntry, Snapshot, Standing
 from routing.core.distribution.rotation import Rotation
 from routing.ledger import locks
@@ -255,11 +254,15 @@ def rotations(conn: Connection, names: Collection[str] | None = None) -> list[Ro
     return list(_read(conn, sorted(heads), heads))
 
 
-def entries(conn: Connection, name: str, limit: int, *, by_hand: bool = False) -> list[PoolEntry]:
-    """The newest entries of a pool, the newest first. ``by_hand``: only those with an author."""
+def entries(
+    conn: Connection, name: str, limit: int, *, kind: str | None = None, by_hand: bool = False
+) -> list[PoolEntry]:
+    """The newest entries of a pool (None: of all its kinds), the newest first. ``by_hand``: only those with an author."""
     query = (
         select(pool_entry).where(pool_entry.c.pool == name).order_by(pool_entry.c.at_ms.desc(), pool_entry.c.seq.desc())
     )
+    if kind is not None:
+        query = query.where(pool_entry.c.kind == kind)
     if by_hand:
         query = query.where(pool_entry.c.author != "")
     return [_entry(row) for row in conn.execute(query.limit(limit))]

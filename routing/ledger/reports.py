@@ -18,7 +18,8 @@ from routing.ledger.schema import assignment, clock, from_ms, outbox, to_ms
 
 By = Literal["all", "pool", "person", "source", "hour"]
 NOBODY = "(nobody)"
-NONE = "(none)"
+NO_POOL = "(no pool)"
+NO_SOURCE = "(no source)"
 
 
 class Spread(Struct, frozen=True):
@@ -90,9 +91,9 @@ class _Lead(Struct):
     """One lead on its way, from the change that had it routed to the first touch; milliseconds since 1970."""
 
     began: int
-    pool: str = NONE
+    pool: str = NO_POOL
     person: str = NOBODY
-    source: str = NONE
+    source: str = NO_SOURCE
     given: int = 0
     decided: int | None = None
     confirmed: int | None = None
@@ -131,7 +132,7 @@ def _leads(conn: Connection, since_ms: int, until_ms: int) -> Iterator[_Lead]:
                 lead = _Lead(row.occurred_ms)
         if lead is None or after or lead.touched is not None:
             continue
-        lead.pool, lead.source = row.pool or NONE, row.source or NONE
+        lead.pool, lead.source = row.pool or NO_POOL, row.source or NO_SOURCE
         if row.person:
             lead.person, lead.given = row.person, lead.given + 1
             if lead.decided is None:
@@ -167,7 +168,7 @@ def _spread(milliseconds: Iterable[int]) -> Spread:
 def _key(by: By, pool: str, person: str, source: str, began_ms: int, zone: tzinfo) -> str:
     if by == "hour":
         return f"{from_ms(began_ms).astimezone(zone):%H}:00"
-    return {"all": "all", "pool": pool or NONE, "person": person or NOBODY, "source": source or NONE}[by]
+    return {"all": "all", "pool": pool or NO_POOL, "person": person or NOBODY, "source": source or NO_SOURCE}[by]
 
 
 def clocks(conn: Connection, since: datetime, until: datetime, by: By, zone: tzinfo) -> list[ClockRow]:
@@ -237,9 +238,9 @@ def fairness(conn: Connection, pool: str = "") -> list[FairRow]:
                     weight=one.weight[n],
                     assigned=one.assigned[n],
                     ideal=one.assigned[n] + claim,
-                    ahead=-claim,
+                    ahead=0.0 - claim,
                     credits=one.credits[n],
-                    value_ahead=-one.worth(n),
+                    value_ahead=0.0 - one.worth(n),
                     away=one.why[n],
                 )
             )

@@ -23,11 +23,12 @@ from routing.ledger.sql import take_stock
 from routing.runtime.clock import SKEW, Clock
 from routing.runtime.feed import Feed
 from routing.runtime.policies import Policies
+from rules.policy import Policy
 
 log = structlog.get_logger()
 
 DONE = "backfill"
-BEHIND = "backfill of "  # and an entity: names the position that holds the last record stored of it
+BEHIND = "backfill of "  # and an entity: names the position behind the last record stored of it
 SINCE = "watched since"  # names the position that holds when a system was first listened to
 PEOPLE_SECONDS = 300.0
 # More than this, and more than half, are not deleted in a gap; a permission was lost.
@@ -84,7 +85,7 @@ class Backfill:
                 unheard: list[ChangeEvent] = []
                 for event in page:
                     (heard if ref_of(event.system, event.entity, event.record_id) in known else unheard).append(event)
-                store_snapshots(conn, heard)
+                store_snapshots(conn, heard, policy=self._policies.current)
                 created = [msgspec.structs.replace(e, kind="created", origin="read back") for e in unheard]
                 new += journal.accept(conn, created, self._clock())
             read += len(page)
@@ -135,9 +136,10 @@ class Backfill:
             for page in self._connection.backfill([entity], {entity: behind} if behind else None):
                 with self._ledger.write() as conn:
                     shares.hold_all(conn)
-                    store_snapshots(conn, page, since)
+                    store_snapshots(conn, page, since, self._policies.current)
                     if resume and page:
-                        journal.set_position(conn, system, BEHIND + entity, page[-1].record_id.encode(), self._clock())
+                        behind = page[-1].cursor or page[-1].record_id
+                        journal.set_position(conn, system, BEHIND + entity, behind.encode(), self._clock())
                 records += len(page)
         return records
 
@@ -154,7 +156,9 @@ def watch_from(ledger: Ledger, system: str, now: datetime) -> None:
             journal.set_position(conn, system, SINCE, now.isoformat().encode(), now)
 
 
-def store_snapshots(conn: SqlConnection, page: Sequence[ChangeEvent], since: datetime | None = None) -> None:
+def store_snapshots(
+    conn: SqlConnection, page: Sequence[ChangeEvent], since: datetime | None = None, policy: Policy | None = None
+) -> None:
     """Merges a page of snapshots into the mirror; what is newer there stays. ``shares.hold_all`` goes before.
 
     Records not known so far and last changed before ``since`` were there before anybody listened: should their creation be
@@ -171,6 +175,6 @@ def store_snapshots(conn: SqlConnection, page: Sequence[ChangeEvent], since: dat
         if changed or before is None:
             known[name] = after
             fresh[name] = after
-    mirror.save(conn, [(record, keys(record)) for record in fresh.values()])
+    mirror.save(conn, [(record, keys(record)) for record in fresh.values()], policy)
     changes = [match_index.Change(name, filed(stored.get(name)), filed(record)) for name, record in fresh.items()]
     match_index.save(conn, changes)

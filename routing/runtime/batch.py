@@ -55,6 +55,7 @@ class Batch:
         self.pools: Pools | None = None
         self.opened = pools.Opened({}, {}, {})
         self.holding: dict[str, Holding] = {}
+        self.raised: dict[str, float] = {}  # refs of records that wait: what clocks have added to their priority
         self.heard: dict[int, Unechoed] = {}
         self.planned_for: set[str] = set()
         self.undecided: set[str] = set()  # refs and e-mail keys of leads whose decision is still being made
@@ -140,6 +141,8 @@ class Batch:
             since = made.decided_at.isoformat() if settled.on_hold and made is not None else ""
             after = msgspec.structs.replace(record, on_hold=settled.on_hold, held_since=since, taken=False)
         if planned.says:
+            if record.on_hold and planned.priority != record.priority:
+                self.raised[name] = planned.priority - record.priority
             after = msgspec.structs.replace(after, priority=planned.priority)
         elif made is not None and (after.passed != planned.passed or after.priority != planned.priority):
             after = msgspec.structs.replace(after, passed=planned.passed, priority=planned.priority)
@@ -155,6 +158,7 @@ class Batch:
             pools.save(self.conn, self.opened, self.pools.entries)
             pools.save_bonds(self.conn, self.pools.bound)
         holding.clear(self.conn, self.off_hold)
+        holding.raise_ranks(self.conn, self.raised)
         holding.save(self.conn, self.holding)
         made = [(entry.seq, one) for entry, one in self.decisions]
         decisions.save(self.conn, made, self.evidence, self.people)

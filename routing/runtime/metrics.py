@@ -36,10 +36,12 @@ class Metrics:
             buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600),
             **make,
         )
-        # How far the member of a pool who is furthest from their fair share is from it; `alarm` in pools.yaml is its bound.
+        # How far the member of a pool who is furthest from their fair share is from it.
         self.deviation = Gauge(
             "fingerpost_pool_deviation_leads", "Worst |assigned - ideal| of a pool's members", ["pool", "kind"], **make
         )
+        # What that may come to: `alarm` in pools.yaml. None for pools that do not go by turns.
+        self.bound = Gauge("fingerpost_pool_bound_leads", "What that may come to", ["pool", "kind"], **make)
         # SLA clocks whose limit was passed; `report sla` says with whom.
         self.breaches = Counter("fingerpost_clock_breaches", "SLA clocks that were not met", ["clock"], **make)
         # For how long the timer that is due longest has been due: steps of clocks, and records on hold, wait for it.
@@ -65,8 +67,10 @@ class Metrics:
         """Counts one happening of the feed."""
         what, detail = happening.what, happening.detail
         if what == "deviation":
-            pool, kind, leads = detail
+            pool, kind, leads, bound = detail
             self.deviation.labels(pool, kind).set(leads)
+            if bound is not None:
+                self.bound.labels(pool, kind).set(bound)
         elif what == "breached":
             self.breaches.labels(detail).inc()
         elif what == "accepted":

@@ -77,8 +77,9 @@ class Neighbours:
         self._moves: list[tuple[int, frozenset[int], frozenset[int]]] = []
         self._moved = 0  # how often an account, or who points to one, was filed elsewhere
         self._behind: dict[int, tuple[str, bytes]] = {}
-        self._features: dict[bytes, AccountFeatures] = {}
-        self._said = match_corrections.find(conn, {one for ask in asks for one in ask.subjects}) if asks else {}
+        self._known: dict[int, Found | None] = {}  # accounts, of those that were asked for
+        self._subjects = {one for ask in asks for one in ask.subjects}
+        self._said = match_corrections.find(conn, self._subjects) if asks else {}
         self._prefetch(asks)
 
     def _prefetch(self, asks: Sequence[Ask]) -> None:
@@ -122,7 +123,14 @@ class Neighbours:
         self._refile(number, gone & self._read, come & self._read)
         self._moves.append((number, gone, come))
         self._behind[number] = (ref, after.body) if after != NOWHERE else ("", b"")
+        self._known.pop(number, None)
         if split_ref(ref)[1] != "lead":
+            self._moved += 1
+
+    def merged(self, gone: str, into: str) -> None:
+        """An account was merged into another, both given by ref: what people said of it holds for that one."""
+        if match_corrections.follow(self._conn, gone, into) and self._subjects:
+            self._said = match_corrections.find(self._conn, self._subjects)
             self._moved += 1
 
     def said(self, ask: Ask) -> tuple[Said, ...]:
@@ -157,14 +165,16 @@ class Neighbours:
         return best + [one for one in preferred if one.ref in named and one not in best][:CAP]
 
     def _found(self, number: int, ask: Ask, contacts: Mapping[str, Contact]) -> Found | None:
-        ref, body = self._behind.get(number, ("", b""))
-        if not ref or split_ref(ref)[1] != "account":
-            return None
-        features = self._features.get(body)
-        if features is None:
-            features = self._features[body] = features_of(body)
-        how = contacts.get(ref, "")
-        return Found(ref, with_contact(features, how, ask.lead), how)
+        """The account behind a number, with what its contacts add for this record; None where there is none."""
+        if number not in self._known:
+            ref, body = self._behind.get(number, ("", b""))
+            there = ref and split_ref(ref)[1] == "account"
+            self._known[number] = Found(ref, features_of(body)) if there else None
+        found = self._known[number]
+        how = contacts.get(found.ref, "") if found is not None and contacts else ""
+        if found is None or not how:
+            return found
+        return Found(found.ref, with_contact(found.features, how, ask.lead), how)
 
     def _by_contacts(self, ask: Ask) -> dict[str, Contact]:
         """The refs of accounts that have a contact of the record's address, or several of its domain."""

@@ -120,16 +120,16 @@ class Accounts:
 
     def _add(self, record: Record, records: dict[str, Record], derived: tuple[int | None, str] | None) -> None:
         count, owner = derived or (None, "")
-        self._index.put(account_features(record.record_id, record.values))
+        features = account_features(record.record_id, record.values)
+        self._index.put(features)
         parent = records.get(record.values.get("parent") or "")
-        self._views[record.record_id] = AccountView(record, parent, count, owner)
+        self._views[record.record_id] = AccountView(record, parent, count, owner, features=features)
 
     def view(self, record: Record) -> View:
         """What ``plan`` is shown for a lead."""
         lead = lead_side(record, self._policy)
         found = shortlist(lead, self._index.candidates(lead), self._weights)
-        views = tuple(msgspec.structs.replace(self._views[one.account_id], features=one) for one in found)
-        return View(record, views, lead=lead)
+        return View(record, tuple([self._views[one.account_id] for one in found]), lead=lead)
 
 
 class Offline:

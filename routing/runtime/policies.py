@@ -12,14 +12,16 @@ from pathlib import Path
 
 import structlog
 
+from routing.core.distribution.workload import rule_of
 from routing.core.model import EntityMap
-from routing.ledger import policies, timers
+from routing.ledger import open_records, policies, shares, timers
 from routing.ledger.engine import Ledger
 from routing.ledger.seats import Seat
 from routing.runtime.clock import Clock
 from routing.runtime.feed import Feed
 from routing.runtime.policy_folder import PolicyFolderError, read_folder
 from routing.runtime.policy_tests import compile_tested, problems_of, run_tests
+from rules.ladders.engagement import all_rungs
 from rules.model import PolicyError
 from rules.policy import Policy, compile_policy, digest
 from rules.source import render
@@ -71,11 +73,13 @@ class Policies:
         files = self._published() if follow else None
         if files is not None:
             self.current: Policy = compile_policy(files)
+            self._count_open_work()
             return
         self._seen = read_folder(self.folder)
         self.current = self._at_start(self._seen)
         if not self.refused and self._publish(self.current, self._seen):
             self._hurry()
+        self._count_open_work()
 
     def _at_start(self, files: Mapping[str, bytes]) -> Policy:
         """The folder's policy. One whose tests fail does not go live by a restart either: the ledger's stays. Where there is no
@@ -193,7 +197,9 @@ class Policies:
 
     def _swap(self, fresh: Policy) -> None:
         self._former.append((weakref.ref(self.current), self.current.pieces()))
+        counts_otherwise = rule_of(self.current) != rule_of(fresh)
         self.current = fresh
+        self._count_open_work(again=counts_otherwise)
         self._hurry()
         log.info("a new policy is live", policy=fresh.digest[:12])
         self._feed.tell("policy", 1, f"A new policy is live ({fresh.digest[:12]}).")
@@ -237,6 +243,22 @@ class Policies:
         with self._ledger.write() as conn:
             timers.hurry(conn, "hold", self._clock())
 
+    def _count_open_work(self, again: bool = False) -> None:
+        """Judges every lead anew where the policy says otherwise than before which are open. A thousand at a time, as it may be many:
+        until the last is done the others count as before. ``again``: also where another process has done so, for what this one
+        has stored since by the policy that it had."""
+        with self._ledger.read() as conn:
+            counted = open_records.counted_by(conn, self.current) and not again
+            if counted or policies.live(conn) != self.current.digest:
+                return
+        behind, begun = "", False
+        while behind or not begun:
+            begun = True
+            with self._ledger.write() as conn:
+                shares.hold_all(conn)
+                behind = open_records.count_again(conn, self.current, behind)
+        log.info("open work is counted by the new policy")
+
     def run(self, stop: threading.Event) -> None:
         """Looks once a second until ``stop``. A folder that changed is taken once it holds still."""
         self._pause = stop.wait
@@ -261,5 +283,11 @@ def entity_maps(policy: Policy, system: str) -> dict[str, EntityMap]:
             fields={n: field.remote[system] for n, field in here.items()},
             types={n: field.type for n, field in here.items()},
             read_only=frozenset(n for n, f in here.items() if f.read_only or system in f.read_only_in),
+            joins=frozenset(_joins(policy, name)),
         )
     return maps
+
+
+def _joins(policy: Policy, entity: str) -> Iterator[str]:
+    for rung in all_rungs(policy.ladders[entity].rungs) if entity in policy.ladders else ():
+        yield from (doing.kind for doing in rung.doing if doing.kind in ("convert", "merge"))

@@ -101,7 +101,12 @@ def _scene(case: Case, policy: Policy, directory: Directory, at: datetime) -> tu
     accounts = (_account(case, values, policy, directory, system, at),) if case.account is not None else ()
     if accounts and entity != "lead" and (field := account_field(entity, policy)):
         values[field] = ACCOUNT
-    view = View(Record(system=system, entity=entity, record_id=record_id, values=values), accounts, counterpart)
+    people: tuple[Record, ...] = ()
+    if case.duplicate_of is not None:
+        earlier = _values(case.duplicate_of, entity, system, policy, directory, at)
+        people = (_record(entity, {**values, "owner": None, **earlier}, system, f"the first {entity}"),)
+    own = Record(system=system, entity=entity, record_id=record_id, values=values)
+    view = View(own, accounts, counterpart, people=people)
     before = told.get("before")
     if before and "before" in View.__struct_fields__:
         old = _values(before, entity, system, policy, directory, at)

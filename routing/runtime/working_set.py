@@ -8,12 +8,12 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
+from routing.core.case import may_route
 from routing.core.filing import NOWHERE, Filed, filed, stays
 from routing.core.keys import keys, own_account, wanted
 from routing.core.matching.model import AccountFeatures
 from routing.core.merge import merge
 from routing.core.model import OURS, ChangeEvent, Record, Values
-from routing.core.plan import may_route
 from routing.core.recognise import originals
 from routing.core.shape import shape_of
 from routing.core.sla.model import ClockState
@@ -158,6 +158,9 @@ class WorkingSet:
         if before is None or fields or after != before:
             self._put(name, before, after)
             self.moves.append((entry.seq, before, after))
+        event = entry.event
+        if event.into and event.entity == "account":
+            self.neighbours.merged(name, ref_of(event.system, event.entity, event.into))
         return after, fields
 
     def remember(self, record: Record) -> None:
@@ -252,7 +255,8 @@ class WorkingSet:
 
     def save(self, conn: Connection) -> None:
         """Writes what changed back to the mirror, and files it anew."""
-        mirror.save(conn, [(r, self._keys[name] if name in self._moved else None) for name, r in self.changed.items()])
+        changed = [(r, self._keys[name] if name in self._moved else None) for name, r in self.changed.items()]
+        mirror.save(conn, changed, self._policy)
         match_index.save(
             conn,
             [match_index.Change(name, was, place) for name, (was, place) in sorted(self._filed.items())],

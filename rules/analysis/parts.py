@@ -118,6 +118,8 @@ def others(policy: Policy, pools: Mapping[str, str]) -> Iterator[tuple[str, bool
             for one in policy.conditions.values()
         ],
     )
+    open_when = policy.open_when
+    yield "open work", False, [] if open_when is None else [Part("open_when", {"when": open_when.text})]
     yield "person", False, [_person(person) for person in people.values()]
     yield "calendar", False, [_calendar(one) for one in policy.calendars.values()]
     yield "time off", False, list(_absences(policy))

@@ -136,6 +136,8 @@ class LadderPages:
             return (f"Besides, a task for {whom()}{due}: “{doing.value}”.",)
         if doing.kind == "notify":
             return (f"Besides, {whom()} is told" + (f": “{doing.value}”." if doing.value else "."),)
+        if doing.kind == "merge":
+            return (f"Besides, the {routes} and the same person's other one become one: the {doing.target} stays.",)
         word = "becomes a contact of" if doing.kind == "convert" else "is attached to"
         return (f"Besides, the {routes} {word} the account that it was matched to.",)
 

@@ -57,7 +57,12 @@ def _sections(policy: Policy, anchors: Anchors, ladder: LadderPages, people: Peo
     if tables(policy):
         yield _section(anchors, "Tables", (), tuple(ladder.tables()))
     if policy.pools:
-        lead = "A pool shares what it gets among its members. Nobody is ever a whole record ahead of or behind their share."
+        lead = (
+            "A pool shares what it gets among its members. While the same people are there, nobody is ever a whole record ahead "
+            "of or behind their share."
+        )
+        if policy.open_when is not None:
+            lead = f"{lead} As open counts what somebody has while {policy.open_when.text}."
         yield _section(anchors, "Pools", (Paragraph((lead,)),), tuple(people.pools()))
     if policy.clocks:
         lead = "A clock runs in business time. What is due along it happens even where the daemon was down: it is made up for in order."

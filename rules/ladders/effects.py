@@ -1,4 +1,4 @@
-"""What a rung does beside choosing the owner: ``set``, ``task``, ``notify``, ``convert``, ``attach``."""
+"""What a rung does beside choosing the owner: ``set``, ``task``, ``notify``, ``convert``, ``attach``, ``merge``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from rules.ladders.durations import seconds_of
 from rules.language.grammar import MAX_TEXT
 from rules.language.literals import CATEGORY, wrong_choice
 from rules.model import Effect, EffectKind, Facts
-from rules.nouns import an
+from rules.nouns import an, many
 from rules.pools.people import People
 from rules.source import Report, nearest
 from rules.values import is_blank, moment
 from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_text, known_keys
 
-EFFECTS: tuple[EffectKind, ...] = ("set", "task", "notify", "convert", "attach")
+EFFECTS: tuple[EffectKind, ...] = ("set", "task", "notify", "convert", "attach", "merge")
 TASK_KEYS = ("subject", "for", "due")
 NOTIFY_KEYS = ("message", "who")
 OWNER = "owner"
 MATCHED = "matched account"
+# Where two records can be made one that keeps its id, and of which kinds.
+MERGED = {"salesforce": ("Lead", "Contact")}
+BORN = "created_at"
+# Which of the two stays.
+STAYS = ("older", "newer")
+# Where matching says which record the same person has, by the kind that is routed.
+_SAME = {"lead": "match.duplicate_of", "contact": "match.contact"}
 _YES_NO = {"yes": True, "true": True, "no": False, "false": False}
 _LONGEST = 365 * 86_400
 
@@ -35,7 +42,7 @@ class Doing:
     value: Any = None
     due: int = 0
     read: Getter | None = (
-        None  # of the value, for ``set``; of the person, for ``task`` and ``notify``; else of the account
+        None  # of the value, for ``set``; of the person, for ``task`` and ``notify``; of the other record, for ``merge``
     )
     source: str = ""  # for ``set``: the path of the field that ``read`` reads
 
@@ -47,6 +54,9 @@ class Doing:
         elif self.kind in ("convert", "attach"):
             if facts.get("account") is not None:
                 yield Effect(self.kind, self.target)
+        elif self.kind == "merge":
+            if type(found) is str:
+                yield Effect(self.kind, self.target, found)
         elif self.read is None:
             yield Effect(self.kind, self.target, self.value, self.due)
         elif type(found) is str and not is_blank(found):
@@ -56,10 +66,12 @@ class Doing:
 class EffectReader:
     """Reads the effects of rungs; mistakes are reported and left out."""
 
-    def __init__(self, scope: Scope, people: People, report: Report) -> None:
+    def __init__(self, scope: Scope, people: People, report: Report, *, finds_people: bool = True) -> None:
+        """``finds_people``: whether matching looks for records of the same person."""
         self._scope = scope
         self._people = people
         self._report = report
+        self._finds_people = finds_people
 
     def read(self, block: Block) -> tuple[Doing, ...]:
         """The effects of a rung, in the order written."""
@@ -71,6 +83,10 @@ class EffectReader:
                 found += self._told(key.text, node)  # type: ignore[arg-type]
             elif key.text in ("convert", "attach"):
                 found += self._joined(key.text, node)  # type: ignore[arg-type]
+            elif key.text == "merge":
+                found += self._merged(node)
+                if "convert" in block.entries:
+                    self._report.error(key.place, f"{an(self._scope.routes)} is merged or converted, not both")
         return tuple(found)
 
     def _set(self, node: Node) -> Iterator[Doing]:
@@ -177,6 +193,32 @@ class EffectReader:
             self._report.error(text.place, what, nearest(word, (MATCHED,)) or f"write: {kind}: {MATCHED}")
         else:
             yield Doing(kind, "account")
+
+    def _merged(self, node: Node) -> Iterator[Doing]:
+        """``merge: older lead``: the record and the one of the same person become one."""
+        text = as_text(node, self._report, "'merge'")
+        if text is None:
+            return
+        routes = self._scope.routes
+        words = text.text.casefold().split()
+        born = self._scope.resolve(f"{routes}.{BORN}")
+        where = self._scope.remote(routes)
+        if routes not in _SAME or not any(where.get(system) in kinds for system, kinds in MERGED.items()):
+            self._report.error(text.place, f"{an(routes)} cannot be merged", "only Salesforce's leads and contacts can")
+        elif words not in ([word, *rest] for word in STAYS for rest in ([], [routes])):
+            what = f"'{text.text}' does not say which {routes} stays"
+            self._report.error(text.place, what, f"write: merge: {STAYS[0]} {routes}, or: merge: {STAYS[1]} {routes}")
+        elif born is None or not born.field.remote.keys() & MERGED.keys():
+            what = (
+                f"which of two {many(routes)} is the older is told by {routes}.{BORN}, which fields.yaml does not have"
+            )
+            self._report.error(
+                text.place, what, f"add: {BORN}: {{type: datetime, salesforce: CreatedDate, read_only: true}}"
+            )
+        elif not self._finds_people:
+            self._report.error(text.place, "nobody looks for duplicates", "take 'duplicates: no' out of matching.yaml")
+        elif (same := self._scope.resolve(_SAME[routes])) is not None:
+            yield Doing("merge", words[0], read=same.get)
 
 
 def constant(path: Path, text: str, people: People) -> tuple[Any, str, str]:

@@ -29,13 +29,14 @@ class Ago:
 class Case:
     """A record to be routed. Values are as records hold them, except ``Ago``; a person is named by key.
 
-    ``account`` is the account that it belongs to; its ``parent`` may be such a dict as well. ``event`` overrides a
-    creation. ``roster`` says who is active, against ``people.csv``. ``at`` None means: at the time of asking.
+    ``account`` is the account that it belongs to; its ``parent`` may be such a dict as well. ``duplicate_of`` is the
+    same person's earlier record of the same kind; what is not given of it is as in this one, but for the owner. ``event`` overrides a creation. ``roster`` says who is active, against ``people.csv``. ``at`` None means: at the time of asking.
     """
 
     record: Mapping[str, Any]
     account: Mapping[str, Any] | None = None
     counterpart: Mapping[str, Any] | None = None
+    duplicate_of: Mapping[str, Any] | None = None
     event: Mapping[str, Any] = field(default_factory=dict)
     roster: Mapping[str, bool] = field(default_factory=dict)
     at: datetime | None = None

@@ -20,7 +20,7 @@ TESTS = "tests.yaml"
 MAX_TESTS = 2_000
 OUTCOMES = ("assign", "keep", "hold", "reject", "holdout", "none")
 EXPECTS = ("owner", "pool", "queue", "rung", "rule", "outcome", "reason", "corrections", "sets")
-SURROUNDINGS = ("account", "counterpart", "event", "roster", "at")
+SURROUNDINGS = ("account", "counterpart", "duplicate_of", "event", "roster", "at")
 EVENT = ("kind", "system", "changed", "before")
 FILE_KEYS = ("at", "tests")
 STATES = {"active": True, "inactive": False}
@@ -129,6 +129,7 @@ class CaseReader:
             record=record or {},
             account=account,
             counterpart=self._record(block.get("counterpart"), routes),
+            duplicate_of=self._record(block.get("duplicate_of"), routes),
             event=self._event(block.get("event"), routes),
             roster=self._roster(block.get("roster")),
             at=self._at(block.get("at")) or at,

@@ -14,7 +14,8 @@ from rules.pools.model import Person
 def given(case: Case, people: Mapping[str, Person]) -> str:
     """The record of a test and what surrounds it."""
     told = [f"{case.routes}: {_values(case.record, people)}"]
-    for what, values in (("account", case.account), ("in the other system", case.counterpart), ("event", case.event)):
+    around = {"account": case.account, "in the other system": case.counterpart, "event": case.event}
+    for what, values in (*around.items(), ("duplicate of", case.duplicate_of)):
         if values:
             told.append(f"{what}: {_values(values, people)}")
     for key, active in case.roster.items():

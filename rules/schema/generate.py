@@ -78,6 +78,7 @@ def _engagement(kinds: Collection[str], systems: Collection[str]) -> Schema:
         },
         "convert": _TEXT,
         "attach": _TEXT,
+        "merge": _said("older lead, or newer lead: which of the two stays", _TEXT),
     }
     does: Schema = {
         "assign": _said("pool NAME, a person, a field such as account.csm, queue NAME", _TEXT),
@@ -177,7 +178,9 @@ def _pools() -> Schema:
         alarm=_said("The deviation from the fair share, in leads, that is told", _NUMBER),
         priority=_said("Of those who wait, the highest goes first: lead.score", _TEXT),
     )
-    return {"type": "object", "additionalProperties": pool}
+    # Written with a blank it says the same.
+    setting = {"^open[ _]when$": _said('Which leads count as open: lead.status != "Nurture"', _TEXT)}
+    return {"type": "object", "patternProperties": setting, "additionalProperties": pool}
 
 
 def _calendars() -> Schema:
@@ -286,6 +289,7 @@ def _tests(kinds: Collection[str]) -> Schema:
     surroundings: Schema = {
         "account": _said("The account that it belongs to", record),
         "counterpart": _said("The same person's record in the other system", record),
+        "duplicate_of": _said("The same person's earlier record; what is not given is as in this one", record),
         "event": _closed(EVENT, kind=_TEXT, system=_TEXT, changed=_one_or_many(_TEXT), before=record),
         "roster": {"type": "object", "additionalProperties": _one_of(STATES)},
         "at": _said("When it plays: 2026-11-23T09:00:00Z", _TEXT),

@@ -20,6 +20,7 @@ def one_stand() -> Iterator[SalesforceStand]:
 def stand(one_stand: SalesforceStand) -> Iterator[SalesforceStand]:
     yield one_stand
     one_stand.faults.clear()
+    one_stand.connection.client.hold.release()
 
 
 class TestReader(ReaderSuite):

@@ -163,6 +163,7 @@ def test_deletions_and_merges_are_told_apart(org: Org) -> None:
     events = org.later(minutes=6)
     assert set(told(events)) == {("merged", loser), ("deleted", gone), ("gap", master)}
     assert all(event.occurred_at == START + timedelta(minutes=3) for event in events if event.kind != "gap")
+    assert {event.record_id: event.into for event in events} == {loser: master, gone: "", master: ""}
     assert {event.event_id for event in org.later(minutes=6)} <= {event.event_id for event in events}
 
 
@@ -227,13 +228,25 @@ def test_what_accept_refuses_is_told_again(org: Org) -> None:
     assert told(org.ask()) == []
 
 
+class Passing(threading.Event):
+    """Whoever waits for it lets the org's time pass."""
+
+    def __init__(self, org: Org) -> None:
+        super().__init__()
+        self._org = org
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._org.now += timedelta(seconds=timeout or 0)
+        return self.is_set()
+
+
 def test_trouble_is_waited_out(org: Org) -> None:
     org.begin()
     org.now += timedelta(minutes=1)
     lead = org.create({})
-    org.faults.add(Fault(system="salesforce", operation="query", kind="rate_limited", retry_after=0.01))
+    org.faults.add(Fault(system="salesforce", operation="query", kind="rate_limited", retry_after=7))
     heard: list[ChangeEvent | Unreadable] = []
-    stop = threading.Event()
+    stop, asked = Passing(org), org.now
 
     def accept(items: Sequence[ChangeEvent | Unreadable], position: bytes | None) -> None:
         heard.extend(items)
@@ -242,6 +255,7 @@ def test_trouble_is_waited_out(org: Org) -> None:
 
     org.source.run(org.position, accept, stop)
     assert [item.record_id for item in heard] == [lead]
+    assert org.now - asked >= timedelta(seconds=7)
     with pytest.raises(Transient):
         org.faults.add(Fault(system="salesforce", operation="query", kind="unavailable"))
         org.connection.read("lead", [lead], ["owner"])

@@ -292,3 +292,41 @@ def refusal_of(call: Callable[[], object]) -> tuple[int, str]:
     with pytest.raises(SalesforceError) as caught:
         call()
     return refusal(caught.value)
+
+
+# Conditions that last
+
+
+def test_what_is_imposed_lasts(org: Org) -> None:
+    org.sandbox.impose({"daily": org.sandbox.api_requests + 500, "used_today": 498})
+    org.client.query("SELECT Id FROM Lead")
+    org.client.query("SELECT Id FROM Lead")
+    with pytest.raises(SalesforceRefusedRequest, match="REQUEST_LIMIT_EXCEEDED"):
+        org.client.query("SELECT Id FROM Lead")
+    org.sandbox.impose({"used_today": 0, "daily": 100_000})
+    org.client.query("SELECT Id FROM Lead")
+
+
+def test_a_session_ends_by_itself(org: Org) -> None:
+    sessions = org.sandbox.sessions
+    org.sandbox.impose({"session_minutes": 30})
+    org.client.query("SELECT Id FROM Lead")
+    sessions._clock = lambda: utcnow() + timedelta(minutes=31)
+    with pytest.raises(SalesforceExpiredSession):
+        org.client.query("SELECT Id FROM Lead")
+    sessions._clock = utcnow
+    org.sandbox.impose({"session_minutes": 0})
+
+
+def test_a_short_memory_of_the_bus_makes_positions_too_old(org: Org) -> None:
+    org.sandbox.impose({"retained": 2})
+    first = org.sandbox.bus.last + 1
+    for _ in range(4):
+        org.sandbox.create("Lead", {"LastName": "Doe", "Company": "Acme"})
+    assert org.sandbox.bus.first == first + 2
+
+
+@pytest.mark.parametrize("values", [{"gravity": 1}, {"daily": -1}, {"daily": True}, {"latency": "long"}])
+def test_what_cannot_be_imposed_is_refused_with_what_can(org: Org, values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="there are daily, used_today"):
+        org.sandbox.impose(values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
@@ -119,6 +120,44 @@ def test_merged_records_go_and_restored_ones_come_back(stand: SalesforceStand, h
     assert (gone.kind, gone.record_id) == ("deleted", loser)
     assert (back.kind, back.record_id, back.complete) == ("restored", loser, False)
     assert back.values["title"] == "loser"
+
+
+def test_events_that_overtake_each_other_end_in_what_the_crm_holds(stand: SalesforceStand, heard: Heard) -> None:
+    lead = stand.create({"title": "a"})
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.sandbox.impose({"reorder_every": 2})
+        for title in ("b", "c", "d", "e"):
+            stand.change(lead, {"title": title})
+        stand.sandbox.impose({"reorder_every": 0})  # the last one was still held back
+        heard.until(lambda: len(heard.events) >= 4)
+    assert [event.values["title"] for event in heard.events] == ["b", "d", "c", "e"]
+    record = None
+    for event in heard.events:
+        record, _ = merge(record, event)
+    assert record is not None
+    assert record.values["title"] == "e"
+    record = None
+    for event in heard.events[:3]:
+        record, _ = merge(record, event)
+    assert record is not None
+    assert record.values["title"] == "d"
+
+
+def test_an_event_that_comes_late_still_tells_when_it_happened(stand: SalesforceStand, heard: Heard) -> None:
+    stand.sandbox.impose({"late_seconds": 0.3})
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        lead = stand.create({"title": "a"})
+        written = stand.sandbox.record("Lead", lead) or {}
+        heard.until(lambda: bool(heard.events))
+        stand.sandbox.impose({"late_seconds": 0})
+        stand.change(lead, {"title": "b"})
+        heard.until(lambda: len(heard.events) >= 2)
+    first, second = heard.events
+    assert (first.values["title"], second.values["title"]) == ("a", "b")
+    assert abs((first.occurred_at - datetime.fromisoformat(written["SystemModstamp"])).total_seconds()) < 1.0
+    assert first.observed_at > first.occurred_at
 
 
 def test_a_lead_that_a_flow_takes_back_is_told_with_its_real_owner(stand: SalesforceStand, heard: Heard) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.errors import (
@@ -16,11 +17,13 @@ from connectors.errors import (
     RateLimited,
     RecordRejected,
 )
+from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.settings import Secret
 from connectors.sandbox.faults import Fault
 from connectors.sandbox.ids import salesforce_id
 from routing.core.model import Write
-from tests.contract.salesforce_stand import ANA, BEN, ZOE, SalesforceStand, salesforce_stand
+from routing.runtime.clock import utcnow
+from tests.contract.salesforce_stand import ANA, BEN, LEAD, ZOE, SalesforceStand, salesforce_stand
 from tests.contract.suites import write_of
 
 ACME = salesforce_id("001", 1)
@@ -348,6 +351,23 @@ def test_a_user_of_a_sandbox_org_logs_in_by_password(stand: SalesforceStand) -> 
     wrong.close()
 
 
+def test_doctor_tells_what_the_policy_joins_and_the_user_may_not(stand: SalesforceStand) -> None:
+    lead = msgspec.structs.replace(LEAD, joins=frozenset({"convert", "merge"}))
+    connection = SalesforceConnection(stand.settings(), lambda: {"lead": lead}, utcnow)
+    assert all(finding.ok for finding in connection.check())
+    stand.sandbox.forbid_conversions()
+    found = {finding.check: finding for finding in connection.check()}
+    assert not found["conversions"].ok
+    assert "Convert Leads" in found["conversions"].advice
+    stand.sandbox.forbid_deletions("Lead")
+    found = {finding.check: finding for finding in connection.check()}
+    assert "may not delete them" in found["fields of Lead"].detail
+    plain = {finding.check: finding for finding in stand.connection.check()}
+    assert "conversions" not in plain
+    assert plain["fields of Lead"].ok
+    connection.close()
+
+
 def test_doctor_tells_of_what_is_not_heard_and_what_fights_us(stand: SalesforceStand) -> None:
     connection = stand.with_more()
     rule = {"Name": "Standard", "SobjectType": "Lead", "Active": True}
@@ -359,5 +379,5 @@ def test_doctor_tells_of_what_is_not_heard_and_what_fights_us(stand: SalesforceS
     assert "Deal__c" in found["change events selected"].detail
     assert "Lead (Standard)" in found["assignment rules"].detail
     assert "Lead (Same_Email)" in found["duplicate rules"].detail
-    assert "that are ours" in found["limits"].detail
+    assert "of a day's are ours at most" in found["limits"].detail
     connection.close()

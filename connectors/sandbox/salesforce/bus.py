@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from math import inf
 from threading import Condition
+from time import monotonic
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -27,6 +29,7 @@ class BusEvent(Struct, frozen=True):
     entity: str
     schema_id: str
     payload: bytes
+    due: float = 0.0  # not to be delivered before, by the clock of ``monotonic``
 
 
 class EventBus:
@@ -37,8 +40,13 @@ class EventBus:
         self.changed = Condition()
         self.generation = 0  # raised to end all open streams
         self.closed = False
+        self.retained = RETAINED
         self._events: deque[BusEvent] = deque()
         self._first = 1  # number of the oldest event still kept; numbers start at 1
+        self.late_seconds = 0.0  # every event waits so long before it is delivered
+        self._reorder_every = 0
+        self._offered = 0
+        self._held: deque[tuple[SandboxObject, bytes]] = deque()
         self._spoil: deque[Spoil] = deque()
         self._repeated: set[int] = set()
         # What an administrator selected in Setup, and the channels made by hand (/data/Sales__chn) with their objects.
@@ -54,12 +62,33 @@ class EventBus:
     def append(self, events: list[tuple[SandboxObject, bytes]]) -> None:
         """Appends encoded events, spoiling those that were asked for."""
         with self.changed:
-            for definition, payload in events:
-                self._append(definition, payload)
-            while len(self._events) > RETAINED:
+            for one in events:
+                self._offered += 1
+                if self._reorder_every and self._offered % self._reorder_every == 0 and not self._held:
+                    self._held.append(one)
+                    continue
+                self._append(*one)
+                self._release()
+            while len(self._events) > self.retained:
                 self._events.popleft()
                 self._first += 1
             self.changed.notify_all()
+
+    @property
+    def reorder_every(self) -> int:
+        """3: from now on every third event is overtaken by the one after it, and not delivered before that came; 0: none is."""
+        return self._reorder_every
+
+    @reorder_every.setter
+    def reorder_every(self, every: int) -> None:
+        with self.changed:
+            self._reorder_every, self._offered = every, 0
+            self._release()
+            self.changed.notify_all()
+
+    def _release(self) -> None:
+        while self._held:
+            self._append(*self._held.popleft())
 
     def _append(self, definition: SandboxObject, payload: bytes) -> None:
         schema_id = definition.schema_id
@@ -70,7 +99,7 @@ class EventBus:
             payload = payload[: len(payload) // 3]
         elif spoil == "impossible_bitmap":
             payload = self._with_impossible_bitmap(definition)
-        self._events.append(BusEvent(definition.name, schema_id, payload))
+        self._events.append(BusEvent(definition.name, schema_id, payload, monotonic() + self.late_seconds))
         if spoil == "duplicate":
             self._repeated.add(self.last)
 
@@ -101,6 +130,18 @@ class EventBus:
     def last(self) -> int:
         """The number of the newest event; 0 when there is none."""
         return self._first + len(self._events) - 1
+
+    def due_after(self, number: int) -> float:
+        """Seconds until the event after that one may be delivered: 0 or less when it may; infinite while there is none. Hold ``changed``."""
+        place = max(number + 1, self._first) - self._first
+        return self._events[place].due - monotonic() if place < len(self._events) else inf
+
+    def newest(self) -> int:
+        """The number of the newest event that may be delivered already. Hold ``changed``."""
+        number = self.last
+        while number >= self._first and self._events[number - self._first].due > monotonic():
+            number -= 1
+        return number
 
     @property
     def first(self) -> int:
@@ -142,7 +183,7 @@ class EventBus:
         found: list[tuple[int, BusEvent]] = []
         among = self.entities(topic) or ()
         number = max(after, self._first - 1)
-        while number < self.last and len(found) < most:
+        while len(found) < most and self.due_after(number) <= 0:
             number += 1
             event = self._events[number - self._first]
             if event.entity in among:

@@ -30,7 +30,7 @@ class SaveError(Exception):
 
 
 class Operation(Struct):
-    """One record of a transaction."""
+    """One record of a transaction. ``record_id`` of a create: the id that the org itself has chosen for it."""
 
     kind: WriteKind
     object: str
@@ -54,18 +54,18 @@ def check(store: Store, operation: Operation, trusted: bool, insists: bool) -> S
     definition = store.objects.get(operation.object)
     if definition is None:
         return SaveError("INVALID_TYPE", f"sObject type '{operation.object}' is not supported.")
-    found = None if operation.kind == "create" else _check_there(store, operation, definition)
+    found = None if operation.kind == "create" else _check_there(store, operation, definition, trusted)
     return (
         found
         or _check_lock(store, operation)
         or _check_fields(store, operation, definition, trusted)
         or _check_required(operation, definition)
         or _check_member(store, operation)
-        or (None if trusted else _check_duplicates(store, operation, insists))
+        or (None if trusted else check_duplicates(store, operation, insists))
     )
 
 
-def _check_there(store: Store, operation: Operation, definition: SandboxObject) -> SaveError | None:
+def _check_there(store: Store, operation: Operation, definition: SandboxObject, trusted: bool) -> SaveError | None:
     if not operation.record_id:
         return SaveError("MISSING_ARGUMENT", "Id not specified in an update call", ["Id"])
     row = store.find(operation.object, operation.record_id)
@@ -75,6 +75,8 @@ def _check_there(store: Store, operation: Operation, definition: SandboxObject) 
         return SaveError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
     if row["IsDeleted"] and operation.kind != "undelete":
         return SaveError("ENTITY_IS_DELETED", "entity is deleted")
+    if row.get("IsConverted") and not trusted:
+        return SaveError("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
     return None
 
 
@@ -163,7 +165,8 @@ def _check_member(store: Store, operation: Operation) -> SaveError | None:
     return None
 
 
-def _check_duplicates(store: Store, operation: Operation, insists: bool) -> SaveError | None:
+def check_duplicates(store: Store, operation: Operation, insists: bool) -> SaveError | None:
+    """What a duplicate rule has against a record; None when nothing, or when the client insists and the rule only alerts."""
     for rule in store.duplicate_rules:
         value = operation.fields.get(rule.field)
         if rule.object != operation.object or not value or (insists and not rule.blocks):

@@ -34,7 +34,7 @@ def save(
     operations = [_operation(kind, name, record) for name, record in zip(types, records, strict=True)]
     _refuse_repeated(operations)
     if fault is not None and fault.kind == "person_edits":
-        _edit_before(store, operations, fault)
+        edit_before(store, operations, fault)
     elif fault is not None:
         _refuse_by_fault(operations, fault)
     results = store.transact(operations, all_or_none=bool(body.get("allOrNone")), **options)
@@ -50,7 +50,11 @@ def _type_of(record: dict[str, Any]) -> str:
 
 def _operation(kind: WriteKind, name: str, record: dict[str, Any]) -> Operation:
     fields = {key: value for key, value in record.items() if key not in ("attributes", "id", "Id")}
-    return Operation(kind, name, str(record.get("id") or record.get("Id") or ""), fields)
+    record_id = str(record.get("id") or record.get("Id") or "")
+    refused = None
+    if kind == "create" and record_id:
+        refused = SaveError("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", ["Id"])
+    return Operation(kind, name, record_id, fields, refused)
 
 
 def _refuse_repeated(operations: list[Operation]) -> None:
@@ -62,7 +66,7 @@ def _refuse_repeated(operations: list[Operation]) -> None:
         seen.add(short)
 
 
-def _edit_before(store: Store, operations: list[Operation], fault: Fault) -> None:
+def edit_before(store: Store, operations: list[Operation], fault: Fault) -> None:
     """A person changes the same texts of the records a moment before."""
     for index, one in enumerate(operations):
         texts = {
@@ -78,14 +82,16 @@ def _edit_before(store: Store, operations: list[Operation], fault: Fault) -> Non
 def _refuse_by_fault(operations: list[Operation], fault: Fault) -> None:
     for index, operation in enumerate(operations):
         if fault.hits(index):
-            operation.refused = (
-                SaveError(
-                    "UNABLE_TO_LOCK_ROW",
-                    "unable to obtain exclusive access to this record or 1 records: " + operation.record_id,
-                )
-                if fault.kind == "lock"
-                else SaveError("FIELD_CUSTOM_VALIDATION_EXCEPTION", "A validation rule of the sandbox said no")
-            )
+            operation.refused = by_fault(fault, operation.record_id)
+
+
+def by_fault(fault: Fault, record_id: str) -> SaveError:
+    """What an armed fault has against a record."""
+    if fault.kind == "lock":
+        return SaveError(
+            "UNABLE_TO_LOCK_ROW", f"unable to obtain exclusive access to this record or 1 records: {record_id}"
+        )
+    return SaveError("FIELD_CUSTOM_VALIDATION_EXCEPTION", "A validation rule of the sandbox said no")
 
 
 def _save_result(result: str | SaveError) -> dict[str, Any]:

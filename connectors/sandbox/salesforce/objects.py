@@ -113,7 +113,7 @@ class SandboxObject:
         audit = next(position for position, line in enumerate(self.lines) if line[0] == "CreatedDate")
         return SandboxObject(self.name, self.prefix, [*self.lines[:audit], [name, kind], *self.lines[audit:]])
 
-    def describe(self, hidden: frozenset[str], invisible: frozenset[str] = frozenset()) -> dict[str, Any]:
+    def describe(self, hidden: frozenset[str], invisible: frozenset[str], deletable: bool) -> dict[str, Any]:
         """The answer of ``describe``; ``hidden`` fields are not updateable for the integration user, ``invisible`` not there."""
         return {
             "name": self.name,
@@ -122,7 +122,7 @@ class SandboxObject:
             "queryable": True,
             "createable": True,
             "updateable": True,
-            "deletable": True,
+            "deletable": deletable,
             "replicateable": True,
             "fields": [
                 {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
+from time import monotonic
 from typing import Any, NoReturn
 
 import grpc
@@ -15,6 +17,7 @@ from connectors.sandbox.salesforce.bus import EventBus, event_number, replay_id
 
 _ERRORS = "sfdc.platform.eventbus.grpc."
 MOST_OUTSTANDING = 100  # events a subscriber may have asked for, as the real service caps it
+_SOON = 0.01  # seconds; the least time to wait for an event that is late
 STREAMS = 16  # subscriptions at once; each holds a thread
 
 
@@ -33,6 +36,7 @@ class PubSubServer:
 
     def start(self, port: int, certificate: bytes, key: bytes) -> int:
         """Listens on loopback and returns the port."""
+        self._bus.closed = False
         self._server = grpc.server(
             ThreadPoolExecutor(STREAMS, thread_name_prefix="sandbox-pubsub"),
             options=[("grpc.so_reuseport", 0), ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000)],
@@ -136,9 +140,9 @@ class PubSubServer:
 
     def _start_after(self, first: pb.FetchRequest, context: grpc.ServicerContext) -> int:
         with self._bus.changed:
-            oldest, newest = self._bus.first, self._bus.last
+            oldest, newest, shown = self._bus.first, self._bus.last, self._bus.newest()
         if first.replay_preset == pb.LATEST:
-            return newest
+            return shown
         if first.replay_preset == pb.EARLIEST:
             return oldest - 1
         number = event_number(first.replay_id)
@@ -192,12 +196,21 @@ class _Subscription:
             pending_num_requested=self._credit,
         )
 
+    def _wait(self, seconds: float) -> None:
+        """Until there is something to deliver that was asked for, or the stream is over. Hold ``changed``."""
+        end = monotonic() + seconds
+        while not self._over() and (left := end - monotonic()) > 0:
+            due = self._bus.due_after(self._at) if self._credit else inf
+            if due <= 0:
+                return
+            self._bus.changed.wait(min(left, max(due, _SOON)))
+
     def responses(self, keepalive: float) -> Iterator[pb.FetchResponse]:
         """Events as they are published and asked for; an empty response after ``keepalive`` seconds of silence."""
         bus = self._bus
         while True:
             with bus.changed:
-                bus.changed.wait_for(lambda: self._over() or (self._credit > 0 and self._at < bus.last), keepalive)
+                self._wait(keepalive)
                 if self._over():
                     return
                 taken, self._at = bus.take(self._at, self._topic, self._credit) if self._credit else ([], self._at)

@@ -33,6 +33,27 @@ class Queries:
 
         ``only``: the objects that this door leads to; by default all that are not of the Tooling API.
         """
+        with self._store.lock:
+            query, rows = self._select(text, include_deleted, only)
+            found = [self._shown(query, row) for row in rows]
+        if query.count:
+            return {"totalSize": len(found), "done": True, "records": []}
+        cursor = f"01gFp{next(self._numbers):010d}"
+        return self._page(cursor, query, found, 0, request)
+
+    def select(self, text: str, include_deleted: bool) -> tuple[str, list[str], list[dict[str, Any]]]:
+        """The object, the columns and all rows of a query that a bulk job runs. Raises SaveError."""
+        with self._store.lock:
+            query, found = self._select(text, include_deleted, frozenset())
+            rows = [row.copy() for row in found]
+        if query.count or query.offset:
+            raise SaveError("MALFORMED_QUERY", "COUNT() and OFFSET are not supported in bulk queries")
+        return query.object, list(query.fields), rows
+
+    def _select(
+        self, text: str, include_deleted: bool, only: frozenset[str]
+    ) -> tuple[soql.Query, list[dict[str, Any]]]:
+        """The live rows of a query; hold the store's lock while reading them."""
         try:
             query = soql.parse(text)
         except soql.MalformedQuery as error:
@@ -48,15 +69,9 @@ class Queries:
         for name in sorted(query.names):
             if name not in definition.fields or name in invisible:
                 raise SaveError("INVALID_FIELD", f"No such column '{name}' on entity '{query.object}'.")
-        with self._store.lock:
-            table = self._store.rows(query.object)
-            wanted = table.values() if query.ids is None else (table[one] for one in query.ids if one in table)
-            rows = soql.select(query, (row for row in wanted if include_deleted or not row["IsDeleted"]))
-            found = [self._shown(query, row) for row in rows]
-        if query.count:
-            return {"totalSize": len(found), "done": True, "records": []}
-        cursor = f"01gFp{next(self._numbers):010d}"
-        return self._page(cursor, query, found, 0, request)
+        table = self._store.rows(query.object)
+        wanted = table.values() if query.ids is None else (table[one] for one in query.ids if one in table)
+        return query, soql.select(query, (row for row in wanted if include_deleted or not row["IsDeleted"]))
 
     def more(self, cursor: str, request: Request) -> dict[str, Any]:
         """A further page, by the last part of ``nextRecordsUrl``."""

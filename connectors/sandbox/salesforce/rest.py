@@ -16,11 +16,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connectors.sandbox.faults import Fault, Faults
+from connectors.sandbox.salesforce import composite
+from connectors.sandbox.salesforce.bulk import BulkJobs
 from connectors.sandbox.salesforce.checks import Operation, SaveError, WriteKind
-from connectors.sandbox.salesforce.collections import save
+from connectors.sandbox.salesforce.collections import by_fault, edit_before, save
 from connectors.sandbox.salesforce.query import Queries
 from connectors.sandbox.salesforce.replication import Replication
 from connectors.sandbox.salesforce.sessions import OAuthError, Sessions
+from connectors.sandbox.salesforce.soap import SoapApi
 from connectors.sandbox.salesforce.standard import TOOLING
 from connectors.sandbox.salesforce.store import Store
 
@@ -71,8 +74,10 @@ class RestApi:
         self.requests = 0
         self.others = 0
         self.daily_limit = DAILY_LIMIT
+        self.latency = 0.0
         self.queries = Queries(store)
         self.replication = Replication(store)
+        self.bulk = BulkJobs()
         self.base_url = ""
         self.app = Starlette(routes=self._routes())
 
@@ -101,6 +106,10 @@ class RestApi:
             ("POST", v + "/sobjects/{object}/", "read", self._post_row),
             ("PATCH", v + "/composite/sobjects", "collections", self._collections),
             ("POST", v + "/composite/sobjects", "collections", self._collections),
+            ("POST", v + "/composite", "composite", self._composite),
+            ("POST", v + "/jobs/query", "bulk", self._job_made),
+            ("GET", v + "/jobs/query/{id}", "bulk", self._job),
+            ("GET", v + "/jobs/query/{id}/results", "bulk", self._job_results),
             ("GET", "/services/oauth2/userinfo", "login", self._userinfo),
         ]
         routes = [
@@ -109,6 +118,8 @@ class RestApi:
         ]
         # Without a session: the login itself, and the list of versions.
         routes.append(Route("/services/oauth2/token", self._token, methods=["POST"]))
+        soap = SoapApi(self, _hang_up, asyncio.sleep, VERSIONS)
+        routes.append(Route("/services/Soap/u/{version}", soap.endpoint, methods=["POST"]))
         routes += [Route(path, self._versions, methods=["GET"]) for path in (_DATA, _DATA + "/")]
         return routes
 
@@ -117,6 +128,8 @@ class RestApi:
 
         async def endpoint(request: Request) -> Response:
             call = Call(request, await request.body())
+            if self.latency:
+                await asyncio.sleep(self.latency)
             fault: Fault | None = None
             try:
                 self._authorize(request)
@@ -130,7 +143,8 @@ class RestApi:
                 response = answer(error.body, error.status)
                 if error.status in (403, 503) and fault is not None and fault.retry_after is not None:
                     response.headers["Retry-After"] = f"{fault.retry_after:g}"
-            response.headers["Sforce-Limit-Info"] = f"api-usage={self.requests + self.others}/{self.daily_limit}"
+            used, most = self.usage
+            response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{most}"
             response.headers["Date"] = format_datetime(self.clock().astimezone(UTC), usegmt=True)
             return response
 
@@ -145,9 +159,19 @@ class RestApi:
             raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
 
     def _count(self) -> None:
-        if self.requests + self.others >= self.daily_limit:
+        if not self.spend():
             raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
-        self.requests += 1
+
+    def spend(self) -> bool:
+        """Counts a call of ours, unless the day's are used up."""
+        used, most = self.usage
+        self.requests += int(used < most)
+        return used < most
+
+    @property
+    def usage(self) -> tuple[int, int]:
+        """The org's calls of the day, and how many there may be."""
+        return self.requests + self.others, self.daily_limit
 
     async def _faulty(self, fault: Fault, call: Call, handler: Callable[..., Response]) -> Response:
         if fault.kind == "unavailable":
@@ -166,8 +190,8 @@ class RestApi:
             handler(call)
         if fault.kind in ("timeout", "timeout_after_commit"):
             return await _hang_up(call.request)
-        if handler == self._collections:
-            return self._collections(call, fault)
+        if handler in (self._collections, self._composite):
+            return handler(call, fault)
         if fault.kind == "lock":
             raise ApiError(400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")
         raise ApiError(400, "FIELD_CUSTOM_VALIDATION_EXCEPTION", "A validation rule of the sandbox said no", [])
@@ -240,11 +264,43 @@ class RestApi:
         except SaveError as error:
             raise ApiError(400, error.code, error.message) from error
 
+    def _job_made(self, call: Call) -> Response:
+        wanted = object_in(call.body)
+
+        def make() -> dict[str, Any]:
+            deleted = wanted.get("operation") == "queryAll"
+            return self.bulk.create(wanted, *self.queries.select(str(wanted.get("query", "")), deleted), self.clock())
+
+        return self._queried(make)
+
+    def _job(self, call: Call) -> Response:
+        return self._of_job(lambda: answer(self.bulk.look(call.request.path_params["id"])))
+
+    def _job_results(self, call: Call) -> Response:
+        asked = call.request.query_params
+
+        def read() -> Response:
+            most = int(asked.get("maxRecords", "50000"))
+            text, following, rows = self.bulk.results(call.request.path_params["id"], asked.get("locator", ""), most)
+            headers = {"Sforce-Locator": following, "Sforce-NumberOfRecords": str(rows)}
+            return Response(text.encode(), headers=headers, media_type="text/csv")
+
+        return self._of_job(read)
+
+    @staticmethod
+    def _of_job(read: Callable[[], Response]) -> Response:
+        try:
+            return read()
+        except KeyError as error:
+            raise ApiError(404, "NOT_FOUND", "The requested resource does not exist") from error
+        except SaveError as error:
+            raise ApiError(400, error.code, error.message) from error
+
     def _limits(self, _: Call) -> Response:
-        remaining = max(0, self.daily_limit - self.requests - self.others)
+        used, most = self.usage
         return answer(
             {
-                "DailyApiRequests": {"Max": self.daily_limit, "Remaining": remaining},
+                "DailyApiRequests": {"Max": most, "Remaining": max(0, most - used)},
                 "DailyDeliveredPlatformEvents": {"Max": 50_000, "Remaining": 50_000},
             }
         )
@@ -258,7 +314,7 @@ class RestApi:
     def _describe(self, call: Call) -> Response:
         name = self._object(call.request)
         hidden, invisible = (frozenset(one.get(name, ())) for one in (self.store.hidden, self.store.invisible))
-        return answer(self.store.objects[name].describe(hidden, invisible))
+        return answer(self.store.objects[name].describe(hidden, invisible, name not in self.store.kept))
 
     def _row(self, request: Request) -> tuple[str, dict[str, Any]]:
         name = self._object(request)
@@ -317,6 +373,25 @@ class RestApi:
             raise ApiError(412, "PRECONDITION_FAILED", "The record was modified since the given date")
         self._one(call.request, Operation("update", name, row["Id"], object_in(call.body)))
         return answer(None, 204)
+
+    def _composite(self, call: Call, fault: Fault | None = None) -> Response:
+        try:
+            return answer(composite.run(call.request, object_in(call.body), self._subrequest, fault))
+        except composite.CompositeError as error:
+            raise ApiError(400, "INVALID_INPUT", str(error)) from error
+
+    def _subrequest(self, request: Request, body: bytes, fault: Fault | None) -> tuple[int, Any]:
+        try:
+            if fault is not None and fault.kind == "person_edits":
+                name, row = self._row(request)
+                edited = Operation("update", name, row["Id"], object_in(body))
+                edit_before(self.store, [edited], fault)
+            elif fault is not None:
+                refused = by_fault(fault, request.path_params["id"])
+                raise ApiError(400, refused.code, refused.message, refused.fields)  # noqa: TRY301 - as the row itself does
+            return self._patch_row(Call(request, body)).status_code, None
+        except ApiError as error:
+            return error.status, error.body
 
     def _delete_row(self, call: Call) -> Response:
         name, row = self._row(call.request)

@@ -16,6 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.ids import salesforce_id
 from connectors.sandbox.listening import listen
+from connectors.sandbox.salesforce import joins
+from connectors.sandbox.salesforce.bulk import BulkJobs
 from connectors.sandbox.salesforce.bus import EventBus, Spoil
 from connectors.sandbox.salesforce.changes import encode, header_of
 from connectors.sandbox.salesforce.checks import DuplicateRule, Operation, SaveError
@@ -24,12 +26,26 @@ from connectors.sandbox.salesforce.pubsub import PubSubServer
 from connectors.sandbox.salesforce.replication import Replication
 from connectors.sandbox.salesforce.rest import RestApi
 from connectors.sandbox.salesforce.sessions import Sessions
-from connectors.sandbox.salesforce.standard import UNTOLD
+from connectors.sandbox.salesforce.standard import CONVERTED, LEAD_STATUSES, UNTOLD
 from connectors.sandbox.salesforce.store import HistoryEntry, Store
 from connectors.sandbox.salesforce.tls import make_certificate
 
 Row = dict[str, Any]
 _STARTUP_SECONDS = 20.0
+
+
+# What can be imposed: whose attribute it is, and of which type.
+CONDITIONS: dict[str, Callable[[Any], tuple[Any, str, Callable[[float], float]]]] = {
+    "daily": lambda org: (org.rest, "daily_limit", int),  # calls that the org may make in 24 hours
+    "used_today": lambda org: (org.rest, "others", int),  # those that somebody else made
+    "latency": lambda org: (org.rest, "latency", float),  # seconds until any answer of REST
+    "session_minutes": lambda org: (org.sessions, "minutes", float),  # until a session ends; 0: only on demand
+    "most_ids": lambda org: (org.replication, "most_ids", int),  # that getUpdated and getDeleted answer
+    "bulk_looks": lambda org: (org.bulk, "slow", int),  # how many looks a bulk job takes
+    "late_seconds": lambda org: (org.bus, "late_seconds", float),  # how late every event comes
+    "reorder_every": lambda org: (org.bus, "reorder_every", int),  # which events are overtaken by the next one
+    "retained": lambda org: (org.bus, "retained", int),  # events that the bus keeps
+}
 
 
 class SalesforceSeed(Protocol):
@@ -101,11 +117,20 @@ class SalesforceSandbox:
                 if name not in UNTOLD
             ],
         )
+        self.store.load(
+            "LeadStatus",
+            [
+                {"Id": salesforce_id("01J", n), "MasterLabel": one, "ApiName": one, "SortOrder": n}
+                | {"IsConverted": one == CONVERTED, "IsDefault": n == 1}
+                for n, one in enumerate(LEAD_STATUSES, 1)
+            ],
+        )
+        self.store.load("UserPermissionAccess", [{"Id": salesforce_id("0Pa", 1), "PermissionsConvertLeads": True}])
         self.store.announce = self.bus.publish
         self.sessions = Sessions(
-            self.org_id, self.integration_user_id, self.client_id, self.client_secret, self.username
+            self.org_id, self.integration_user_id, self.client_id, self.client_secret, self.username, clock
         )
-        self._rest = RestApi(self.store, self.sessions, faults, clock, self.integration_user_id, self.org_id)
+        self.rest = RestApi(self.store, self.sessions, faults, clock, self.integration_user_id, self.org_id)
         self._pubsub = PubSubServer(self.bus, faults, self.sessions.live, self.org_id, keepalive_seconds)
         self.rest_url = ""
         self.pubsub_address = ""
@@ -133,10 +158,11 @@ class SalesforceSandbox:
     def start(self) -> None:
         """Serves in threads of its own; returns once both ports answer. Raises OSError when a port is taken."""
         listener = listen(self._ports[0])
-        self.rest_url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        self._rest.base_url = self.rest_url
+        port = int(listener.getsockname()[1])
+        self.rest_url = f"https://127.0.0.1:{port}"
+        self.rest.base_url = self.rest_url
         config = uvicorn.Config(
-            self._rest.app,
+            self.rest.app,
             http=_Protocol,
             ws="none",
             lifespan="off",
@@ -155,6 +181,7 @@ class SalesforceSandbox:
         self._web_thread.start()
         bound = self._pubsub.start(self._ports[1], self._certificate.read_bytes(), self._key.read_bytes())
         self.pubsub_address = f"127.0.0.1:{bound}"
+        self._ports = port, bound
         waited = threading.Event()
         for _ in range(int(_STARTUP_SECONDS / 0.01)):
             if self._web.started:
@@ -162,18 +189,26 @@ class SalesforceSandbox:
             waited.wait(0.01)
         raise OSError(f"the sandbox Salesforce did not start on {self.rest_url} within {_STARTUP_SECONDS:g} s")
 
-    def stop(self) -> None:
-        """Ends all streams and connections, and removes the certificate."""
+    def go_down(self) -> None:
+        """Ends all streams and connections and answers no more, as in a restart; what people do goes on."""
         self._pubsub.stop()
         if self._web is not None and self._web_thread is not None:
             self._web.should_exit = True
             self._web_thread.join(_STARTUP_SECONDS)
+
+    def come_back(self) -> None:
+        """Answers again, at the same addresses. Raises OSError when somebody else took a port."""
+        self.start()
+
+    def stop(self) -> None:
+        """Ends all streams and connections, and removes the certificate."""
+        self.go_down()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def api_requests(self) -> int:
         """REST calls answered so far."""
-        return self._rest.requests
+        return self.rest.requests
 
     # The org, as its people and administrators handle it
 
@@ -227,6 +262,15 @@ class SalesforceSandbox:
         """Takes the integration user's right to write a field away."""
         self.store.hidden.setdefault(name, set()).add(field)
 
+    def forbid_conversions(self) -> None:
+        """Takes the permission Convert Leads away from the integration user."""
+        for row in self.store.rows("UserPermissionAccess").values():
+            row["PermissionsConvertLeads"] = False
+
+    def forbid_deletions(self, name: str) -> None:
+        """Takes the right to delete an object's records, and so to merge them, away from the integration user."""
+        self.store.kept.add(name)
+
     def revoke(self, name: str, field: str) -> None:
         """Takes the integration user's right to see a field away: queries that name it are refused."""
         self.store.invisible.setdefault(name, set()).add(field)
@@ -278,23 +322,39 @@ class SalesforceSandbox:
 
     def merge(self, name: str, master: str, losers: Sequence[str]) -> None:
         """Merges records into ``master``: the others are deleted and name it. Raises SaveError."""
-        with self.store.lock:
-            for loser in losers:
-                row = self.store.find(name, loser)
-                if row is not None:
-                    row["MasterRecordId"] = master
-            gone = [Operation("delete", name, loser) for loser in losers]
-            self.transact([*gone, Operation("update", name, master, {})])
+        joins.merge(self.store, name, master, losers, {}, {"actor": self.admin_user_id})
+
+    def convert(self, record_id: str, account: str = "", contact: str = "") -> str:
+        """A person makes a lead a contact; the contact's id. Raises SaveError."""
+        given = {"leadId": record_id, "accountId": account, "contactId": contact, "convertedStatus": CONVERTED}
+        given["ownerId"] = self.admin_user_id
+        return joins.convert(self.store, given, {"actor": self.admin_user_id})["contactId"]
+
+    def impose(self, values: Mapping[str, Any]) -> None:
+        """Lasting conditions, see ``CONDITIONS``. Raises ValueError."""
+        for name, value in values.items():
+            if name not in CONDITIONS or isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise ValueError(
+                    f"salesforce: {name}: {value!r} is no condition; there are {', '.join(CONDITIONS)}, numbers"
+                )
+        for name, value in values.items():
+            owner, attribute, kind = CONDITIONS[name](self)
+            setattr(owner, attribute, kind(value))
 
     def use_up(self, calls: int, limit: int | None = None) -> None:
         """Others made so many API calls today; ``limit`` changes how many the org has."""
-        self._rest.others = calls
-        self._rest.daily_limit = limit or self._rest.daily_limit
+        self.rest.others = calls
+        self.rest.daily_limit = limit or self.rest.daily_limit
 
     @property
     def replication(self) -> Replication:
         """What getUpdated and getDeleted know."""
-        return self._rest.replication
+        return self.rest.replication
+
+    @property
+    def bulk(self) -> BulkJobs:
+        """The query jobs of Bulk API 2.0."""
+        return self.rest.bulk
 
     # The event bus on a bad day
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import itertools
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -24,7 +24,16 @@ class OAuthError(Exception):
 class Sessions:
     """Issues and checks access tokens for one integration user."""
 
-    def __init__(self, org_id: str, user_id: str, client_id: str, client_secret: str, username: str) -> None:
+    def __init__(
+        self,
+        org_id: str,
+        user_id: str,
+        client_id: str,
+        client_secret: str,
+        username: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._clock = clock
         self._org_id = org_id
         self._user_id = user_id
         self._client_id = client_id
@@ -33,7 +42,8 @@ class Sessions:
         self._public_key = ""
         self.password = "sandbox-passwordSECURITYTOKEN"  # noqa: S105 - as a client sends it: the token behind the password
         self._lock = Lock()
-        self._live: set[str] = set()
+        self._live: dict[str, datetime] = {}  # since when
+        self.minutes = 0.0  # a session ends after so long; 0: only on demand
         self._numbers = itertools.count(1)
         self.logins = 0
 
@@ -56,7 +66,7 @@ class Sessions:
             raise OAuthError("unsupported_grant_type", "grant type not supported")
         with self._lock:
             token = f"{self._org_id[:15]}!sandbox.{next(self._numbers):08d}"
-            self._live.add(token)
+            self._live[token] = now
             self.logins += 1
         return {
             "access_token": token,
@@ -99,7 +109,8 @@ class Sessions:
 
     def live(self, token: str) -> bool:
         """Whether a token is a session that has not ended."""
-        return token in self._live
+        since = self._live.get(token)
+        return since is not None and not (self.minutes and self._clock() - since > timedelta(minutes=self.minutes))
 
     def expire(self) -> None:
         """Ends every session."""

@@ -204,6 +204,16 @@ QueueId reference req
 SobjectType picklist req
 """,
     ),
+    "LeadStatus": (
+        "01J",
+        """
+MasterLabel string req
+ApiName string req
+IsConverted boolean
+IsDefault boolean
+SortOrder int
+""",
+    ),
     "AssignmentRule": (
         "01Q",
         """
@@ -232,6 +242,12 @@ TriggerObjectOrEventLabel string
 IsActive boolean
 """,
     ),
+    "UserPermissionAccess": (
+        "0Pa",
+        """
+PermissionsConvertLeads boolean
+""",
+    ),
     "PlatformEventChannelMember": (
         "0v8",
         """
@@ -250,8 +266,12 @@ UNTOLD = frozenset(
         "DuplicateRule",
         "FlowDefinitionView",
         "Group",
+        "LeadStatus",
         "PlatformEventChannelMember",
         "QueueSobject",
+        "UserPermissionAccess",
     }
 )
+LEAD_STATUSES = ("Open - Not Contacted", "Working - Contacted", "Closed - Converted", "Closed - Not Converted")
+CONVERTED = "Closed - Converted"
 TOOLING = frozenset({"PlatformEventChannelMember"})  # asked through the Tooling API alone

@@ -56,6 +56,7 @@ class Store:
         self.lock = RLock()
         self.hidden: dict[str, set[str]] = {}  # object -> fields the integration user may not write
         self.invisible: dict[str, set[str]] = {}  # object -> fields the integration user may not even see
+        self.kept: set[str] = set()  # objects whose records the integration user may not delete, nor merge
         self.duplicate_rules: list[DuplicateRule] = []
         self.locked: dict[str, int] = {}  # 15-character id -> how many more saves find it locked by somebody else
         self.flow_owner = ""  # to whom a flow gives each lead that the API gives somebody
@@ -95,6 +96,10 @@ class Store:
         with self.lock:
             self._commit_number += 1
             return self._commit_number
+
+    def new_id(self, name: str) -> str:
+        """The id of a record that is about to be made."""
+        return salesforce_id(self.objects[name].prefix, next(self._new_ids))
 
     def find(self, name: str, record_id: str) -> Row | None:
         """A row, deleted or not."""
@@ -155,7 +160,7 @@ class Store:
         if self.flow_owner and operation.object == "Lead" and fields.get("OwnerId") and client:
             fields["OwnerId"] = self.flow_owner
         if operation.kind == "create":
-            record_id = salesforce_id(definition.prefix, next(self._new_ids))
+            record_id = operation.record_id or self.new_id(operation.object)
             row: Row = dict.fromkeys(kinds)
             row.update(Id=record_id, CreatedDate=stamp, CreatedById=actor, IsDeleted=False)
             if "OwnerId" in kinds:

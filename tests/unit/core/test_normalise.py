@@ -180,6 +180,7 @@ def test_state_within_its_country(written: str, country: str, state: str | None)
         ("+999 123", "US", None),
         ("0", "DE", None),
         ("+", "DE", None),
+        ("+()", "", None),
         ("1" * 10_000, "US", None),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from routing.core.matching.decide import Said, company_of
 from routing.core.matching.people import compare, mailbox_of, person
 from routing.core.model import Record
-from routing.core.recognise import Recognised, lead_side, recognise
+from routing.core.recognise import Recognised, lead_side, originals, recognise
 from routing.core.view import AccountView, View
 from tests.unit.core.policy import MATCHING, account, lead, policy, seen
 
@@ -21,6 +21,10 @@ def found(
 ) -> Recognised:
     shown = View(record, seen(*accounts), people=people, said=said)
     return recognise(shown, policy(**files), lambda one: one.values.get("owner") in OWNED)
+
+
+def contact(record_id: str, **values: Any) -> Record:
+    return Record(system="salesforce", entity="contact", record_id=record_id, values=values)
 
 
 def of(record_id: str, **values: Any) -> Record:
@@ -188,3 +192,17 @@ def test_a_lead_is_no_duplicate_of_one_that_came_later_and_nobody_asks_where_the
     twin = lead("00Q2", **PERSON)
     assert found(lead("00Q1", **PERSON), people=(twin,)).facts["duplicate_of"] == "00Q2"
     assert found(lead("00Q1", **PERSON), people=(twin,), matching="duplicates: no\n").facts["person"] == "new"
+
+
+def test_of_several_the_first_is_the_one_it_is_a_duplicate_of() -> None:
+    born = {"00Q1": "2026-11-03", "00Q2": "2026-11-01", "00Q3": "2026-11-02"}
+    people = tuple(lead(one, **PERSON, created_at=f"{day}T00:00:00.000Z") for one, day in born.items())
+    assert found(lead("00Q9", **PERSON), people=people).facts["duplicate_of"] == "00Q2"
+
+
+def test_a_contact_is_no_duplicate_of_a_later_contact_and_a_lead_may_be_one_by_now() -> None:
+    early, late = ({"created_at": f"2026-11-0{day}T00:00:00.000Z"} for day in (1, 2))
+    later = contact("003B", **late)
+    assert originals(contact("003A", **early), [later]) == []
+    assert originals(lead("00Q1", **early), [later]) == [later]
+    assert originals(later, [contact("003A", **early)]) == [contact("003A", **early)]

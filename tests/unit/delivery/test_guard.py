@@ -23,6 +23,7 @@ def test_what_is_as_expected_is_sent() -> None:
     checked = check(write({"owner": "b"}, {"owner": "a"}), snapshot(owner="a"))
     assert checked.write is not None
     assert checked.write.fields == {"owner": "b"}
+    assert checked.write.seen_at == START
 
 
 def test_a_persons_hand_wins_and_the_record_says_whose() -> None:

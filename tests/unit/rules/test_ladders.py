@@ -147,6 +147,12 @@ def test_without_an_account_nothing_is_converted_and_nobody_of_it_is_told() -> N
         ("who: [owner, Ana Diaz]", "who: [owner, Ana Daiz]", "9:27", "did you mean 'Ana Diaz'?"),
         ("who: [owner, Ana Diaz], ", "", "9:13", "does not say who"),
         ("matched account", "mached account", "10:14", "did you mean 'matched account'?"),
+        (
+            "convert: matched account",
+            "merge: elder lead",
+            "10:12",
+            "does not say which lead stays | write: merge: older lead",
+        ),
         ("    convert", "    convrt", "10:5", "did you mean 'convert'?"),
     ],
 )
@@ -154,6 +160,60 @@ def test_a_mistake_in_what_a_rung_does_is_told_at_its_place(old: str, new: str, 
     assert old in DOES
     found = errors(engagement=DOES.replace(old, new, 1), fields=FREE)
     assert any(one.startswith(f"engagement.yaml:{place} ") and words in one for one in found), found
+
+
+MERGES = ladder("rung: A\nwhen: match.duplicate\nreject: twice\nmerge: Older  Lead", "otherwise: hold x")
+
+
+def test_a_duplicate_is_merged_and_nothing_else() -> None:
+    again = {"match": {"duplicate": True, "duplicate_of": "00Q1"}}
+    assert walk(policy(MERGES), facts() | again).effects == (Effect("merge", "older", "00Q1"),)
+    always = policy(ladder("otherwise: hold x\nmerge: newer"))
+    assert walk(always, facts() | again).effects == (Effect("merge", "newer", "00Q1"),)
+    assert walk(always, facts()).effects == ()
+
+
+def test_a_contact_is_merged_with_a_contact() -> None:
+    contact = "contact:\n  in: {salesforce: Contact}\n  fields:\n"
+    contact += "    created_at: {type: datetime, salesforce: CreatedDate, read_only: true}\n"
+    contact += "    owner: {type: person, salesforce: OwnerId}\n"
+    rungs = "      - otherwise: hold x\n        merge: older contact\n"
+    made = policy(
+        f"ladders:\n  contact:\n    entry: ['event.kind = \"created\"']\n    ladder:\n{rungs}", fields=FIELDS + contact
+    )
+    again = facts() | {"contact": {}, "match": {"duplicate_of": "00Q1", "contact": "003B"}}
+    assert made.walk(again, lambda _: None, NOW, "contact").effects == (Effect("merge", "older", "003B"),)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (
+            {"engagement": MERGES.replace("merge:", "convert: matched account\n    merge:")},
+            "a lead is merged or converted, not both",
+        ),
+        (
+            {"fields": FIELDS.replace("salesforce: Lead,", "salesforce: Deal__c,")},
+            "a lead cannot be merged | only Salesforce's",
+        ),
+        (
+            {
+                "fields": FIELDS.replace(
+                    "    created_at: {type: datetime, salesforce: CreatedDate, read_only: true}\n", "", 1
+                )
+            },
+            "add: created_at",
+        ),
+        ({"matching": "duplicates: no\n"}, "nobody looks for duplicates"),
+        (
+            {"engagement": MERGES.replace("Older  Lead", "older account")},
+            "'older account' does not say which lead stays",
+        ),
+    ],
+)
+def test_a_merge_is_said_only_where_there_can_be_one(files: dict[str, str], words: str) -> None:
+    found = errors(**{"engagement": MERGES, **files})
+    assert any(words in one for one in found), found
 
 
 @pytest.mark.parametrize(

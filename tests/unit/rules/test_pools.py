@@ -40,6 +40,17 @@ def test_two_names_are_a_whole_pool() -> None:
     assert (found.method, found.hours, found.catch_up, found.alarm) == ("round robin", True, 1.0, 1.1)
 
 
+def test_open_when_is_no_pool_and_says_what_counts_as_open() -> None:
+    found = policy("open_when: status not in ('Working', 'Closed')\n")
+    assert list(found.pools) == ["Everyone"]
+    assert found.open_when is not None
+    assert [found.open_when.holds(facts({"status": one}), NOW) for one in ("Open", "working", None)] == [
+        True,
+        False,
+        False,
+    ]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_is_read_in_any_case(method: str) -> None:
     more = {"best fit": "  score: person.level\n", "skill": "  skills: {languages: country}\n"}.get(method, "")
@@ -284,6 +295,13 @@ def test_leads_may_overflow_to_a_pool_or_to_a_queue() -> None:
         ("A: {members: [Ana Diaz], alarm: 0.5}", "'alarm' of the pool 'A' is a number from 1 to 1,000, not '0.5'"),
         ("A: {members: [Ana Diaz], overflow: queue Intake}", "there is no queue 'Intake' to overflow to"),
         ("A: {members: [Ana Diaz], priority: person.level}", "a lead comes without 'person'"),
+        ("open_when: lead.statsu = 'New'", "did you mean 'lead.status'?"),
+        ("open_when: {A: B}", "'open_when': a single value is expected here"),
+        ("open_when: account.name = 'Acme'", "'open_when' can ask for fields of the lead itself only, not for account.name"),
+        ("open_when: lead.status changed", "'open_when' can ask for fields of the lead itself only, not for event.changed"),
+        ("open_when: lead.created_at within 90 days", "asked when a record changes, so it cannot ask 'within'"),
+        ("open_when: lead.owner is active", "asked when a record changes, so it cannot ask 'is active'"),
+        ("open_when: status = 'Open'\nopen when: status = 'Open'", "'open_when' is there twice"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_pool_is_told_at_its_words(text: str, words: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,3 +116,65 @@ def test_never_more_than_the_share_within_a_day(calls: list[tuple[Urgency, int]]
             continue
         made.append(day.now)
         assert sum(day.now - at < timedelta(hours=24) for at in made) <= int(limit * share)
+
+
+class Ledger:
+    """What several budgets share."""
+
+    def __init__(self) -> None:
+        self.total: dict[str, int] = {}
+
+    def add(self, counted: Mapping[str, int]) -> Mapping[str, int]:
+        for at, number in counted.items():
+            self.total[at] = self.total.get(at, 0) + number
+        return dict(self.total)
+
+
+def test_what_was_called_before_a_restart_and_by_others_counts() -> None:
+    ledger, before, other = Ledger(), Day(), Day()
+    before.call(times=30)
+    before.budget.exchange(ledger.add)
+    other.now += timedelta(minutes=20)
+    other.call(times=20)
+    other.budget.exchange(ledger.add)
+    after = Day()
+    after.now += timedelta(hours=1)
+    after.budget.exchange(ledger.add)
+    after.budget.heard(50, 104)
+    after.call(times=2)
+    after.budget.exchange(ledger.add)
+    after.refused(Urgency.URGENT)
+    spent = after.budget.spent()
+    assert spent is not None
+    assert (spent.ours, spent.share) == (52, 52)
+    after.now = START + timedelta(hours=24, minutes=16)  # those of the first quarter are a day old
+    after.call()
+    after.budget.exchange(ledger.add)
+    assert (after.budget.spent() or spent).ours == 23
+
+
+def test_what_could_not_be_stored_is_not_forgotten() -> None:
+    day, ledger = Day(), Ledger()
+    day.call(times=3)
+
+    def lost(_counted: Mapping[str, int]) -> Mapping[str, int]:
+        raise OSError("the ledger is away")
+
+    with pytest.raises(OSError, match="away"):
+        day.budget.exchange(lost)
+    day.call()
+    day.budget.exchange(ledger.add)
+    day.budget.exchange(ledger.add)
+    assert sum(ledger.total.values()) == 4
+
+
+def test_the_end_of_the_calls_is_foretold_once_an_hour() -> None:
+    day, ledger = Day(share=1.0), Ledger()
+    with structlog.testing.capture_logs() as said:
+        for minute in range(0, 130, 5):
+            day.now = START + timedelta(minutes=minute)
+            day.budget.heard(10_000 + 100 * minute, 100_000)
+            day.budget.exchange(ledger.add)
+    told = [one for one in said if one["event"] == "salesforce_calls_run_out"]
+    assert len(told) == 3
+    assert told[0]["none_left_at"] == "2026-11-23T22:20+00:00"  # 79,500 calls until the reserve, 100 a minute

@@ -1,0 +1,59 @@
+"""Records between the names and values of ``fields.yaml`` and those of a system, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any
+
+from connectors.errors import Misconfigured, RecordRejected
+from routing.core.model import EntityMap, Value, Values, Write
+
+
+class Unconvertible(ValueError):
+    """A value that does not fit the type that ``fields.yaml`` gives its field. Names the type, not the value."""
+
+
+def outward(
+    write: Write, found: EntityMap, spell: Callable[[Any], Any], besides: Container[str] = ()
+) -> dict[str, Any]:
+    """What a write sets, by the system's names and as ``spell`` writes its values; ``besides`` are fields that say something else.
+
+    Raises Misconfigured for a field that cannot be written, RecordRejected for a value that ``spell`` finds Unconvertible.
+    """
+    values: dict[str, Any] = {}
+    for field, value in write.fields.items():
+        if field in besides:
+            continue
+        remote = found.fields.get(field)
+        if remote is None or field in found.read_only:
+            why = f"gives it no field in {found.system}" if remote is None else "marks it read only"
+            record = f" ({write.record_id})" if not write.creates else ""
+            raise Misconfigured(
+                f"{write.entity}.{field} cannot be written{record}: fields.yaml {why}", system=found.system, code=field
+            )
+        try:
+            values[remote] = spell(value)
+        except Unconvertible as error:
+            raise RecordRejected(f"the value for {write.entity}.{field} {error}", system=found.system) from error
+    return values
+
+
+def inward(
+    found: EntityMap, fields: Iterable[str], raw: Mapping[str, Any], read: Callable[[str, Any], Value]
+) -> tuple[Values, list[str]]:
+    """The named canonical fields out of a record, as ``read`` takes them by their type, and a sentence for each that is Unconvertible.
+
+    Such a field is left out of the values: what was known of it stays.
+    """
+    values: Values = {}
+    troubles: list[str] = []
+    for field in fields:
+        remote = found.fields.get(field)
+        if remote is None:
+            continue
+        kind = found.types.get(field, "text")
+        try:
+            values[field] = read(kind, raw.get(remote))
+        except Unconvertible as error:
+            troubles.append(f"field {remote} {error}, but fields.yaml calls {found.entity}.{field} a {kind}")
+    return values, troubles
