@@ -1,7 +1,10 @@
-"""How a source that asks waits: as long as the system wants, or ever longer where it does not say."""
+"""How a connector waits: as long as the system wants, or ever longer where it does not say."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from threading import Event
 from typing import Any
 
@@ -9,10 +12,41 @@ import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
 
-from connectors.errors import ConnectorError
+from connectors.errors import ConnectorError, RateLimited
 
 log = structlog.get_logger(__name__)
 _SHORTEST = 0.05  # seconds
+
+
+class Hold:
+    """The wait that a system asked one of us for holds for all who share the connection. Safe to use from several threads."""
+
+    def __init__(self, system: str, clock: Callable[[], datetime]) -> None:
+        self._system, self._clock = system, clock
+        self._asked: tuple[datetime, float] | None = None
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Around each request. Raises RateLimited while the system wants none; notes what a failure within asks for."""
+        asked = self._asked
+        if asked is not None:
+            since = (self._clock() - asked[0]).total_seconds()
+            if 0 <= since < asked[1]:  # else it is over, or somebody set the clock back
+                raise RateLimited(
+                    f"{self._system} asked for {asked[1]:g} s without requests; they are not over yet",
+                    system=self._system,
+                    retry_after=asked[1] - since,
+                )
+        try:
+            yield
+        except ConnectorError as error:
+            if error.retry_after is not None:
+                self._asked = self._clock(), error.retry_after
+            raise
+
+    def release(self) -> None:
+        """Forgets it."""
+        self._asked = None
 
 
 def patient(

@@ -18,6 +18,7 @@ from connectors.errors import ConnectorBug
 from connectors.hubspot import errors
 from connectors.hubspot.quota import Quota
 from connectors.hubspot.settings import SYSTEM, HubSpotSettings
+from connectors.patience import Hold
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class Client:
     def __init__(self, settings: HubSpotSettings, clock: Callable[[], datetime]) -> None:
         self.settings = settings
         self._quota = Quota(clock, settings.daily_reserve)
+        self.hold, self.search_hold = Hold(SYSTEM, clock), Hold(SYSTEM, clock)
         # retry=False: urllib3 would otherwise repeat GETs by itself; repeating is decided in one place, elsewhere.
         crm = hubspot.HubSpot(access_token=settings.access_token, host=settings.host.rstrip("/"), retry=False).crm
         self.batch = crm.objects.batch_api
@@ -78,6 +80,11 @@ class Client:
         ``what`` names it for the operator; what is not ``urgent`` leaves the day's last requests to others. Raises ConnectorError.
         """
         self._quota.check(urgent=urgent)
+        # Searches have a limit of their own.
+        with (self.search_hold if function == self.search.do_search else self.hold).heeded():
+            return self._exchange(what, function, *args, writing=writing, **options)
+
+    def _exchange(self, what: str, function: Callable[..., Any], *args: Any, writing: bool, **options: Any) -> Answer:
         with self._lock:
             self.calls += 1
         try:

@@ -45,13 +45,9 @@ class HubSpotConnection:
         """See ``HubSpotReader.last_change``: who overtook us, asked for one record when it matters."""
         return self._reader.last_change(entity, record_id, field)
 
-    def backfill(
-        self,
-        entities: Sequence[str],
-        after: Mapping[str, str] | None = None,  # noqa: ARG002 - it begins anew
-    ) -> Iterator[list[ChangeEvent]]:
+    def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
         """See ``contract.Reader``; 100 records a request, owners 500."""
-        return self._reader.backfill(entities)
+        return self._reader.backfill(entities, after)
 
     def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         """See ``contract.Sink``."""

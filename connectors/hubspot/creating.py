@@ -25,7 +25,8 @@ from connectors.hubspot.client import Client
 from connectors.hubspot.errors import ErrorBody, of_input
 from connectors.hubspot.objects import OWNERS, own_maps
 from connectors.hubspot.settings import SYSTEM
-from connectors.hubspot.values import Unconvertible, to_property
+from connectors.hubspot.values import to_property
+from connectors.mapping import outward
 from routing.core.model import EntityMap, Write
 
 LEAD_TO_PRIMARY_CONTACT = 578  # the vendor's number of the association that a lead object cannot be without
@@ -162,21 +163,7 @@ class Creator:
         return {"id": email, "idProperty": "email", "properties": properties}
 
     def _properties(self, write: Write) -> dict[str, str]:
-        found = self._map(write.entity)
-        properties: dict[str, str] = {}
-        for field, value in write.fields.items():
-            if field in _ABOUT:
-                continue
-            remote = found.fields.get(field)
-            if remote is None or field in found.read_only:
-                raise Misconfigured(
-                    f"{write.entity}.{field} cannot be written to HubSpot: see fields.yaml", system=SYSTEM
-                )
-            try:
-                properties[remote] = to_property(value)
-            except Unconvertible as error:
-                raise RecordRejected(f"the value for {write.entity}.{field} {error}", system=SYSTEM) from error
-        return properties
+        return outward(write, self._map(write.entity), to_property, _ABOUT)
 
     def _pair(self, write: Write) -> dict[str, Any]:
         return {"from": {"id": write.about[1]}, "to": {"id": str(write.fields.get("to") or "")}}

@@ -13,6 +13,7 @@ import msgspec
 from connectors.contract import Finding, Maps
 from connectors.errors import ConnectorError, Misconfigured
 from connectors.hubspot.client import Answer, Client
+from connectors.hubspot.journal import HubSpotJournal
 from connectors.hubspot.objects import OWNERS, own_maps
 from connectors.hubspot.quota import spent_at
 from connectors.hubspot.reader import HubSpotReader
@@ -160,6 +161,8 @@ class Doctor:
         settings = self._client.settings
         if settings.changes == "search":
             return Finding(check, True, "not used; changes are searched for")
+        if settings.changes == "journal":
+            return self._journal()
         try:
             settings.require_webhook()
         except Misconfigured as error:
@@ -169,6 +172,17 @@ class Doctor:
         return Finding(
             check, True, f"{len(settings.client_secrets)} client secret(s), signed for {settings.public_url}"
         )
+
+    def _journal(self) -> Finding:
+        check = "the webhooks journal can be read"
+        try:
+            found = HubSpotJournal(self._client.settings, self._maps, self._clock).try_login()
+        except ConnectorError as error:
+            advice = (
+                "Check client_id, client_secrets and portal_id, and the app's scope developer.webhooks_journal.read."
+            )
+            return Finding(check, False, str(error), advice)
+        return Finding(check, True, found)
 
 
 def _zone(name: str) -> tzinfo:

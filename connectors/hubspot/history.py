@@ -1,12 +1,12 @@
 """What happened to a record, read out of the histories of its properties: as exact as webhooks, for whoever has none.
 
 HubSpot keeps the last 20 values of a property (45 for contacts) with time, source and user. Every moment at which mapped properties
-changed becomes one ``updated`` event; the same moment always has the same event id, however often it is read.
+changed becomes one ``updated`` event; the same change always has the same event id, however often it is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,8 @@ import msgspec
 
 from connectors.hubspot.objects import Target
 from connectors.hubspot.settings import SYSTEM
-from connectors.hubspot.values import Unconvertible, to_canonical
+from connectors.hubspot.values import to_canonical
+from connectors.mapping import Unconvertible
 from routing.core.model import ChangeEvent, Kind, Unreadable, Values, derived_id
 
 MERGED_IDS = "hs_merged_object_ids"  # on the record that stayed: the ids of those that went, joined by ";"
@@ -58,6 +59,26 @@ class Moment(msgspec.Struct, frozen=True):
     properties: dict[str, Any]
     actor: str = ""
     origin: str = ""
+    into: str = ""  # of a merged record: the one that stayed
+
+
+Value = tuple[datetime, str, str]  # when, of which record, of which property ("": the record's creation)
+
+
+def values_of(told: Told) -> Iterator[Value]:
+    """Every value in its histories."""
+    for name, entries in told.properties_with_history.items():
+        for entry in entries:
+            yield entry.timestamp, told.id, name
+
+
+def without(told: Told, known: Set[Value]) -> Told:
+    """The record with only those values in its histories that are not ``known``."""
+    kept = {
+        name: [entry for entry in entries if (entry.timestamp, told.id, name) not in known]
+        for name, entries in told.properties_with_history.items()
+    }
+    return msgspec.structs.replace(told, properties_with_history=kept)
 
 
 def moments(told: Told, remote: str, since: datetime, *, new: bool) -> Iterator[Moment]:
@@ -98,7 +119,7 @@ def _at(told: Told, remote: str, at: datetime, entries: dict[str, Entry]) -> Ite
     if merged is not None:
         for gone in str(merged.value or "").split(";"):
             if gone.strip():
-                yield Moment(remote, gone.strip(), "merged", at, {}, one.actor(), one.source_type)
+                yield Moment(remote, gone.strip(), "merged", at, {}, one.actor(), one.source_type, told.id)
     if entries:
         values = {name: entry.value for name, entry in entries.items()}
         yield Moment(remote, told.id, "updated", at, values, one.actor(), one.source_type)
@@ -107,6 +128,11 @@ def _at(told: Told, remote: str, at: datetime, entries: dict[str, Entry]) -> Ite
 def deleted(remote: str, record_id: str, at: datetime) -> Moment:
     """A record that lies in the recycling bin since ``at``."""
     return Moment(remote, record_id, "deleted", at, {})
+
+
+def restored(remote: str, record_id: str, at: datetime) -> Moment:
+    """A record that was in the recycling bin and is no more; ``at``: when that was, as far as one knows."""
+    return Moment(remote, record_id, "restored", at, {})
 
 
 def event_of(moment: Moment, target: Target, observed_at: datetime) -> ChangeEvent:
@@ -134,6 +160,8 @@ def event_of(moment: Moment, target: Target, observed_at: datetime) -> ChangeEve
         values=values,
         actor=moment.actor,
         origin=moment.origin,
+        into=moment.into,
+        complete=moment.kind != "restored",  # it may hold other values than before it went
         cursor=f"history of {moment.remote} at {at.isoformat(timespec='milliseconds')}",
     )
 
@@ -155,6 +183,8 @@ def read(moment: Moment, target: Target, observed_at: datetime) -> ChangeEvent |
 
 
 def _event_id(moment: Moment) -> str:
-    # A creation happens once; every other kind once in a moment.
-    at = "" if moment.kind == "created" else moment.at.astimezone(UTC).isoformat(timespec="milliseconds")
-    return derived_id(SYSTEM, "history", moment.remote, moment.record_id, moment.kind, at)
+    # A creation happens once; every other kind once in a moment, but for values of that moment which HubSpot shows later.
+    if moment.kind == "created":
+        return derived_id(SYSTEM, "history", moment.remote, moment.record_id, moment.kind)
+    at = moment.at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return derived_id(SYSTEM, "history", moment.remote, moment.record_id, moment.kind, at, *sorted(moment.properties))

@@ -23,7 +23,8 @@ import msgspec
 
 from connectors.hubspot.objects import PREFIXES, TYPE_IDS, Target
 from connectors.hubspot.settings import SYSTEM
-from connectors.hubspot.values import Unconvertible, to_canonical
+from connectors.hubspot.values import to_canonical
+from connectors.mapping import Unconvertible
 from routing.core.model import ChangeEvent, Kind, Unreadable, Values, derived_id
 
 
@@ -65,7 +66,7 @@ def read_batch(body: bytes, targets: Targets, observed_at: datetime) -> list[Cha
         hooks = _batch.decode(body)
         found: list[ChangeEvent | Unreadable] = []
         for hook in hooks:
-            found.extend(_events(hook, targets, observed_at))
+            found.extend(events_of(hook, targets, observed_at))
     except (*_BROKEN, Unknown):
         return _read_singly(body, targets, observed_at)
     return found
@@ -79,7 +80,7 @@ def read_one(raw: bytes, targets: Targets, observed_at: datetime) -> list[Change
         raise Unknown(f"the event is not shaped as HubSpot's are: {error}") from error
     except _BROKEN as error:
         raise Unknown(f"the event is not JSON: {error}") from error
-    return _events(hook, targets, observed_at)
+    return events_of(hook, targets, observed_at)
 
 
 def _read_singly(body: bytes, targets: Targets, observed_at: datetime) -> list[ChangeEvent | Unreadable]:
@@ -87,19 +88,20 @@ def _read_singly(body: bytes, targets: Targets, observed_at: datetime) -> list[C
     try:
         raws = [bytes(raw) for raw in _raw_batch.decode(body)]
     except msgspec.ValidationError:
-        return [_unreadable(body, "the body is JSON but not an array of events; nothing was read from it", observed_at)]
+        return [unreadable(body, "the body is JSON but not an array of events; nothing was read from it", observed_at)]
     except _BROKEN as error:
-        return [_unreadable(body, f"the body is not JSON ({error}); nothing was read from it", observed_at)]
+        return [unreadable(body, f"the body is not JSON ({error}); nothing was read from it", observed_at)]
     found: list[ChangeEvent | Unreadable] = []
     for raw in raws:
         try:
             found.extend(read_one(raw, targets, observed_at))
         except Unknown as error:
-            found.append(_unreadable(raw, str(error), observed_at))
+            found.append(unreadable(raw, str(error), observed_at))
     return found
 
 
-def _unreadable(raw: bytes, error: str, observed_at: datetime) -> Unreadable:
+def unreadable(raw: bytes, error: str, observed_at: datetime) -> Unreadable:
+    """What is kept of something that could not be read."""
     # Its id is made of its bytes: a redelivery differs in attemptNumber and is parked twice, which loses nothing.
     text = raw.decode("utf-8", "backslashreplace")
     return Unreadable(
@@ -107,7 +109,8 @@ def _unreadable(raw: bytes, error: str, observed_at: datetime) -> Unreadable:
     )
 
 
-def _events(hook: Hook, targets: Targets, observed_at: datetime) -> list[ChangeEvent]:
+def events_of(hook: Hook, targets: Targets, observed_at: datetime) -> list[ChangeEvent]:
+    """What one event becomes. Raises Unknown."""
     prefix, _, verb = hook.subscription_type.partition(".")
     reader = _VERBS.get(verb)
     if reader is None:
@@ -136,6 +139,7 @@ def _make(
     changed: tuple[str, ...] = (),
     values: Values | None = None,
     complete: bool = True,
+    into: str = "",
 ) -> ChangeEvent:
     record = str(record_id) if record_id is not None else ""
     if not record:
@@ -160,6 +164,7 @@ def _make(
         origin=hook.change_source,
         cursor=f"{hook.subscription_type} at {hook.occurred_at}",
         complete=complete,
+        into=into,
     )
 
 
@@ -204,7 +209,7 @@ def _merge(hook: Hook, target: Target, observed_at: datetime) -> list[ChangeEven
     survivor = hook.new_object_id if hook.new_object_id is not None else primary
     gone = dict.fromkeys(str(one) for one in (*hook.merged_object_ids, primary) if one is not None)
     gone.pop(str(survivor), None)
-    events = [_make(hook, target, observed_at, one, "merged") for one in gone]
+    events = [_make(hook, target, observed_at, one, "merged", into=str(survivor)) for one in gone]
     return [*events, _make(hook, target, observed_at, survivor, "updated", complete=False)]
 
 

@@ -10,11 +10,12 @@ import msgspec
 import structlog
 
 from connectors.contract import Maps, Snapshot
-from connectors.errors import Misconfigured
+from connectors.errors import Misconfigured, RecordRejected
 from connectors.hubspot.client import Client
 from connectors.hubspot.objects import OWNERS, own_maps
 from connectors.hubspot.settings import SYSTEM
-from connectors.hubspot.values import read_properties
+from connectors.hubspot.values import to_canonical
+from connectors.mapping import inward
 from routing.core.model import ChangeEvent, Entity, EntityMap, derived_id
 
 log = structlog.get_logger(__name__)
@@ -23,6 +24,8 @@ READ_LIMIT = 100  # ids in one batch read; the vendor's limit
 HISTORY_LIMIT = 50  # the same when histories are asked for
 PAGE = 100  # records in one page of a list; the vendor's limit
 OWNER_PAGE = 500
+
+_NEXT, _END = "after ", "end"  # what the cursors of a fill begin with, or are
 
 _UPDATED_BY = "hs_updated_by_user_id"  # HubSpot keeps it on every object
 
@@ -100,7 +103,7 @@ class HubSpotReader:
         for record in self._batch(found, [record_id], {"properties": [remote], "propertiesWithHistory": [remote]}):
             for change in record.properties_with_history.get(remote, [])[:1]:  # newest first
                 user = change.get("updatedByUserId")
-                values, _ = read_properties(found, (field,), {remote: change.get("value")})
+                values, _ = inward(found, (field,), {remote: change.get("value")}, to_canonical)
                 return Snapshot(
                     values=values,
                     modified_at=msgspec.convert(change.get("timestamp"), datetime | None),
@@ -108,8 +111,8 @@ class HubSpotReader:
                 )
         return None
 
-    def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
-        """See ``contract.Reader``. Entities that HubSpot has no object for are passed over."""
+    def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
+        """See ``contract.Reader``. Entities that HubSpot has no object for are passed over; owners are always read anew."""
         done: set[str] = set()
         for entity, found in own_maps(self._maps()).items():
             if entity not in entities or found.remote in done:
@@ -118,7 +121,7 @@ class HubSpotReader:
             if found.remote == OWNERS:
                 yield self._owners()
             else:
-                yield from self._pages(found)
+                yield from self._pages(found, (after or {}).get(entity, ""))
 
     # -- requests -------------------------------------------------------------------------------------------------
 
@@ -140,27 +143,43 @@ class HubSpotReader:
         # A 207 names the ids that are not there; they are simply absent.
         return [record for record in answer.decode(_Records, what).results if not record.archived]
 
-    def _pages(self, found: EntityMap) -> Iterator[list[ChangeEvent]]:
+    def _pages(self, found: EntityMap, cursor: str) -> Iterator[list[ChangeEvent]]:
+        """Pages behind ``cursor``: the place of the next one in HubSpot's list, or that there is none.
+
+        Such places are HubSpot's own and may expire: where the one we resume at is refused, the list is read anew.
+        """
         fields = tuple(found.fields)
-        names = sorted(set(found.fields.values()))
-        after: str | None = None
+        if cursor == _END:
+            return
+        after = cursor.removeprefix(_NEXT) if cursor.startswith(_NEXT) else ""
+        try:
+            page = self._page(found, after)
+        except (RecordRejected, Misconfigured) as error:
+            if not after:
+                raise
+            log.warning("hubspot fill begins anew", entity=found.entity, reason=str(error))
+            page = self._page(found, "")
         while True:
-            what = f"listing {found.remote}"
-            position: dict[str, Any] = {"after": after} if after else {}
-            answer = self._client.call(
-                what,
-                self._client.objects.get_page,
-                found.remote,
-                limit=PAGE,
-                properties=[",".join(names)],
-                urgent=False,
-                **position,
-            )
-            page = answer.decode(_Records, what)
-            yield [self._event(found, fields, record) for record in page.results]
-            after = page.after()
-            if after is None:
+            following = page.after()
+            cursor = _END if following is None else _NEXT + following
+            yield [self._event(found, fields, record, cursor) for record in page.results]
+            if following is None:
                 return
+            page = self._page(found, following)
+
+    def _page(self, found: EntityMap, after: str) -> _Records:
+        what = f"listing {found.remote}"
+        position: dict[str, Any] = {"after": after} if after else {}
+        answer = self._client.call(
+            what,
+            self._client.objects.get_page,
+            found.remote,
+            limit=PAGE,
+            properties=[",".join(sorted(set(found.fields.values())))],
+            urgent=False,
+            **position,
+        )
+        return answer.decode(_Records, what)
 
     def _owners(self) -> list[ChangeEvent]:
         """All owners, those who left too: records may still name them."""
@@ -188,14 +207,14 @@ class HubSpotReader:
         return Snapshot(values=values, modified_at=record.updated_at, modified_by=f"userId:{user}" if user else "")
 
     def _values(self, found: EntityMap, fields: tuple[str, ...], record: _Record) -> dict[str, Any]:
-        values, troubles = read_properties(found, fields, record.properties)
+        values, troubles = inward(found, fields, record.properties, to_canonical)
         for trouble in troubles:
             log.warning("hubspot value left out", entity=found.entity, record_id=record.id, trouble=trouble)
         return values
 
-    def _event(self, found: EntityMap, fields: tuple[str, ...], record: _Record) -> ChangeEvent:
+    def _event(self, found: EntityMap, fields: tuple[str, ...], record: _Record, cursor: str) -> ChangeEvent:
         values = self._values(found, fields, record)
-        return self._snapshot_event(found.entity, record.id, values, record.updated_at)
+        return self._snapshot_event(found.entity, record.id, values, record.updated_at, cursor)
 
     def _person(self, owner: _Owner) -> ChangeEvent:
         name = " ".join(part for part in (owner.first_name, owner.last_name) if part)
@@ -203,7 +222,7 @@ class HubSpotReader:
         return self._snapshot_event("person", owner.id, values, owner.updated_at)
 
     def _snapshot_event(
-        self, entity: Entity, record_id: str, values: dict[str, Any], updated_at: datetime | None
+        self, entity: Entity, record_id: str, values: dict[str, Any], updated_at: datetime | None, cursor: str = ""
     ) -> ChangeEvent:
         now = self._clock()
         at = updated_at or now
@@ -218,6 +237,7 @@ class HubSpotReader:
             changed=tuple(values),
             values=values,
             origin="backfill",
+            cursor=cursor,
         )
 
 

@@ -7,11 +7,9 @@ The index shows a change only after a while, so the position stays ``index_lag_s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from threading import Event
-from typing import Any
 
 import msgspec
 import structlog
@@ -19,58 +17,35 @@ import structlog
 from connectors.contract import Accept, Maps
 from connectors.errors import Misconfigured, RateLimited, Transient
 from connectors.hubspot import history
-from connectors.hubspot.client import Answer, Client
-from connectors.hubspot.history import MERGED_IDS, Moment, Told
+from connectors.hubspot.client import Client
+from connectors.hubspot.history import Moment, Told, Value
 from connectors.hubspot.objects import OWNERS, Target, targets
+from connectors.hubspot.queries import Found, Queries
 from connectors.hubspot.settings import SYSTEM
-from connectors.hubspot.values import Unconvertible
+from connectors.mapping import Unconvertible
 from connectors.patience import patient
 from routing.core.model import ChangeEvent, Unreadable
 
 log = structlog.get_logger(__name__)
 
-PAGE = 200  # results in one page of a search; the vendor's limit
 HISTORIES = 50  # records whose histories one call reads; the vendor's limit
-ARCHIVE_PAGE = 100
 # So many records beside a position, that a restart reads nothing twice; more are not worth their place.
 MOST_REMEMBERED = 2000
 _LONGEST_WAIT = 60.0  # seconds between tries while HubSpot is unwell
-_BELIEVED = timedelta(seconds=2)  # our own clock, when it is so near to HubSpot's
-
-
-class _Found(msgspec.Struct, frozen=True, rename="camel"):
-    id: str
-    created_at: datetime
-    updated_at: datetime
-
-
-class _Page(msgspec.Struct, frozen=True):
-    results: list[_Found]
-
-
-class _Archived(msgspec.Struct, frozen=True, rename="camel"):
-    id: str
-    archived_at: datetime | None = None
-
-
-class _Archive(msgspec.Struct, frozen=True):
-    results: list[_Archived]
-    paging: dict[str, dict[str, Any]] | None = None
-
-    def after(self) -> str | None:
-        return (self.paging or {}).get("next", {}).get("after")
-
-
-class _Histories(msgspec.Struct, frozen=True):
-    results: list[Told]
 
 
 class Place(msgspec.Struct):
-    """How far one object was read: everything before ``since`` for certain, and of what came later, up to which change."""
+    """How far one object was read: everything before ``since`` for certain, and of what came later, up to which change.
+
+    ``gone_since`` and ``gone`` say the same of deletions. ``bin`` holds the newest of the recycling bin and since when they are in it:
+    what left it and is there was restored.
+    """
 
     since: datetime
     gone_since: datetime
     seen: dict[str, datetime] = {}
+    gone: dict[str, datetime] = {}
+    bin: dict[str, datetime] = {}
 
 
 class HubSpotSearch:
@@ -82,13 +57,18 @@ class HubSpotSearch:
     def __init__(self, client: Client, maps: Maps, clock: Callable[[], datetime]) -> None:
         self._client, self._maps, self._clock = client, maps, clock
         self._lag = timedelta(seconds=client.settings.index_lag_seconds)
+        self._queries = Queries(client, clock)
         self._bin_looked: datetime | None = None
+        # By object, what ``run`` told, back to the lag before ``Place.since``.
+        self._told: dict[str, set[Value]] = {}
 
     def run(self, position: bytes | None, accept: Accept, stop: Event) -> None:
         """See ``contract.Source.run``. A limit or an outage is waited out here; everything else is raised."""
         trying = patient(stop, "search in HubSpot", (Transient, RateLimited), 0.25, _LONGEST_WAIT, reraise=True)
+        places: dict[str, Place] = msgspec.json.decode(position, type=dict[str, Place]) if position else {}
+        self._told, self._bin_looked = {}, None
         try:
-            places = trying(self._begin, position)
+            trying(self._begin, places)
             accept([], _position(places))
             while not stop.is_set():
                 trying(self._look, places, accept, stop)
@@ -113,15 +93,15 @@ class HubSpotSearch:
 
     # -- one look at everything -----------------------------------------------------------------------------------
 
-    def _begin(self, position: bytes | None) -> dict[str, Place]:
-        places = msgspec.json.decode(position, type=dict[str, Place]) if position else {}
-        fresh = [remote for remote in self._targets() if remote not in places]
-        if fresh:
-            # By HubSpot's clock: with ours ahead of it, what happens next would seem to be over already.
-            now = self._clock()
-            _, settled = self._search(fresh[0], [_filter(_modified(fresh[0]), "GTE", now)], _modified(fresh[0]))
-            places |= {remote: Place(settled + self._lag, settled + self._lag) for remote in fresh}
-        return places
+    def _begin(self, places: dict[str, Place]) -> None:
+        """A place for each object that has none yet: what happens from now on is told."""
+        for remote in self._targets():
+            if remote not in places:
+                # By HubSpot's clock: with ours ahead of it, what happens next would seem to be over already.
+                settled = self._queries.settled(remote)
+                places |= {
+                    one: Place(settled + self._lag, settled + self._lag) for one in self._targets() if one not in places
+                }
 
     def _targets(self) -> dict[str, Target]:
         return {remote: target for remote, target in targets(self._maps()).items() if remote != OWNERS}
@@ -131,10 +111,13 @@ class HubSpotSearch:
         bin_due = self._bin_looked is None or (now - self._bin_looked).total_seconds() >= (
             self._client.settings.deletions_seconds
         )
+        self._begin(places)  # fields.yaml may map more than before
         for remote, target in self._targets().items():
-            place = places.setdefault(remote, Place(_whole(now), _whole(now)))
-            for found, settled in self._changed(remote, place.since):
+            place = places[remote]
+            for found, settled, whole in self._queries.changed(remote, place.since):
                 self._deliver(remote, target, place, found, settled, places, accept)
+                if whole:
+                    self._settle(remote, place, settled, places, accept)
                 if stop.is_set():
                     return
             if bin_due:
@@ -147,7 +130,7 @@ class HubSpotSearch:
         remote: str,
         target: Target,
         place: Place,
-        found: list[_Found],
+        found: list[Found],
         settled: datetime,
         places: dict[str, Place],
         accept: Accept,
@@ -157,135 +140,86 @@ class HubSpotSearch:
         since = place.since - self._lag  # once more what the index may have been late with
         for start in range(0, len(fresh), HISTORIES):
             part = {one.id: one for one in fresh[start : start + HISTORIES]}
-            events = self._events(remote, target, place, part, since)
+            events = self._events(remote, target, list(part), since)
             place.seen.update((one.id, one.updated_at) for one in part.values())
-            reached = min(max(one.updated_at for one in part.values()), settled)
-            _advance(place, reached)
+            self._advance(remote, place, min(max(one.updated_at for one in part.values()), settled))
             accept(events, _position(places))
-        if len(found) < PAGE:
-            before = place.since
-            _advance(place, settled)
-            if place.since - before >= self._lag and place.since > before:
-                accept([], _position(places))
 
-    def _events(
-        self, remote: str, target: Target, place: Place, part: Mapping[str, _Found], since: datetime
-    ) -> list[ChangeEvent | Unreadable]:
-        now = self._clock()
+    def _events(self, remote: str, target: Target, ids: list[str], since: datetime) -> list[ChangeEvent | Unreadable]:
+        """What happened to them from ``since`` on and was not told yet.
+
+        Not only from their last known change on: HubSpot may stamp a value earlier than the record, and show it later.
+        """
+        told = self._told.setdefault(remote, set())
         happened: list[Moment] = []
-        for told in self._histories(remote, target, list(part)):
-            known = place.seen.get(told.id)
-            new = known is None and told.created_at >= since
-            start = since if known is None else known + timedelta(microseconds=1)
-            happened.extend(history.moments(told, remote, start, new=new))
+        for record in self._queries.histories(remote, target, ids):
+            creation = (record.created_at, record.id, "")
+            new = record.created_at >= since and creation not in told
+            untold = history.without(record, told)
+            happened.extend(history.moments(untold, remote, since, new=new))
+            told.add(creation)
+            told.update(value for value in history.values_of(untold) if value[0] >= since)
         happened.sort(key=lambda moment: (moment.at, moment.kind != "created"))
+        now = self._clock()
         return [history.read(moment, target, now) for moment in happened]
 
-    # -- requests -------------------------------------------------------------------------------------------------
+    def _advance(self, remote: str, place: Place, reached: datetime) -> None:
+        if reached > place.since:
+            place.since = reached
+            place.seen = {one: at for one, at in place.seen.items() if at >= reached}
+            self._told[remote] = {one for one in self._told.get(remote, ()) if one[0] >= reached - self._lag}
 
-    def _changed(self, remote: str, since: datetime) -> Iterator[tuple[list[_Found], datetime]]:
-        floor = since
-        while True:
-            found, settled = self._search(remote, [_filter(_modified(remote), "GTE", floor)], _modified(remote))
-            yield found, settled
-            if len(found) < PAGE:
-                return
-            last = found[-1].updated_at
-            if last <= floor:  # an import may stamp thousands of records with one millisecond
-                for crowd in self._crowd(remote, floor):
-                    yield crowd, settled
-                last = floor + timedelta(milliseconds=1)
-            floor = last
-
-    def _crowd(self, remote: str, moment: datetime) -> Iterator[list[_Found]]:
-        last = "0"
-        while True:
-            filters = [
-                _filter(_modified(remote), "EQ", moment),
-                {"propertyName": "hs_object_id", "operator": "GT", "value": last},
-            ]
-            found, _ = self._search(remote, filters, "hs_object_id")
-            yield found
-            if len(found) < PAGE:
-                return
-            last = found[-1].id
-
-    def _search(self, remote: str, filters: list[dict[str, str]], order: str) -> tuple[list[_Found], datetime]:
-        what = f"searching changed {remote}"
-        body = {
-            "filterGroups": [{"filters": filters}],
-            "sorts": [{"propertyName": order, "direction": "ASCENDING"}],
-            "properties": [_modified(remote)],
-            "limit": PAGE,
-        }
-        asked = self._clock()
-        answer = self._client.call(what, self._client.search.do_search, remote, body, urgent=False)
-        return answer.decode(_Page, what).results, _whole(_theirs(answer, asked) - self._lag)
-
-    def _histories(self, remote: str, target: Target, ids: list[str]) -> list[Told]:
-        what = f"reading the histories of {len(ids)} {remote}"
-        names = sorted({*target.by_property, MERGED_IDS})
-        body = {"properties": [], "propertiesWithHistory": names, "inputs": [{"id": one} for one in ids]}
-        return self._client.call(what, self._client.batch.read, remote, body).decode(_Histories, what).results
+    def _settle(self, remote: str, place: Place, settled: datetime, places: dict[str, Place], accept: Accept) -> None:
+        """All of what changed was delivered."""
+        before = place.since
+        self._advance(remote, place, settled)
+        if place.since - before >= self._lag and place.since > before:
+            accept([], _position(places))
 
     def _look_into_bin(
         self, remote: str, target: Target, place: Place, places: dict[str, Place], accept: Accept
     ) -> None:
         """HubSpot's search leaves out what was deleted, and its list of that knows no order: all of it is read."""
-        latest, after, now = place.gone_since, None, self._clock()
-        gone: list[Moment] = []
-        while True:
-            what = f"listing deleted {remote}"
-            position: dict[str, Any] = {"after": after} if after else {}
-            answer = self._client.call(
-                what, self._client.objects.get_page, remote, limit=ARCHIVE_PAGE, archived=True, urgent=False, **position
-            )
-            page = answer.decode(_Archive, what)
-            for one in page.results:
-                if one.archived_at is not None and one.archived_at >= place.gone_since:
-                    gone.append(history.deleted(remote, one.id, one.archived_at))
-                    latest = max(latest, one.archived_at + timedelta(milliseconds=1))
-            after = page.after()
-            if after is None:
-                break
-        if gone:
-            place.gone_since = latest
-            events = [history.read(moment, target, now) for moment in sorted(gone, key=lambda moment: moment.at)]
+        there, settled = self._queries.bin(remote)
+        gone = [
+            history.deleted(remote, one, at)
+            for one, at in there.items()
+            if at >= place.gone_since and place.gone.get(one) != at
+        ]
+        back = self._back(remote, target, {one: at for one, at in place.bin.items() if one not in there})
+        newest = sorted(there, key=lambda one: there[one])[-MOST_REMEMBERED:]
+        place.bin = {one: there[one] for one in newest}
+        place.gone.update((moment.record_id, moment.at) for moment in gone)
+        # Not up to the latest of them: what was deleted while the list was read may stand before the page we were at.
+        place.gone_since = max(place.gone_since, settled)
+        place.gone = {one: at for one, at in place.gone.items() if at >= place.gone_since}
+        if gone or back:
+            now = self._clock()
+            events = [history.read(one, target, now) for one in sorted([*gone, *back], key=lambda one: one.at)]
             accept(events, _position(places))
 
-
-def _advance(place: Place, reached: datetime) -> None:
-    if reached > place.since:
-        place.since = reached
-        place.seen = {one: at for one, at in place.seen.items() if at >= reached}
-
-
-def _modified(remote: str) -> str:
-    return "lastmodifieddate" if remote == "contacts" else "hs_lastmodifieddate"
-
-
-def _filter(name: str, operator: str, moment: datetime) -> dict[str, str]:
-    return {"propertyName": name, "operator": operator, "value": str(round(moment.timestamp() * 1000))}
-
-
-def _whole(moment: datetime) -> datetime:
-    """In milliseconds, as HubSpot counts: what happens later within this one must not seem to be over already."""
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def _theirs(answer: Answer, ours: datetime) -> datetime:
-    """What HubSpot's clock showed; ours where the two agree, as the header has whole seconds only."""
-    header = answer.headers.get("Date")
-    try:
-        theirs = parsedate_to_datetime(header).astimezone(UTC) if header else ours
-    except ValueError:
-        return ours
-    return ours if abs(theirs - ours) <= _BELIEVED else theirs
+    def _back(self, remote: str, target: Target, left: dict[str, datetime]) -> list[Moment]:
+        """Of those that left the bin the ones that are there again; the others were erased, or HubSpot keeps them no longer."""
+        ids, found = list(left), list[Told]()
+        for start in range(0, len(ids), HISTORIES):
+            found.extend(self._queries.histories(remote, target, ids[start : start + HISTORIES]))
+        # HubSpot may not call a restoration a change: it came after the deletion, that is certain.
+        return [
+            history.restored(remote, one.id, max(one.updated_at, left[one.id] + timedelta(milliseconds=1)))
+            for one in found
+        ]
 
 
 def _position(places: Mapping[str, Place]) -> bytes:
+    """What is too much to remember is read once more after a restart, and told with the same ids."""
     kept = {
-        remote: place if len(place.seen) <= MOST_REMEMBERED else Place(place.since, place.gone_since)
+        remote: Place(
+            place.since,
+            place.gone_since,
+            place.seen if len(place.seen) <= MOST_REMEMBERED else {},
+            place.gone if len(place.gone) <= MOST_REMEMBERED else {},
+            place.bin,
+        )
         for remote, place in places.items()
     }
     return msgspec.json.encode(kept)

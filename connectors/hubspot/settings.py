@@ -24,7 +24,8 @@ class HubSpotSettings(Struct, frozen=True, kw_only=True):
     again by whoever saw it. They are looked at only when allowed here, and only in requests without the newest.
 
     ``changes`` says how changes reach us: ``webhooks``, ``search`` (every ``search_seconds``, deletions every ``deletions_seconds``), or
-    ``both``: then what a webhook did not bring, the search finds. ``index_lag_seconds`` is how late HubSpot's search may show a change.
+    ``both`` (then what a webhook did not bring, the search finds), or ``journal``: the webhooks journal, asked every ``journal_seconds`` with a
+    token for the app ``client_id`` (its secret is the first of ``client_secrets``), for the account ``portal_id``. ``index_lag_seconds`` is how late HubSpot's search may show a change.
     ``daily_reserve`` is the share of the day's requests that searches and first fills leave alone.
     """
 
@@ -36,11 +37,14 @@ class HubSpotSettings(Struct, frozen=True, kw_only=True):
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
     oldest_signature: Literal["v1", "v2", "v3"] = "v3"
-    changes: Literal["webhooks", "search", "both"] = "webhooks"
+    changes: Literal["webhooks", "search", "both", "journal"] = "webhooks"
     search_seconds: float = 30.0
     deletions_seconds: float = 600.0
     index_lag_seconds: float = 120.0
     daily_reserve: float = 0.1
+    journal_seconds: float = 5.0
+    client_id: str = ""
+    portal_id: int = 0
 
     def __repr__(self) -> str:
         return (
@@ -49,6 +53,17 @@ class HubSpotSettings(Struct, frozen=True, kw_only=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("host", self.host), ("public_url", self.public_url), ("path", self.path)]
+
+    def require_journal(self) -> None:
+        """Raises Misconfigured when the journal could not be read with these settings."""
+        missing = [name for name in ("client_id", "portal_id") if not getattr(self, name)]
+        missing += [] if any(self.client_secrets) else ["client_secrets"]
+        if missing:
+            raise Misconfigured(
+                f"HubSpot's webhooks journal cannot be read without {' and '.join(missing)}: client_id and the secret stand "
+                "on the app's Auth page, portal_id (the Hub ID) in the account menu.",
+                system=SYSTEM,
+            )
 
     def require_webhook(self) -> None:
         """Raises Misconfigured when webhooks could not be verified with these settings."""

@@ -15,7 +15,8 @@ from connectors.hubspot.creating import Creator
 from connectors.hubspot.errors import ErrorBody, of_input
 from connectors.hubspot.objects import OWNERS, own_maps
 from connectors.hubspot.settings import SYSTEM
-from connectors.hubspot.values import Unconvertible, to_property
+from connectors.hubspot.values import to_property
+from connectors.mapping import outward
 from routing.core.model import EntityMap, Write
 
 BATCH = 100  # inputs in one batch update; the vendor's limit
@@ -78,9 +79,9 @@ class HubSpotSink:
         return self._creator.created(writes)
 
     def _each_kind(self, writes: Sequence[Write]) -> list[WriteResult]:
-        """Changes and creations in one batch: a request for each kind, the failure of one told in its results."""
+        """Writes of several kinds in one batch: a request for each kind, the failure of one told in its results."""
         results: dict[str, WriteResult] = {}
-        for kind in ("update", "create"):
+        for kind in dict.fromkeys(write.kind for write in writes):
             mine = [write for write in writes if write.kind == kind]
             try:
                 results |= {result.write_id: result for result in self.write(mine)}
@@ -108,24 +109,15 @@ class HubSpotSink:
 
 def _translate(write: Write, maps: Mapping[str, EntityMap]) -> tuple[str, dict[str, str]]:
     found = maps.get(write.entity)
+    if write.kind != "update":
+        raise Misconfigured(
+            f"{write.entity} {write.record_id}: Fingerpost does not {write.kind} HubSpot's records", system=SYSTEM
+        )
     if found is None or found.remote == OWNERS:
         raise Misconfigured(
             f"HubSpot {write.entity} records cannot be written: fields.yaml has no object", system=SYSTEM
         )
-    properties = {}
-    for field, value in write.fields.items():
-        remote = found.fields.get(field)
-        if remote is None or field in found.read_only:
-            raise Misconfigured(
-                f"{write.entity}.{field} cannot be written to HubSpot: fields.yaml "
-                + ("marks it read-only" if remote else "gives it no HubSpot property"),
-                system=SYSTEM,
-            )
-        try:
-            properties[remote] = to_property(value)
-        except Unconvertible as error:
-            raise RecordRejected(f"the value for {write.entity}.{field} {error}", system=SYSTEM) from error
-    return found.remote, properties
+    return found.remote, outward(write, found, to_property)
 
 
 def _judge(answer: Answer, writes: list[Write], what: str) -> dict[str, ConnectorError | None]:

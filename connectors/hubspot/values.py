@@ -8,15 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from routing.core.model import EntityMap, Value, Values
+from connectors.mapping import Unconvertible
+from routing.core.model import Value
 
 # HubSpot's own options for numbers of employees are ranges ("25-50", "1000+"): they count from their lower end.
 _RANGE = re.compile(r"(\d+)\s*(?:[-–]\s*\d+|\+)")
 _EPOCH = re.compile(r"-?\d{11,14}")  # milliseconds, as webhooks and older properties give instants
-
-
-class Unconvertible(ValueError):
-    """A value that does not fit the type that ``fields.yaml`` gives its field. Names the type, not the value."""
 
 
 def _number(text: str) -> int | float | None:
@@ -116,22 +113,3 @@ def to_property(value: Value) -> str:
             raise Unconvertible("holds a semicolon within one choice, which HubSpot would read as two")
         return ";".join(value)
     raise Unconvertible(f"is a {type(value).__name__}, which HubSpot has no property for")
-
-
-def read_properties(found: EntityMap, fields: tuple[str, ...], properties: dict[str, Any]) -> tuple[Values, list[str]]:
-    """The named canonical fields out of a record's properties, and a sentence for each that could not be converted.
-
-    An unconvertible field is left out of the values: what was known of it stays.
-    """
-    values: Values = {}
-    troubles: list[str] = []
-    for field in fields:
-        remote = found.fields.get(field)
-        if remote is None:
-            continue
-        try:
-            values[field] = to_canonical(found.types.get(field, "text"), properties.get(remote))
-        except Unconvertible as error:
-            kind = found.types.get(field, "text")
-            troubles.append(f"property {remote} {error}, but fields.yaml calls {found.entity}.{field} a {kind}")
-    return values, troubles

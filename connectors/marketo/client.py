@@ -15,6 +15,7 @@ from connectors.errors import AuthenticationFailed, ConnectorBug, RateLimited
 from connectors.marketo import errors
 from connectors.marketo.errors import TOKEN_CODES, Said
 from connectors.marketo.settings import SYSTEM, MarketoSettings
+from connectors.patience import Hold
 
 T = TypeVar("T")
 _LONGEST_QUERY = 7_000  # bytes; addresses over 8 KB are refused, and those of GETs can be sent as a form
@@ -41,6 +42,7 @@ class Client:
         self.calls = 0
         self.date = ""  # of the last answer, as the header has it
         self._clock = clock
+        self.hold = Hold(SYSTEM, clock)
         self._http = requests.Session()
         self._host = settings.host.rstrip("/")
         self._lock = threading.Lock()
@@ -88,6 +90,20 @@ class Client:
         writing: bool,
         *,
         envelope: bool = True,
+    ) -> bytes:
+        with self.hold.heeded():
+            return self._until_answered(what, method, path, body, headers, writing, envelope=envelope)
+
+    def _until_answered(
+        self,
+        what: str,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        writing: bool,
+        *,
+        envelope: bool,
     ) -> bytes:
         refused = ""
         while True:

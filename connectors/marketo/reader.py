@@ -14,9 +14,10 @@ import structlog
 
 from connectors.contract import Maps, Snapshot
 from connectors.errors import Transient
+from connectors.mapping import Unconvertible, inward
 from connectors.marketo.client import Client, leave_reserve
 from connectors.marketo.settings import SYSTEM
-from connectors.marketo.values import Unconvertible, lead_map, moment, read_fields
+from connectors.marketo.values import lead_map, moment, to_canonical
 from routing.core.model import ChangeEvent, EntityMap, derived_id
 
 log = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class MarketoReader:
         for start in range(0, len(unique), LIMIT):
             part = unique[start : start + LIMIT]
             for lead in self.leads(f"reading {len(part)} leads", "id", part, names):
-                values, troubles = read_fields(found, fields, lead)
+                values, troubles = inward(found, fields, lead, to_canonical)
                 self._warn(found, lead, troubles)
                 at = moment(str(lead["updatedAt"])) if lead.get("updatedAt") else None
                 snapshots[str(lead["id"])] = Snapshot(values=values, modified_at=at)
@@ -111,7 +112,7 @@ class MarketoReader:
         raise Transient(f"{what}: the export is {job.status or 'not done'}; it is tried again later", system=SYSTEM)
 
     def _snapshot(self, found: EntityMap, row: Mapping[str, str]) -> ChangeEvent:
-        values, troubles = read_fields(found, tuple(found.fields), row)
+        values, troubles = inward(found, found.fields, row, to_canonical)
         self._warn(found, row, troubles)
         now = self._clock()
         try:

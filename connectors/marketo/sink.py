@@ -10,11 +10,12 @@ import msgspec
 
 from connectors.contract import Maps, WriteResult
 from connectors.errors import ConnectorBug, ConnectorError, Misconfigured, RecordRejected
+from connectors.mapping import outward
 from connectors.marketo.client import Client
 from connectors.marketo.errors import Said, of_record
 from connectors.marketo.reader import LIMIT, MarketoReader
 from connectors.marketo.settings import SYSTEM
-from connectors.marketo.values import Unconvertible, lead_map, to_field
+from connectors.marketo.values import lead_map, to_field
 from routing.core.model import EntityMap, Write
 
 _ABOUT = ("about", "about_entity")
@@ -110,25 +111,15 @@ class MarketoSink:
 
 
 def _translate(write: Write, found: EntityMap) -> dict[str, Any]:
+    if write.kind in ("convert", "merge"):
+        raise Misconfigured(
+            f"{write.entity} {write.record_id}: Fingerpost does not {write.kind} Marketo's leads", system=SYSTEM
+        )
     if write.entity != found.entity:
         raise Misconfigured(
             f"Marketo {write.entity} records cannot be written: fields.yaml has no object", system=SYSTEM
         )
-    fields: dict[str, Any] = {}
-    for field, value in write.fields.items():
-        if write.kind == "create" and field in _ABOUT:
-            continue
-        remote = found.fields.get(field)
-        if remote is None or field in found.read_only:
-            raise Misconfigured(
-                f"{write.entity}.{field} cannot be written to Marketo: fields.yaml "
-                + ("marks it read-only" if remote else "gives it no Marketo field"),
-                system=SYSTEM,
-            )
-        try:
-            fields[remote] = to_field(value)
-        except Unconvertible as error:
-            raise RecordRejected(f"the value for {write.entity}.{field} {error}", system=SYSTEM) from error
+    fields = outward(write, found, to_field, _ABOUT if write.creates else ())
     if write.kind == "create":
         if not fields.get("email"):
             raise RecordRejected(

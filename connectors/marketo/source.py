@@ -12,9 +12,10 @@ import structlog
 
 from connectors.contract import Accept, Maps
 from connectors.errors import Misconfigured, RateLimited, RecordRejected, Transient
+from connectors.mapping import Unconvertible
 from connectors.marketo.client import Client
 from connectors.marketo.settings import SYSTEM
-from connectors.marketo.values import Unconvertible, lead_map, moment, to_canonical
+from connectors.marketo.values import lead_map, moment, to_canonical
 from connectors.patience import patient
 from routing.core.model import ChangeEvent, EntityMap, Kind, Unreadable, Values, derived_id
 
@@ -24,6 +25,7 @@ NEW_LEAD, DATA_VALUE = 12, 13  # Marketo's numbers of activities; 37 is a deleti
 _DELETIONS_KEPT = timedelta(days=13)  # Marketo tells deletions of 14 days, changes of 90
 _STORE_EVERY = timedelta(minutes=10)
 _LONGEST_WAIT = 60.0
+_OVERLAP = timedelta(minutes=10)  # our clock may be ahead of Marketo's, and its log may show late what happened
 
 
 class _Place(msgspec.Struct):
@@ -148,7 +150,7 @@ class MarketoSource:
                 raise
             # Tokens may end; the time does not, and what is told twice has one id.
             log.warning("marketo_token_ended", reason=str(error))
-            fresh = self._token(place.at)
+            fresh = self._token(place.at - _OVERLAP)
             place.changes = place.deletions = fresh
             return
         if not stop.is_set():

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from connectors.errors import Misconfigured
+from connectors.mapping import Unconvertible
 from connectors.marketo.settings import SYSTEM
-from routing.core.model import EntityMap, Value, Values
+from routing.core.model import EntityMap, Value
 
 _TIMES = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%SZ%z")
-
-
-class Unconvertible(ValueError):
-    """A value that does not fit the type that ``fields.yaml`` gives its field. Names the type, not the value."""
 
 
 def moment(text: str) -> datetime:
@@ -80,22 +77,6 @@ def to_field(value: Value) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         raise Unconvertible("is not a finite number")
     return value
-
-
-def read_fields(found: EntityMap, fields: Sequence[str], raw: Mapping[str, Any]) -> tuple[Values, list[str]]:
-    """The named canonical fields out of a lead, and a sentence for each that could not be converted (it is left out)."""
-    values: Values = {}
-    troubles = []
-    for field in fields:
-        remote = found.fields.get(field)
-        if remote is None:
-            continue
-        kind = found.types.get(field, "text")
-        try:
-            values[field] = to_canonical(kind, raw.get(remote))
-        except Unconvertible as error:
-            troubles.append(f"field {remote} {error}, but fields.yaml calls {found.entity}.{field} a {kind}")
-    return values, troubles
 
 
 def lead_map(maps: Mapping[str, EntityMap]) -> EntityMap:

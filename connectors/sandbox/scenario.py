@@ -39,14 +39,29 @@ from connectors.sandbox.traffic import TrafficOrder
 
 log = structlog.get_logger(__name__)
 
+_RESTART = ("go_down", "come_back")
 DEEDS: dict[str, tuple[str, ...]] = {
-    "hubspot": ("create", "update", "delete", "restore", "erase", "merge", "impose"),
-    "salesforce": (
-        *("create", "update", "delete", "undelete", "merge", "lock"),
-        *("forbid", "revoke", "add_field", "add_queue", "add_duplicate_rule", "add_flow", "deselect", "use_up"),
-        *("gap", "expire_events", "break_streams", "expire_sessions"),
+    "hubspot": (
+        *("create", "update", "delete", "restore", "erase", "merge", "revoke", "withdraw", "grant", "add_workflow"),
+        *("impose", "forget_journal", *_RESTART),
     ),
-    "marketo": ("create", "update", "delete", "merge", "impose"),
+    "salesforce": (
+        *("create", "update", "delete", "undelete", "merge", "convert", "lock"),
+        *(
+            "forbid",
+            "forbid_conversions",
+            "forbid_deletions",
+            "revoke",
+            "add_field",
+            "add_queue",
+            "add_duplicate_rule",
+            "add_flow",
+            "deselect",
+            "use_up",
+        ),
+        *("impose", "gap", "expire_events", "break_streams", "expire_sessions", "spoil_next", *_RESTART),
+    ),
+    "marketo": ("create", "update", "delete", "merge", "impose", "expire_tokens", *_RESTART),
 }
 _AT_ONCE = ("newest", "oldest")
 _USUAL = {"hubspot": "contacts", "salesforce": "Lead", "marketo": "leads"}

@@ -159,6 +159,7 @@ class SandboxServer:
             "salesforce": {"requests": self.salesforce.api_requests},
             "hubspot": summary(self.hubspot),
             "marketo": {"requests": self.marketo.requests},
+            "hasty": [msgspec.to_builtins(one) for one in self.faults.hasty],
             "faults": [msgspec.to_builtins(fault) for fault in self.faults.all()],
             "scenario": self.player.state(),
         }

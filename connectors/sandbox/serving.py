@@ -34,7 +34,7 @@ class Served:
     """``url`` is where it answers once started."""
 
     def __init__(self, app: Starlette, port: int, name: str) -> None:
-        """``port`` 0 takes a free one. ``name`` is the thread's."""
+        """``port`` 0 takes a free one, and keeps it when started again. ``name`` is the thread's."""
         self._app, self._port, self._name = app, port, name
         self.url = ""
         self._web: uvicorn.Server | None = None
@@ -43,7 +43,8 @@ class Served:
     def start(self) -> None:
         """Returns once it answers. Raises OSError when the port is taken."""
         listener = listen(self._port)
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        self._port = listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
         config = uvicorn.Config(
             self._app,
             http=_Protocol,

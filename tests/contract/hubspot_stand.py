@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from connectors.hubspot.connection import HubSpotConnection
 from connectors.hubspot.settings import HubSpotSettings
@@ -117,10 +118,10 @@ class HubSpotStand:
 
 
 @contextmanager
-def hubspot_stand(*, ten_seconds: int = 100_000) -> Iterator[HubSpotStand]:
-    """A stand over a small world, up for as long as the block lasts."""
+def hubspot_stand(*, ten_seconds: int = 100_000, clock: Callable[[], datetime] = utcnow) -> Iterator[HubSpotStand]:
+    """A stand over a small world, up for as long as the block lasts. ``clock`` is HubSpot's."""
     world, faults = World(7, PEOPLE, accounts=120), Faults()
-    sandbox = HubSpotSandbox(world, utcnow, faults, "", SECRET, ten_seconds=ten_seconds)
+    sandbox = HubSpotSandbox(world, clock, faults, "", SECRET, ten_seconds=ten_seconds)
     sandbox.start()
     stand = HubSpotStand(sandbox, world, faults)
     try:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+import msgspec
 import pytest
 
 from connectors.contract import Connection, Source, Webhook
@@ -19,6 +20,7 @@ from connectors.errors import (
     AuthenticationFailed,
     Conflict,
     ConnectorError,
+    Misconfigured,
     RateLimited,
     RecordRejected,
     SignatureRefused,
@@ -275,6 +277,20 @@ class SinkSuite:
         assert isinstance(results[0].error, ConnectorError)
         assert "no_such_field" in str(results[0].error)
         assert results[1].error is None
+
+    def test_a_merge_is_made_or_refused_and_never_taken_for_a_change(self, stand: Stand) -> None:
+        keeps, goes, other = (stand.create({stand.text_field: "old"}) for _ in range(3))
+        merge = msgspec.structs.replace(write_of(stand, keeps, merged=[goes]), kind="merge")
+        results = stand.connection.write([merge, write_of(stand, other, **{stand.text_field: "new"})])
+        assert results[1].error is None
+        assert stand.held(other)[stand.text_field] == "new"
+        there = set(stand.connection.read(stand.entity, [keeps, goes], [stand.text_field]))
+        if results[0].error is None:
+            assert there == {keeps}
+        else:
+            assert isinstance(results[0].error, Misconfigured)
+            assert "merge" in str(results[0].error)
+            assert there == {keeps, goes}
 
 
 class SessionSuite:

@@ -13,9 +13,11 @@ from connectors.errors import (
     ConnectorBug,
     ConnectorError,
     Misconfigured,
+    PermissionDenied,
     RateLimited,
     RecordRejected,
 )
+from connectors.hubspot import reader
 from connectors.hubspot.connection import HubSpotConnection
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.signature import sign
@@ -36,6 +38,7 @@ def running() -> Iterator[HubSpotStand]:
 @pytest.fixture
 def stand(running: HubSpotStand) -> HubSpotStand:
     running.faults.clear()
+    running.connection._client.hold.release()
     return running
 
 
@@ -156,7 +159,8 @@ class TestSink(SinkSuite):
 
 
 def test_the_ten_second_limit_says_how_long_to_wait() -> None:
-    with hubspot_stand(ten_seconds=3) as stand:
+    now = utcnow()
+    with hubspot_stand(ten_seconds=3, clock=lambda: now) as stand:
         for _ in range(3):
             stand.connection.read("lead", ["1"], ["company"])
         with pytest.raises(RateLimited) as caught:
@@ -171,6 +175,58 @@ def test_a_system_that_is_not_there_is_unreachable_and_nothing_was_sent() -> Non
         with pytest.raises(Exception, match="could not be reached") as caught:
             stand.connection.write([write_of(stand, "1", company="new")])
     assert caught.value.outcome_unknown is False  # type: ignore[attr-defined]
+
+
+class TestRevoked:
+    """What an administrator takes away while we run."""
+
+    @pytest.fixture
+    def own(self) -> Iterator[HubSpotStand]:
+        with hubspot_stand() as stand:
+            yield stand
+
+    def test_a_property_that_was_archived_parks_only_what_writes_it(self, own: HubSpotStand) -> None:
+        one, two = own.create({"city": "Rome"}), own.create({"company": "old"})
+        own.sandbox.revoke("contacts", "city")
+        refused, fine = own.connection.write([write_of(own, one, city="Oslo"), write_of(own, two, company="new")])
+        assert isinstance(refused.error, Misconfigured)
+        assert "city" in str(refused.error)
+        assert fine.error is None
+        assert own.held(two)["company"] == "new"
+        wrong = [finding for finding in own.connection.check() if not finding.ok]
+        assert any("missing: city" in finding.detail for finding in wrong)
+
+    def test_a_scope_that_was_taken_is_named_and_nothing_is_written(self, own: HubSpotStand) -> None:
+        record = own.create({"company": "old"})
+        own.sandbox.withdraw("crm.objects.contacts.write")
+        with pytest.raises(PermissionDenied, match="scope") as caught:
+            own.connection.write([write_of(own, record, company="new")])
+        assert (caught.value.code, caught.value.outcome_unknown) == ("MISSING_SCOPES", False)
+        assert own.held(record)["company"] == "old"
+        assert own.connection.read("lead", [record], ["company"])[record].values == {"company": "old"}
+        [finding] = [one for one in own.connection.check() if one.check == "scopes of the token"]
+        assert "crm.objects.contacts.write" in finding.detail
+        own.sandbox.grant("crm.objects.contacts.write")
+        [result] = own.connection.write([write_of(own, record, company="new")])
+        assert result.error is None
+
+
+class TestFill:
+    def test_it_goes_on_behind_any_page(self, stand: HubSpotStand, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reader, "PAGE", 7)
+        pages = list(stand.connection.backfill(["account"]))
+        assert len(pages) > 1
+        for place, page in enumerate(pages):
+            rest = stand.connection.backfill(["account"], {"account": page[-1].cursor})
+            told = [event.record_id for one in rest for event in one]
+            assert told == [event.record_id for later in pages[place + 1 :] for event in later]
+
+    def test_where_the_place_has_expired_it_begins_anew(self, stand: HubSpotStand) -> None:
+        whole = [event.record_id for page in stand.connection.backfill(["account"]) for event in page]
+        anew = [
+            event.record_id for page in stand.connection.backfill(["account"], {"account": "after x"}) for event in page
+        ]
+        assert anew == whole
 
 
 class TestDoctor:

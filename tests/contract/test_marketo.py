@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import msgspec
@@ -23,6 +25,7 @@ from connectors.sandbox.marketo import MarketoSandbox
 from routing.core.model import ChangeEvent, EntityMap, Unreadable, Values, Write
 from routing.runtime.clock import utcnow
 from tests.contract.suites import (
+    WAIT,
     Heard,
     ReaderSuite,
     Running,
@@ -122,7 +125,7 @@ def sandbox() -> Iterator[tuple[MarketoSandbox, Faults]]:
 def stand(sandbox: tuple[MarketoSandbox, Faults]) -> Iterator[MarketoStand]:
     made, faults = sandbox
     faults.clear()
-    made.impose({"window": 1_000_000, "daily": 1_000_000, "page": 300, "used_today": 0})
+    made.impose({"window": 1_000_000, "daily": 1_000_000, "page": 300, "used_today": 0, "at_once": 10})
     stand = MarketoStand(made, faults)
     yield stand
     stand.connection.close()
@@ -177,6 +180,26 @@ class TestSink(SinkSuite):
             stand.connection.write([write_of(stand, record, company="new")])
         assert caught.value.outcome_unknown is unknown
         assert stand.held(record)["company"] == "old"
+
+    def test_a_request_beside_too_many_others_is_a_limit_and_nothing_was_done(self, stand: MarketoStand) -> None:
+        record = stand.create({"company": "old"})
+        stand.connection.read("lead", [record], ["company"])  # logged in
+        stand.sandbox.impose({"at_once": 1})
+        with socket.create_connection(("127.0.0.1", int(stand.sandbox.url.rsplit(":", 1)[1])), timeout=30) as other:
+            # Somebody's request whose body never comes is under way as long as we like.
+            other.sendall(b"POST /rest/v1/leads.json HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            until(lambda: stand.sandbox.under_way == 1)
+            with pytest.raises(RateLimited) as caught:
+                stand.connection.write([write_of(stand, record, company="new")])
+        assert (caught.value.code, caught.value.outcome_unknown) == ("615", False)
+        assert caught.value.retry_after
+        assert stand.held(record)["company"] == "old"
+        until(lambda: stand.sandbox.under_way == 0)
+        again = MarketoConnection(stand.settings, lambda: MAPS, utcnow)  # ours still waits as long as it was asked to
+        [result] = again.write([write_of(stand, record, company="new")])
+        again.close()
+        assert result.error is None
+        assert stand.held(record)["company"] == "new"
 
     def test_the_days_quota_pauses_and_leaves_a_reserve_to_writes(self, stand: MarketoStand) -> None:
         record = stand.create({"company": "old"})
@@ -278,8 +301,18 @@ class TestSource(SourceSuite):
         place = msgspec.json.decode(heard.positions[0] or b"")
         again = Heard()
         with Running(stand.source, msgspec.json.encode({**place, "changes": "ended", "deletions": "ended"}), again):
-            again.until(lambda: bool(again.events))
-        assert again.events[0].event_id == heard.events[0].event_id
+            again.until(lambda: heard.events[0].event_id in [event.event_id for event in again.events])
+
+    def test_a_token_that_ended_loses_nothing_where_our_clock_is_ahead(self, stand: MarketoStand) -> None:
+        ahead = MarketoConnection(stand.settings, lambda: MAPS, lambda: utcnow() + timedelta(minutes=2))
+        record, start, again = stand.create({}), Heard(), Heard()
+        with Running(ahead.source, None, start):
+            start.until(lambda: bool(start.positions))
+        stand.change(record, {"company": "unheard"})
+        place = msgspec.json.decode(start.positions[0] or b"")
+        with Running(ahead.source, msgspec.json.encode({**place, "changes": "ended", "deletions": "ended"}), again):
+            again.until(lambda: "unheard" in [event.values.get("company") for event in again.events])
+        ahead.close()
 
     def test_what_cannot_be_read_is_kept_and_the_rest_goes_on(  # type: ignore[override]
         self, stand: MarketoStand, heard: Heard
@@ -325,6 +358,14 @@ class TestSource(SourceSuite):
         with Running(stand.source, old, again):
             again.until(lambda: bool(again.events))
         assert (again.events[0].kind, again.events[0].record_id, again.events[0].entity) == ("gap", "*", "lead")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits until it holds."""
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
 
 
 def create(write_id: str, **fields: object) -> Write:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +28,19 @@ class HttpRefusal(Exception):
         super().__init__(message)
         self.status = status
         self.body = {"status": "error", "message": message, "correlationId": _CORRELATION, "category": category, **more}
+
+
+def missing_scope(scope: str) -> HttpRefusal:
+    """403: the app lacks a scope, or lost it."""
+    where = "https://developers.hubspot.com/scopes"
+    message = (
+        "This app hasn't been granted all required scopes to make this call. Read more about required scopes here: "
+    )
+    detail = {
+        "message": "One or more of the following scopes are required.",
+        "context": {"requiredGranularScopes": [scope]},
+    }
+    return HttpRefusal(403, "MISSING_SCOPES", f"{message}{where}.", errors=[detail], links={"scopes": where})
 
 
 def answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -56,9 +69,11 @@ def rate_limited(policy: str, headers: Mapping[str, str], retry_after: float | N
     return answer(body, 429, {**headers, **wait})
 
 
-def described(item: Item, names: Sequence[str], histories: Sequence[str] = ()) -> dict[str, Any]:
-    """One record, with the properties asked for; the few usual ones when none were."""
-    wanted = [*(names or DEFAULTS[item.kind]), "hs_object_id"]
+def described(
+    item: Item, names: Sequence[str], histories: Sequence[str] = (), archived: Collection[str] = ()
+) -> dict[str, Any]:
+    """One record, with the properties asked for but for ``archived`` ones; the few usual ones when none were."""
+    wanted = [name for name in (*(names or DEFAULTS[item.kind]), "hs_object_id") if name not in archived]
     found: dict[str, Any] = {
         "id": item.id,
         "properties": {name: item.value(name) for name in wanted},
@@ -70,7 +85,7 @@ def described(item: Item, names: Sequence[str], histories: Sequence[str] = ()) -
         found["archivedAt"] = stamp(item.archived_at)
     if histories:
         found["propertiesWithHistory"] = {
-            name: [entry.described() for entry in item.history(name)] for name in histories
+            name: [entry.described() for entry in item.history(name)] for name in histories if name not in archived
         }
     return found
 

@@ -118,7 +118,7 @@ class Linking:
                     "REQUIRED_FIELD",
                     f"Error creating {kind}. Some required properties were not set: {name}",
                 )
-        validate(kind, one.properties, self._owner_ids)
+        validate(kind, one.properties, self._owner_ids, self._store.archived[kind])
         links = [
             (self._to(kind, one_type), link.to.id, one_type) for link in one.associations for one_type in link.types
         ]
@@ -167,7 +167,7 @@ class Linking:
 
     def _upsert_one(self, one: _Upserted) -> dict[str, Any]:
         properties = {"email": one.id, **one.properties}
-        validate("contacts", properties, self._owner_ids)
+        validate("contacts", properties, self._owner_ids, self._store.archived["contacts"])
         held = self._store.by_email(one.id)
         if held is None:
             item = self._store.create("contacts", properties, INTEGRATION, counted=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 from msgspec import Struct
@@ -106,11 +107,11 @@ def stored(name: str, value: str) -> str:
     return value.strip().lower() if name == "email" else value
 
 
-def validate(kind: str, properties: dict[str, str], owners: set[str]) -> None:
-    """Raises Refusal for what the API does not let in."""
+def validate(kind: str, properties: dict[str, str], owners: set[str], archived: Collection[str] = ()) -> None:
+    """Raises Refusal for what the API does not let in; ``archived`` properties are not there any more."""
     for name, value in properties.items():
         definition = PROPERTIES[kind].get(name)
-        if definition is None:
+        if definition is None or name in archived:
             raise Refusal("VALIDATION_ERROR", "PROPERTY_DOESNT_EXIST", f'Property "{name}" does not exist')
         if definition.read_only:
             raise Refusal(

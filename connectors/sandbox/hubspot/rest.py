@@ -21,10 +21,12 @@ from connectors.sandbox.hubspot.answers import (
     batch,
     described,
     input_error,
+    missing_scope,
     rate_limited,
     refused,
 )
 from connectors.sandbox.hubspot.asking import BATCH_LIMIT, INTEGRATION, Handler, kind_of, refusal_of
+from connectors.sandbox.hubspot.journal import Journal
 from connectors.sandbox.hubspot.limits import Limits
 from connectors.sandbox.hubspot.linking import Linking
 from connectors.sandbox.hubspot.properties import PROPERTIES, Refusal, validate
@@ -35,6 +37,9 @@ from connectors.sandbox.serving import break_off
 from connectors.sandbox.world import stamp
 
 HISTORY_LIMIT = 50
+_OPEN = ("journal_token", "journal_file")  # asked for without a token
+_RIGHTS = dict.fromkeys(("batch_read", "search", "list", "read", "owners"), "read")
+_RIGHTS |= dict.fromkeys(("batch_update", "batch_create", "batch_upsert", "create", "update", "delete"), "write")
 SCOPES = [
     "crm.objects.contacts.read",
     "crm.objects.contacts.write",
@@ -75,7 +80,13 @@ class RestApi:
     """Handlers over the store. ``requests`` counts what was asked, refused requests included."""
 
     def __init__(
-        self, store: Store, owners: list[dict[str, Any]], faults: Faults, limits: Limits, clock: Callable[[], datetime]
+        self,
+        store: Store,
+        owners: list[dict[str, Any]],
+        faults: Faults,
+        limits: Limits,
+        clock: Callable[[], datetime],
+        journal: Journal,
     ) -> None:
         self.requests = 0
         self.access_token = "pat-eu1-sandbox"  # noqa: S105 - it opens nothing but this sandbox
@@ -85,6 +96,8 @@ class RestApi:
         self._faults = faults
         self._limits = limits
         self._clock = clock
+        self._journal = journal
+        self.scopes = set(SCOPES)
         self.search_lag = timedelta()  # how late the search shows a change
         objects = "/crm/v3/objects/{kind}"
         routes: list[tuple[str, str, str, Handler]] = [
@@ -103,6 +116,7 @@ class RestApi:
             ("POST", "/oauth/v2/private-apps/get/access-token-info", "token", self._token),
         ]
         routes += Linking(store, self._owner_ids, clock).routes(objects)
+        routes += journal.routes()
         self.app = Starlette(
             routes=[
                 Route(path, self._guarded(operation, handler), methods=[method])
@@ -116,10 +130,10 @@ class RestApi:
         async def endpoint(request: Request) -> Response:
             body = await request.body()
             self.requests += 1
-            broken, headers = self._limits.take_search() if operation == "search" else self._limits.take()
+            broken, headers = self._limited(operation)
             headers["Date"] = format_datetime(self._clock(), usegmt=True)
             try:
-                self._authorize(request)
+                self._authorize(request, operation)
                 if broken:
                     return rate_limited(broken, headers)
                 fault = self._faults.take("hubspot", operation)
@@ -137,6 +151,11 @@ class RestApi:
             return response
 
         return endpoint
+
+    def _limited(self, operation: str) -> tuple[str, dict[str, str]]:
+        if operation == "journal" or operation in _OPEN:  # these count for no limit
+            return "", {}
+        return self._limits.take_search() if operation == "search" else self._limits.take()
 
     async def _faulty(
         self, fault: Fault, request: Request, body: bytes, handler: Handler, headers: Mapping[str, str]
@@ -161,10 +180,23 @@ class RestApi:
             return Response()
         return handler(request, body, fault)
 
-    def _authorize(self, request: Request) -> None:
-        if request.headers.get("authorization") != f"Bearer {self.access_token}":
+    def _authorize(self, request: Request, operation: str) -> None:
+        given = request.headers.get("authorization", "")
+        good = self._journal.authorized(given) if operation == "journal" else given == f"Bearer {self.access_token}"
+        if not good and operation not in _OPEN:
             message = "Authentication credentials not found. This API supports OAuth 2.0 authentication."
             raise HttpRefusal(401, "INVALID_AUTHENTICATION", message)
+        needed = self._scope(request, operation)
+        if needed and needed not in self.scopes:
+            raise missing_scope(needed)
+
+    @staticmethod
+    def _scope(request: Request, operation: str) -> str:
+        """The scope that a request needs, as far as the sandbox asks for one."""
+        right = _RIGHTS.get(operation)
+        kind = "owners" if operation == "owners" else kind_of(request) if right else ""
+        # Tasks go with contacts, as in HubSpot.
+        return f"crm.objects.{'contacts' if kind == 'tasks' else kind}.{right}" if right else ""
 
     # -- records --------------------------------------------------------------------------------------------------
 
@@ -190,7 +222,7 @@ class RestApi:
                     )
                     errors.append(input_error(missing, None, one.id))
                 else:
-                    results.append(described(item, asked.properties, asked.properties_with_history))
+                    results.append(self._shown(item, asked.properties, asked.properties_with_history))
         return batch(results, errors, stamp(self._clock()))
 
     def _batch_update(self, request: Request, body: bytes, fault: Fault | None) -> Response:
@@ -206,7 +238,7 @@ class RestApi:
         traced = all(traces) and len(set(traces)) == len(traces)
         if not traced:  # without a trace id each, the first bad input fails all of them
             for one in inputs:
-                validate(kind, one.properties, self._owner_ids)
+                validate(kind, one.properties, self._owner_ids, self._store.archived[kind])
         results: list[dict[str, Any]] = []
         errors: list[dict[str, Any]] = []
         unnamed = False
@@ -238,28 +270,29 @@ class RestApi:
         return min((owner for owner in self._owner_ids if owner != value), default=value)
 
     def _update_one(self, kind: str, one: _Input) -> dict[str, Any]:
-        validate(kind, one.properties, self._owner_ids)
+        validate(kind, one.properties, self._owner_ids, self._store.archived[kind])
         item = self._store.update(kind, one.id, one.properties, INTEGRATION, counted=True)
         found = described(item, list(one.properties))
         if one.object_write_trace_id:
             found["objectWriteTraceId"] = one.object_write_trace_id
+        self._store.run_workflows(item, one.properties)
         return found
 
     def _create(self, request: Request, body: bytes, _: Fault | None) -> Response:
         kind = kind_of(request)
         properties = msgspec.json.decode(body, type=_Properties).properties
-        validate(kind, properties, self._owner_ids)
+        validate(kind, properties, self._owner_ids, self._store.archived[kind])
         item = self._store.create(kind, properties, INTEGRATION, counted=True)
         return answer(described(item, list(properties)), 201)
 
     def _read(self, request: Request, _body: bytes, _: Fault | None) -> Response:
         names, histories = (_listed(request, name) for name in ("properties", "propertiesWithHistory"))
-        return answer(described(self._item(request), names, histories))
+        return answer(self._shown(self._item(request), names, histories))
 
     def _update(self, request: Request, body: bytes, _: Fault | None) -> Response:
         kind, item = kind_of(request), self._item(request)
         properties = msgspec.json.decode(body, type=_Properties).properties
-        validate(kind, properties, self._owner_ids)
+        validate(kind, properties, self._owner_ids, self._store.archived[kind])
         self._store.update(kind, item.id, properties, INTEGRATION, counted=True)
         return answer(described(item, list(properties)))
 
@@ -277,7 +310,7 @@ class RestApi:
         archived = request.query_params.get("archived", "false").lower() == "true"
         items, next_after = self._store.page(kind, after, limit, archived=archived)
         names = _listed(request, "properties")
-        body: dict[str, Any] = {"results": [described(item, names) for item in items]}
+        body: dict[str, Any] = {"results": [self._shown(item, names) for item in items]}
         if next_after is not None:
             body["paging"] = {"next": {"after": str(next_after), "link": ""}}
         return answer(body)
@@ -286,10 +319,14 @@ class RestApi:
         kind = kind_of(request)
         asked = msgspec.json.decode(body, type=SearchRequest)
         found, total = find(self._store, kind, asked, self._clock() - self.search_lag)
-        page: dict[str, Any] = {"total": total, "results": [described(item, asked.properties) for item in found]}
+        page: dict[str, Any] = {"total": total, "results": [self._shown(item, asked.properties) for item in found]}
         if asked.start() + len(found) < total:
             page["paging"] = {"next": {"after": str(asked.start() + len(found))}}
         return answer(page)
+
+    def _shown(self, item: Item, names: list[str], histories: list[str] | tuple[()] = ()) -> dict[str, Any]:
+        """A record without the properties that somebody archived: those are left out, not null."""
+        return described(item, names, histories, self._store.archived[item.kind])
 
     def _item(self, request: Request) -> Item:
         item = self._store.get(kind_of(request), request.path_params["id"])
@@ -313,7 +350,9 @@ class RestApi:
         return answer(body)
 
     def _properties(self, request: Request, _body: bytes, _: Fault | None) -> Response:
-        return answer({"results": [one.described() for one in PROPERTIES[kind_of(request)].values()]})
+        kind = kind_of(request)
+        there = [one for name, one in PROPERTIES[kind].items() if name not in self._store.archived[kind]]
+        return answer({"results": [one.described() for one in there]})
 
     def _account(self, _request: Request, _body: bytes, _: Fault | None) -> Response:
         return answer(
@@ -324,7 +363,7 @@ class RestApi:
         asked = msgspec.json.decode(body, type=dict[str, str])
         if asked.get("tokenKey") != self.access_token:
             raise HttpRefusal(404, "OBJECT_NOT_FOUND", "The token was not found.")
-        return answer({"userId": 1, "hubId": PORTAL_ID, "appId": APP_ID, "scopes": SCOPES})
+        return answer({"userId": 1, "hubId": PORTAL_ID, "appId": APP_ID, "scopes": sorted(self.scopes)})
 
 
 def _listed(request: Request, name: str) -> list[str]:

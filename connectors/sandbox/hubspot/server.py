@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from connectors.sandbox.faults import Faults
+from connectors.sandbox.hubspot.journal import Journal
 from connectors.sandbox.hubspot.limits import Limits
+from connectors.sandbox.hubspot.properties import PROPERTIES
 from connectors.sandbox.hubspot.rest import RestApi
-from connectors.sandbox.hubspot.store import Entry, Item, Source, Store
+from connectors.sandbox.hubspot.store import Entry, Event, Item, Source, Store
 from connectors.sandbox.hubspot.webhooks import WebhookSender
 from connectors.sandbox.serving import Served
 from connectors.sandbox.world import World
@@ -41,11 +43,20 @@ class HubSpotSandbox:
         self.store.load("companies", world.companies)
         self.store.load("contacts", world.contacts_hubspot)
         self.webhooks = WebhookSender(clock, webhook_url, webhook_secret)
-        self.store.announce = self.webhooks.enqueue
+        self.journal = Journal(clock, webhook_secret)
+        self.store.announce = self._announce
         self.limits = Limits(clock, ten_seconds, daily)
-        self._rest = RestApi(self.store, world.owners, faults, self.limits, clock)
+        self._rest = RestApi(self.store, world.owners, faults, self.limits, clock, self.journal)
         self._user_ids = {owner["email"].lower(): owner["userId"] for owner in world.owners}
         self._served = Served(self._rest.app, port, "sandbox-hubspot")
+
+    def _announce(self, events: list[Event]) -> None:
+        self.webhooks.enqueue(events)
+        self.journal.write(events)
+
+    def forget_journal(self) -> None:
+        """The webhooks journal loses its files so far, as after three days."""
+        self.journal.forget()
 
     @property
     def access_token(self) -> str:
@@ -97,6 +108,14 @@ class HubSpotSandbox:
         self.webhooks.stop()
         self._served.stop()
 
+    def go_down(self) -> None:
+        """Answers no more, as in a restart; what people do goes on, and so do the webhooks."""
+        self._served.stop()
+
+    def come_back(self) -> None:
+        """Answers again, at the same address. Raises OSError when somebody else took the port."""
+        self._served.start()
+
     # -- the account, as its people and forms handle it -----------------------------------------------------------
 
     def create(self, kind: Kind, properties: Mapping[str, str], change_source: str = "FORM", user: str = "") -> str:
@@ -124,6 +143,30 @@ class HubSpotSandbox:
     def merge(self, kind: Kind, primary: str, others: Iterable[str], user: str = "") -> None:
         """Merges ``others`` into ``primary``."""
         self.store.merge(kind, primary, others, self._source("CRM_UI", user))
+
+    # Settings, as an administrator changes them
+
+    def revoke(self, name: Kind, field: str) -> None:
+        """Archives a property: answers leave it out, writes of it are refused. Raises ValueError."""
+        if field not in PROPERTIES.get(name, {}):
+            raise ValueError(f"hubspot: {name} has no property {field!r}")
+        self.store.archived[name].add(field)
+
+    def withdraw(self, scope: str) -> None:
+        """Takes a scope from the private app: what needs it is answered with 403. Raises ValueError."""
+        if scope not in self._rest.scopes:
+            raise ValueError(
+                f"hubspot: {scope!r} is no scope of the app; it has {', '.join(sorted(self._rest.scopes))}"
+            )
+        self._rest.scopes.discard(scope)
+
+    def grant(self, scope: str) -> None:
+        """Gives it back."""
+        self._rest.scopes.add(scope)
+
+    def add_workflow(self, owner: str) -> None:
+        """A workflow that gives each record to ``owner`` a moment after the API gave it to somebody; "" switches it off."""
+        self.store.workflow_owner = owner
 
     def record(self, kind: Kind, record_id: str) -> dict[str, str] | None:
         """A live record's properties; None when it is not there."""

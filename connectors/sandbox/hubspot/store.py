@@ -27,6 +27,8 @@ class Source(Struct, frozen=True):
 
 IMPORT = Source("IMPORT")
 FORM = Source("FORM")
+WORKFLOW = Source("AUTOMATION_PLATFORM", "workflowId:271828")
+OWNER = "hubspot_owner_id"
 
 
 class Entry(Struct, frozen=True):
@@ -106,6 +108,8 @@ class Store:
         self._by_email: dict[str, str] = {}
         self._made = dict.fromkeys(PROPERTIES, 0)
         self._links: dict[tuple[str, str, str], dict[str, int]] = {}
+        self.archived: dict[str, set[str]] = {kind: set() for kind in PROPERTIES}  # properties that somebody archived
+        self.workflow_owner = ""  # to whom a workflow gives each record that the API gives somebody
 
     def load(self, kind: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Fills in seed rows; nothing is announced."""
@@ -154,6 +158,11 @@ class Store:
                 item.updated_at, item.updated_by = now, source.user_id
                 self.announce(events)
             return item
+
+    def run_workflows(self, item: Item, written: Mapping[str, str]) -> None:
+        """What follows upon a write of the API: a change of its own, a moment later."""
+        if self.workflow_owner and written.get(OWNER):
+            self.update(item.kind, item.id, {OWNER: self.workflow_owner}, WORKFLOW)
 
     def end(self, kind: str, record_id: str, verb: str, source: Source) -> None:
         """Deletes (``deletion``), erases (``privacyDeletion``) or brings back (``restore``) a record. Raises Refusal."""

@@ -25,7 +25,7 @@ _TIMEOUT = 5.0  # seconds HubSpot waits for an answer
 _SHORT, _LONG = 0.05, 1.0  # seconds between tries; the real one waits minutes, nobody here would
 
 _PREFIX = {"contacts": "contact", "companies": "company"}
-_TYPE_ID = {"contacts": "0-1", "companies": "0-2"}
+TYPE_ID = {"contacts": "0-1", "companies": "0-2"}
 _VERBS = ("creation", "deletion", "restore", "privacyDeletion", "merge")
 
 
@@ -233,7 +233,7 @@ class WebhookSender:
             "changeSource": event.source.type,
         }
         if prefix == "object":
-            found["objectTypeId"] = _TYPE_ID[event.kind]
+            found["objectTypeId"] = TYPE_ID[event.kind]
         if event.source.id:
             found["sourceId"] = event.source.id
         if event.verb == "propertyChange":

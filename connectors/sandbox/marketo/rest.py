@@ -45,6 +45,7 @@ _FAILURES = {
     "broken": Failure("611", "System error"),
     "rate_limited": Failure("606", "Max rate limit '100' exceeded with in '20' secs"),
     "daily_limit": Failure("607", "Daily quota reached"),
+    "at_once": Failure("615", "Concurrent access limit reached"),
 }
 
 
@@ -56,6 +57,7 @@ class RestApi:
         self.requests = 0
         self.window, self.daily = 100, 50_000  # calls in 20 seconds, in a day
         self.used = 0
+        self.at_once, self.under_way = 10, 0  # requests allowed at the same moment, and those that are
         self.page = PAGE  # activities in a page; fewer make short ones
         self._store, self._faults, self._clock = store, faults, clock
         self._lock = Lock()
@@ -108,6 +110,13 @@ class RestApi:
         return _json({"access_token": token, "token_type": "bearer", "expires_in": _TOKEN_SECONDS, "scope": "api"})
 
     def _guarded(self, operation: str, handler: Handler) -> Callable[[Request], Any]:
+        async def counted(request: Request) -> Response:
+            self.under_way += 1
+            try:
+                return await endpoint(request)
+            finally:
+                self.under_way -= 1
+
         async def endpoint(request: Request) -> Response:
             body = await request.body()
             self.requests += 1
@@ -139,7 +148,7 @@ class RestApi:
                 return Response(result, headers=headers, media_type="text/csv;charset=UTF-8")
             return _json({"requestId": "sandbox#1", "success": True, **result}, 200, headers)
 
-        return endpoint
+        return counted
 
     async def _faulty(
         self, fault: Fault, request: Request, query: Query, body: bytes, handler: Handler
@@ -170,6 +179,8 @@ class RestApi:
             raise Failure("602", "Access token expired")
 
     def _count(self) -> None:
+        if self.under_way > self.at_once:
+            raise _FAILURES["at_once"]
         with self._lock:
             now = self._clock()
             while self._recent and now - self._recent[0] >= _WINDOW:

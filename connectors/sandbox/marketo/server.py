@@ -11,7 +11,7 @@ from connectors.sandbox.marketo.rest import RestApi
 from connectors.sandbox.marketo.store import Store
 from connectors.sandbox.serving import Served
 
-CONDITIONS = {"window": "window", "daily": "daily", "used_today": "used", "page": "page"}
+CONDITIONS = {"window": "window", "daily": "daily", "used_today": "used", "page": "page", "at_once": "at_once"}
 
 
 class MarketoSandbox:
@@ -33,6 +33,11 @@ class MarketoSandbox:
         """Calls asked so far, logins not counted."""
         return self._rest.requests
 
+    @property
+    def under_way(self) -> int:
+        """Requests that have come and are not answered yet."""
+        return self._rest.under_way
+
     def start(self) -> None:
         """Serves in a thread of its own; returns once it answers. Raises OSError when the port is taken."""
         self._served.start()
@@ -41,10 +46,17 @@ class MarketoSandbox:
         """Ends all connections."""
         self._served.stop()
 
-    def impose(self, values: Mapping[str, Any]) -> None:
-        """Lasting conditions: ``window`` (calls in 20 s), ``daily``, ``used_today``, ``page`` (log entries an answer looks at).
+    def go_down(self) -> None:
+        """Answers no more, as in a restart."""
+        self._served.stop()
 
-        Raises ValueError.
+    def come_back(self) -> None:
+        """Answers again, at the same address. Raises OSError when somebody else took the port."""
+        self._served.start()
+
+    def impose(self, values: Mapping[str, Any]) -> None:
+        """Lasting conditions: ``window`` (calls in 20 s), ``daily``, ``used_today``, ``page`` (log entries an answer looks at),
+        ``at_once`` (requests at the same moment). Raises ValueError.
         """
         for name, value in values.items():
             if name not in CONDITIONS or isinstance(value, bool) or not isinstance(value, int) or value < 0:

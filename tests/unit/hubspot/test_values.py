@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.hubspot.values import Unconvertible, to_canonical, to_property
+from connectors.hubspot.values import to_canonical, to_property
+from connectors.mapping import Unconvertible
 
 
 @pytest.mark.parametrize(

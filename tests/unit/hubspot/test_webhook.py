@@ -170,10 +170,10 @@ class TestEvents:
 
     def test_a_merge_ends_the_losers_and_rereads_the_winner(self, webhook: HubSpotWebhook) -> None:
         events = receive(webhook, hook("contact.merge", primaryObjectId=5001, mergedObjectIds=[5002, 5003]))
-        assert [(event.record_id, event.kind) for event in events if isinstance(event, ChangeEvent)] == [
-            ("5002", "merged"),
-            ("5003", "merged"),
-            ("5001", "updated"),
+        assert [(event.record_id, event.kind, event.into) for event in events if isinstance(event, ChangeEvent)] == [
+            ("5002", "merged", "5001"),
+            ("5003", "merged", "5001"),
+            ("5001", "updated", ""),
         ]
         assert isinstance(events[-1], ChangeEvent)
         assert not events[-1].complete
@@ -181,10 +181,10 @@ class TestEvents:
 
     def test_a_merge_into_a_new_record_ends_all_old_ones(self, webhook: HubSpotWebhook) -> None:
         events = receive(webhook, hook("contact.merge", primaryObjectId=5001, mergedObjectIds=[5002], newObjectId=9000))
-        assert [(event.record_id, event.kind) for event in events if isinstance(event, ChangeEvent)] == [
-            ("5002", "merged"),
-            ("5001", "merged"),
-            ("9000", "updated"),
+        assert [(event.record_id, event.kind, event.into) for event in events if isinstance(event, ChangeEvent)] == [
+            ("5002", "merged", "9000"),
+            ("5001", "merged", "9000"),
+            ("9000", "updated", ""),
         ]
 
     def test_a_redelivery_has_the_same_id_and_another_change_has_not(self, webhook: HubSpotWebhook) -> None:

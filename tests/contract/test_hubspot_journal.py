@@ -1,0 +1,231 @@
+"""HubSpot's webhooks journal passes the suite of sources, and does what only it must."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.contract import Finding
+from connectors.errors import AuthenticationFailed, Misconfigured
+from connectors.hubspot.connection import HubSpotConnection
+from connectors.hubspot.journal import HubSpotJournal
+from connectors.hubspot.settings import HubSpotSettings
+from connectors.sandbox.faults import Fault
+from connectors.sandbox.hubspot.journal import CLIENT_ID
+from connectors.sandbox.hubspot.webhooks import PORTAL_ID
+from routing.runtime.clock import utcnow
+from tests.contract.hubspot_stand import MAPS, SECRET, HubSpotStand, hubspot_stand
+from tests.contract.suites import Heard, Running, SourceSuite
+
+
+class JournalStand(HubSpotStand):
+    """A stand whose source fetches the journal without pause."""
+
+    def __init__(self, stand: HubSpotStand, secret: str = SECRET) -> None:
+        super().__init__(stand.sandbox, stand.world, stand.faults)
+        self.settings = HubSpotSettings(
+            access_token=stand.sandbox.access_token,
+            client_id=CLIENT_ID,
+            client_secrets=(secret,),
+            portal_id=PORTAL_ID,
+            host=stand.sandbox.url,
+            changes="journal",
+            journal_seconds=0.02,
+        )
+        self.source = HubSpotJournal(self.settings, lambda: MAPS, utcnow)
+
+    def break_streams(self) -> None:
+        self.sandbox.journal.expire_tokens()
+        self.faults.add(Fault(system="hubspot", operation="journal", kind="unavailable", times=2))
+        self.faults.add(Fault(system="hubspot", operation="journal_file", kind="timeout"))
+
+    def deliver_garbage(self) -> None:
+        self.sandbox.journal.publish([{"action": "BREW", "occurredAt": "2026-11-23T00:00:00Z", "objectTypeId": "0-1"}])
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[HubSpotStand]:
+    with hubspot_stand() as stand:
+        yield stand
+
+
+@pytest.fixture
+def stand(running: HubSpotStand) -> Iterator[JournalStand]:
+    running.faults.clear()
+    made = JournalStand(running)
+    yield made
+    made.connection.close()
+
+
+class TestSource(SourceSuite):
+    def test_a_creation_and_a_change_arrive_in_order_with_their_values(  # type: ignore[override]
+        self, stand: JournalStand, heard: Heard
+    ) -> None:
+        """The journal tells that a record is new, not what is in it: that is read back."""
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            record = stand.create({"company": "first"})
+            stand.change(record, {"company": "second"})
+            heard.until(lambda: len(heard.events) >= 2)
+        created, changed = heard.events
+        assert (created.kind, created.complete, changed.kind) == ("created", False, "updated")
+        assert created.record_id == changed.record_id == record
+        assert changed.values == {"company": "second"}
+        assert changed.actor.startswith("userId:")
+        assert created.occurred_at < changed.occurred_at
+
+    def test_resumes_after_the_position_with_the_same_ids(  # type: ignore[override]
+        self, stand: JournalStand, heard: Heard
+    ) -> None:
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.change(record, {"company": "seen"})
+            heard.until(lambda: len(heard.events) == 1)
+        stand.change(record, {"company": "missed"})
+        again, rest = Heard(), Heard()
+        with Running(stand.source, heard.positions[0], again):
+            again.until(lambda: len(again.events) >= 2)
+        with Running(stand.source, heard.positions[-1], rest):
+            rest.until(lambda: bool(rest.events))
+        assert [event.values["company"] for event in again.events] == ["seen", "missed"]
+        assert [event.values["company"] for event in rest.events] == ["missed"]
+        assert again.events[0].event_id == heard.events[0].event_id
+
+    def test_what_accept_raises_goes_through_and_is_delivered_again(  # type: ignore[override]
+        self, stand: JournalStand, heard: Heard
+    ) -> None:
+        def refuse(items: object, position: bytes | None) -> None:
+            if items:
+                raise ZeroDivisionError
+            heard([], position)
+
+        with Running(stand.source, None, refuse) as running:
+            heard.until(lambda: bool(heard.positions))
+            record = stand.create({})
+            running.join()
+        assert isinstance(running.error, ZeroDivisionError)
+        with Running(stand.source, heard.positions[-1], heard):
+            heard.until(lambda: bool(heard.events))
+        assert heard.events[0].record_id == record
+
+    def test_a_broken_stream_is_taken_up_again_without_loss(  # type: ignore[override]
+        self, stand: JournalStand, heard: Heard
+    ) -> None:
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.change(record, {"company": "before"})
+            heard.until(lambda: len(heard.events) == 1)
+            stand.break_streams()
+            stand.change(record, {"company": "after"})
+            heard.until(lambda: len(heard.events) == 2)
+        assert [event.values["company"] for event in heard.events] == ["before", "after"]
+
+    def test_a_repeated_delivery_has_the_same_id(self, stand: JournalStand, heard: Heard) -> None:  # type: ignore[override]
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.change(record, {"company": "twice"})
+            stand.sandbox.journal.repeat()
+            heard.until(lambda: len(heard.events) == 2)
+        assert heard.events[0].event_id == heard.events[1].event_id
+
+    def test_what_cannot_be_read_is_kept_and_the_rest_goes_on(  # type: ignore[override]
+        self, stand: JournalStand, heard: Heard
+    ) -> None:
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.deliver_garbage()
+            stand.change(record, {"company": "readable"})
+            heard.until(lambda: bool(heard.unreadable) and bool(heard.events))
+        [kept] = heard.unreadable
+        assert "does not know the journal's action 'BREW'" in kept.error
+        assert heard.events[-1].values == {"company": "readable"}
+        with pytest.raises(Misconfigured):
+            stand.source.reread(kept.raw, utcnow())
+
+
+def test_every_kind_of_end_arrives_as_what_it_is(stand: JournalStand) -> None:
+    stays, merged, erased, back = (stand.create({"city": f"Town {n}"}) for n in range(4))
+    heard, sandbox = Heard(), stand.sandbox
+    with Running(stand.source, None, heard):
+        heard.until(lambda: bool(heard.positions))
+        sandbox.merge("contacts", stays, [merged])
+        sandbox.erase(erased)
+        sandbox.delete("contacts", back)
+        sandbox.restore("contacts", back)
+        heard.until(lambda: len(heard.events) >= 5)
+    told = [(event.kind, event.record_id, event.complete) for event in heard.events]
+    assert told == [
+        ("merged", merged, True),
+        ("updated", stays, False),
+        ("erased", erased, True),
+        ("deleted", back, True),
+        ("restored", back, False),
+    ]
+
+
+def test_an_offset_that_is_forgotten_means_reading_everything_and_goes_on(stand: JournalStand) -> None:
+    record, start, heard = stand.create({}), Heard(), Heard()
+    with Running(stand.source, None, start):
+        start.until(lambda: bool(start.positions))
+    stand.change(record, {"company": "forgotten"})
+    stand.sandbox.forget_journal()
+    with Running(stand.source, start.positions[0], heard):
+        heard.until(lambda: len(heard.events) >= 3)
+        stand.change(record, {"company": "heard"})
+        heard.until(lambda: len(heard.events) >= 4)
+    assert [(event.kind, event.entity) for event in heard.events[:3]] == [
+        ("gap", "account"),
+        ("gap", "lead"),
+        ("gap", "prospect"),
+    ]
+    assert heard.events[3].values == {"company": "heard"}
+
+
+def test_what_happens_in_other_accounts_of_the_app_is_not_ours(stand: JournalStand) -> None:
+    record, heard = stand.create({}), Heard()
+    with Running(stand.source, None, heard):
+        heard.until(lambda: bool(heard.positions))
+        stand.sandbox.journal.publish(
+            [
+                {"action": "DELETE", "occurredAt": "2026-11-23T00:00:00Z", "objectTypeId": "0-1", "objectId": 1}
+                | {"portalId": PORTAL_ID + 1}
+            ]
+        )
+        stand.change(record, {"company": "ours"})
+        heard.until(lambda: bool(heard.events))
+    assert [event.record_id for event in heard.events] == [record]
+
+
+def test_a_wrong_secret_is_told_without_showing_it(running: HubSpotStand) -> None:
+    stand = JournalStand(running, secret="not the secret")
+    with Running(stand.source, None, Heard()) as run:
+        run.join()
+    stand.connection.close()
+    assert isinstance(run.error, AuthenticationFailed), run.error
+    assert "not the secret" not in str(run.error)
+
+
+def journal_finding(stand: JournalStand) -> Finding:
+    connection = HubSpotConnection(stand.settings, lambda: MAPS, utcnow)
+    [finding] = [one for one in connection.check() if one.check == "the webhooks journal can be read"]
+    connection.close()
+    stand.connection.close()
+    return finding
+
+
+def test_doctor_logs_in_to_the_journal(running: HubSpotStand) -> None:
+    assert journal_finding(JournalStand(running)).ok
+    wrong = journal_finding(JournalStand(running, "not the secret"))
+    assert not wrong.ok
+    assert "client_id" in wrong.advice
+    assert "not the secret" not in wrong.detail
+
+
+def test_settings_that_miss_something_are_refused_in_words() -> None:
+    with pytest.raises(Misconfigured, match="without client_id and portal_id and client_secrets"):
+        HubSpotJournal(HubSpotSettings(access_token="x", changes="journal"), lambda: MAPS, utcnow)
