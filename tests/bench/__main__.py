@@ -22,6 +22,7 @@ from tests.bench import (
     tables,
     timers,
     webhooks,
+    writes,
 )
 from tests.bench.report import Line, show
 
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Path], list[Line]]] = {
     "timers": timers.run,
     "pools": pools.run,
     "salesforce": salesforce.run,
+    "writes": writes.run,
     "kafka": kafka.against_faust,
     "workers": kafka.two_workers,
     "arrival": kafka.arrival,

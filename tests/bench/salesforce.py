@@ -1,8 +1,7 @@
-"""Salesforce: how fast change events are decoded on one core, and how many calls owner changes cost."""
+"""Salesforce: how fast change events are decoded on one core."""
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -10,27 +9,20 @@ from time import process_time
 
 from connectors.salesforce import pubsub_pb2 as pb
 from connectors.salesforce.decode import EventDecoder, RawEvent
-from connectors.sandbox.ids import salesforce_id
 from connectors.sandbox.salesforce.bus import EventBus
 from connectors.sandbox.salesforce.checks import Operation
 from connectors.sandbox.salesforce.objects import build_objects
 from connectors.sandbox.salesforce.store import Store
-from routing.core.model import ChangeEvent, Write, derived_id
-from routing.delivery.courier import Courier
-from routing.ledger import outbox
-from routing.ledger.engine import Ledger
-from routing.runtime.clock import utcnow
-from routing.runtime.feed import Feed
+from routing.core.model import ChangeEvent
 from tests.bench.report import Line
-from tests.contract.salesforce_stand import ANA, BEN, MANY, SmallWorld, salesforce_stand
+from tests.contract.salesforce_stand import ANA, BEN, MANY, SmallWorld
 
 EVENTS, RESPONSE = 30_000, 100
-WRITES, BATCH = 10_000, 200
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 
 
-def run(folder: Path) -> list[Line]:
-    return [*_decoding(), *_writing(folder)]
+def run(_folder: Path) -> list[Line]:
+    return _decoding()
 
 
 def _responses() -> tuple[list[bytes], EventBus]:
@@ -92,47 +84,3 @@ def _decoding() -> list[Line]:
         assert told > 0.8 * EVENTS  # some changes set what was there
         rates.append(told / (process_time() - began))
     return [Line("change events decoded a second of one core", max(rates), "events/s", 5_000)]
-
-
-def _writing(folder: Path) -> list[Line]:
-    """Owner changes through the courier, each guarded by reading the record first; nothing goes wrong."""
-    ledger = Ledger(f"sqlite:///{folder / 'salesforce.db'}")
-    ledger.upgrade()
-    with salesforce_stand() as stand:
-        ids = [salesforce_id("00Q", n) for n in range(WRITES)]
-        leads = [{"Id": one, "LastName": "Doe", "Company": "Acme", "OwnerId": ANA} for one in ids]
-        stand.sandbox.store.load("Lead", leads)
-        with ledger.write() as conn:
-            outbox.add(conn, [(_write(n), 0, 0) for n in range(WRITES)], utcnow())
-        courier, stop = Courier(stand.connection, ledger, utcnow, Feed()), threading.Event()
-        before = stand.sandbox.api_requests
-        while True:
-            with ledger.read() as conn:
-                if not outbox.count(conn, outbox.OPEN):
-                    break
-            courier.deliver_some(stop)
-        calls = stand.sandbox.api_requests - before
-        held = {row["OwnerId"] for row in stand.sandbox.records("Lead")}
-        once = {len(stand.sandbox.history("Lead", one)) for one in ids}
-        assert held == {BEN}
-        assert once == {1}
-    ledger.close()
-    least = 2 * WRITES / BATCH
-    return [
-        Line("calls for 10,000 guarded owner changes", calls, "calls"),
-        Line("  to the least: one read and one write per 200", calls / least, "times", 1.5, at_least=False),
-        Line("  to the least without guards: one write per 200", 2 * calls / least, "times"),
-    ]
-
-
-def _write(n: int) -> Write:
-    record_id = salesforce_id("00Q", n)
-    return Write(
-        write_id=derived_id("bench", record_id),
-        decision_id=derived_id("bench decision", record_id),
-        system="salesforce",
-        entity="lead",
-        record_id=record_id,
-        fields={"owner": BEN},
-        guard={"owner": ANA},
-    )
