@@ -84,3 +84,21 @@ def test_a_task_whose_answer_was_lost_is_there_once(world: Stage) -> None:
     other = world.lead(Country="CL")
     world.settle(60)
     assert (n, len(tasks(world, other))) == (2, 2)
+
+
+def test_in_hubspot_too_reps_are_reminded_once_and_whoever_is_to_know_is_told(world: Stage) -> None:
+    def subjects() -> list[str]:
+        return sorted(str(one.value("hs_task_subject")) for one in world.hubspot.items("tasks"))
+
+    contact = world.contact(country="CL")
+    world.settle()
+    assert subjects() == ["A lead from Chile", "Say hello"]
+    world.clock.advance(2 * 3600 + 60)
+    world.until("the reminder", lambda: "Please call" in subjects())
+    world.clock.advance(3600)
+    world.settle()
+    assert subjects() == ["A lead from Chile", "Please call", "Say hello"]
+    mine = (world.hubspot.record("contacts", contact) or {})["hubspot_owner_id"]
+    owners = {one.value("hs_task_subject"): one.value("hubspot_owner_id") for one in world.hubspot.items("tasks")}
+    assert owners["Please call"] == owners["Say hello"] == mine
+    assert {one["state"] for one in world.owed(contact)} == {"confirmed"}

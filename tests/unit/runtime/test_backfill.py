@@ -60,7 +60,7 @@ class Crm:
 class Desk:
     def __init__(self, ledger: Ledger, crm: Crm) -> None:
         self.ledger, self.crm, self.clock = ledger, crm, ManualClock()
-        policies: Any = SimpleNamespace(maps=lambda _system: {"lead": None, "contact": None})
+        policies: Any = SimpleNamespace(current=None, maps=lambda _system: {"lead": None, "contact": None})
         connection: Any = crm
         self.backfill = Backfill(connection, ledger, policies, self.clock, Feed())
         watch_from(ledger, crm.system, self.clock())

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import structlog
 
+from routing.core.model import Record
+from routing.ledger import mirror
 from routing.ledger.engine import Ledger
 from routing.runtime.feed import Feed, Happening
 from routing.runtime.policies import SAVING_SECONDS, Policies
@@ -74,6 +76,36 @@ def test_what_was_changed_while_the_daemon_was_down_does_not_go_live_with_failin
     assert (after.current.digest != before, after.refused) == (True, "")
 
 
+def test_open_work_is_counted_anew_when_the_policy_says_otherwise(
+    sqlite_ledger: Ledger, folder: Path, clock: ManualClock, told: list[Happening]
+) -> None:
+    def counted() -> int:
+        with sqlite_ledger.read() as conn:
+            return int(conn.exec_driver_sql("SELECT count(*) FROM open_record").scalar_one())
+
+    policies, pools = started(folder, sqlite_ledger, clock, told), folder / "pools.yaml"
+    leads = [
+        Record(
+            system="salesforce",
+            entity="lead",
+            record_id=f"00Q{n:04}",
+            values={"status": "Nurture" if n % 2 else "New"},
+            decided_owner="ana.diaz@example.com",
+        )
+        for n in range(1_500)  # more than are looked at in one go
+    ]
+    with sqlite_ledger.write() as conn:
+        mirror.save(conn, [(one, ()) for one in leads], policies.current)
+    assert counted() == 1_500
+    plain = pools.read_text("utf-8")
+    pools.write_text(f'open_when: lead.status != "Nurture"\n{plain}', "utf-8")
+    assert policies.refresh()
+    assert counted() == 750
+    pools.write_text(plain, "utf-8")  # while the daemon is down
+    started(folder, sqlite_ledger, clock, told)
+    assert counted() == 1_500
+
+
 class Editor(threading.Event):
     """Saves the rest of a file while the watcher waits for the folder to hold still; ends the watcher after ``looks``."""
 
@@ -103,3 +135,13 @@ def test_a_file_that_is_half_saved_is_waited_for(
     policies.run(Editor(tests, b"", looks=1))
     assert policies.current.digest != first
     assert len(told) == 1, "the half never was live"
+
+
+def test_connectors_are_told_of_what_rungs_join(
+    sqlite_ledger: Ledger, folder: Path, clock: ManualClock, told: list[Happening]
+) -> None:
+    path = folder / "engagement.yaml"
+    rung = "  - rung: Twice\n    when: match.duplicate\n    reject: A duplicate\n    merge: older lead\n"
+    path.write_text(path.read_text("utf-8").replace("ladder:\n", f"ladder:\n{rung}", 1), "utf-8")
+    maps = started(folder, sqlite_ledger, clock, told).maps("salesforce")
+    assert {name: one.joins for name, one in maps.items() if one.joins} == {"lead": frozenset({"merge"})}

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from routing.cli.app import app
 from routing.core.model import ChangeEvent, Decision, Record, Write, derived_id
 from routing.core.sla.model import ClockState
-from routing.ledger import clocks, decisions, journal, mirror, outbox, policies, timers
+from routing.ledger import clocks, decisions, holding, journal, mirror, outbox, policies, timers
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of
 from routing.runtime.feed import Feed
@@ -436,6 +436,36 @@ def test_a_clock_stands_still_while_the_record_is_on_hold(ledger: Ledger, clock:
     on = desk.clocks()[0]
     assert (on.state, on.spent, desk.record().on_hold) == ("running", 0.0, False)
     assert on.due_at == clock() + timedelta(hours=1)
+
+
+HOT = """
+clocks:
+  Hot:
+    start: lead.status changed to "Hot"
+    stop: lead.status changed from "Hot"
+    within: 2 hours
+    time: always
+    pauses_on_hold: no
+    steps: [{at: 50 %, priority: 5}]
+"""
+
+
+def test_a_step_raises_the_priority_of_a_record_that_waits(ledger: Ledger, clock: ManualClock) -> None:
+    desk = Desk(ledger, clock, clocked(HOT))
+    with ledger.write() as conn:
+        mirror.save(conn, [(msgspec.structs.replace(user, deleted=True), frozenset()) for user in USERS])
+    for name in ("00Q1", "00Q2", "00Q3"):
+        desk.play(desk.event("created", name, email=f"{name}@acme{name}.example", status="New"))
+        clock.advance(1)
+    desk.play(desk.event("updated", "00Q2", status="Hot"))
+    desk.wait(1)
+    with ledger.read() as conn:
+        assert [one.ref[-1] for one in holding.waiting(conn, "Small")] == ["2", "1", "3"]
+    with ledger.write() as conn:
+        mirror.save(conn, [(user, frozenset()) for user in USERS])
+        holding.hurry(conn, ["Small"], clock())
+    desk.wait(0)
+    assert [desk.made(f"00Q{n}")[-1].owner.partition("@")[0] for n in (1, 2, 3)] == ["bo", "ana", "cem"]
 
 
 def test_what_clocks_decided_is_made_again(desk: Desk) -> None:
