@@ -13,8 +13,9 @@ from routing.core.matching.decide import Signs, decide, shortlist
 from routing.core.matching.features import account_features, lead_features
 from routing.core.matching.fit import Choice
 from routing.core.matching.index import MemoryIndex
+from routing.core.matching.measure import measured
 from routing.core.matching.model import AccountFeatures, LeadFeatures
-from routing.core.matching.score import Weights, measured, shipped
+from routing.core.matching.score import Weights, shipped
 from routing.core.model import Record, Values
 from routing.core.recognise import lead_side, weights_of
 from routing.runtime.tables import Row, Table, TableError
@@ -72,11 +73,20 @@ class Matcher:
             if signs := _signs(row.values):
                 self._signs[row.record_id] = signs
         _refuse(problems)
+        if not lines:
+            raise TableError(f"{accounts.path}: there is no account in it, so no lead could be matched.")
 
     def lines(self, leads: Table, top: int) -> Iterator[bytes]:
-        """A JSON line a lead, in the order of the leads, with at most ``top`` candidates, in pieces of many lines."""
+        """A JSON line a lead, in the order of the leads, with at most ``top`` candidates, in pieces of many lines.
+
+        At the end ``leads.notes`` tell of ids that are there more than once, and of a file without leads.
+        """
         encoder, buffer, line = msgspec.json.Encoder(), bytearray(), bytearray()
+        seen: dict[str, int] = {}
+        again: list[tuple[str, int]] = []
         for row in leads.rows():
+            if seen.setdefault(row.record_id, row.line) != row.line:
+                again.append((row.record_id, row.line))
             encoder.encode_into(self._line(row, leads.path, top), line)
             buffer += line
             buffer += b"\n"
@@ -84,6 +94,7 @@ class Matcher:
                 yield bytes(buffer)
                 buffer.clear()
         yield bytes(buffer)
+        _tell_ids(leads, seen, again)
 
     def _lead(self, row: Row) -> LeadFeatures:
         if self._policy is None:
@@ -99,6 +110,18 @@ class Matcher:
         near = shortlist(lead, self._index.candidates(lead), self._weights)
         found = decide(lead, near, self._weights, self._settings, self._signs)
         return msgspec.structs.replace(found, candidates=found.candidates[:top]).as_json(row.record_id)
+
+
+def _tell_ids(leads: Table, seen: dict[str, int], again: list[tuple[str, int]]) -> None:
+    if not seen:
+        leads.notes.append(f"{leads.path}: there is no lead in it.")
+    if again:
+        record_id, line = again[0]
+        more = f"; {len(again) - 1} more rows repeat an id" if len(again) > 1 else ""
+        leads.notes.append(
+            f"{leads.path}:{line}: the id '{record_id[:80]}' is on line {seen[record_id]} already{more}. "
+            "Each row has its own line in the answer, in the order of the file."
+        )
 
 
 def _signs(values: Values) -> Signs | None:

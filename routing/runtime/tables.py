@@ -304,6 +304,8 @@ class _Feed:
         text = self._again.popleft() if self._again else next(self._lines)
         self._taken.append(text)
         self._length += len(text)
+        if len(text) > MAX_ROW:
+            raise csv.Error(f"it is longer than {MAX_ROW:,} characters")
         if len(self._taken) > MAX_LINES or self._length > MAX_ROW:
             raise csv.Error("a quoted cell does not end: its closing quote is missing")
         return text

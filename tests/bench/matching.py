@@ -18,19 +18,21 @@ from pathlib import Path
 import msgspec
 
 from routing.core.matching import score as scoring
-from routing.core.matching.assess import LIKELY, Judged, calibration, quality
+from routing.core.matching.assess import LIKELY, Quality, calibration, quality
 from routing.core.matching.decide import decide, shortlist
 from routing.core.matching.features import account_features, lead_features
 from routing.core.matching.fit import Choice, fit
 from routing.core.matching.index import MemoryIndex
+from routing.core.matching.measure import measured
 from routing.core.matching.model import AccountFeatures, LeadFeatures
 from routing.ledger.report import percentile
 from routing.runtime.matching import LEAD
 from rules.model import Matching
+from tests.bench.matching_ceiling import ceiling
 from tests.bench.matching_data import ALL, Account, Lead, World, world
 from tests.bench.matching_ledger import ledger_of, probe
 from tests.bench.matching_peers import run as run_peers
-from tests.bench.matching_score import Answer, best, judged
+from tests.bench.matching_score import Answer, best, judged, matched
 from tests.bench.report import Line
 
 SETTINGS = Matching()
@@ -88,7 +90,7 @@ def choices(leads: Sequence[Lead], index: MemoryIndex) -> list[Choice]:
         asked = of_lead(_as_label(n, lead))
         candidates = shortlist(asked, index.candidates(asked), _prior())
         right = frozenset(at for at, one in enumerate(candidates) if one.account_id == lead.truth)
-        found.append(Choice(lead.id, tuple(scoring.measured(asked, candidates)), right))
+        found.append(Choice(lead.id, tuple(measured(asked, candidates)), right))
     return found
 
 
@@ -113,7 +115,7 @@ def write_labels(path: str, leads: Sequence[Lead], accounts: Sequence[Account], 
 def _show(title: str, given: Sequence[Answer], leads: Sequence[Lead], took: list[int]) -> None:
     found = judged(given, leads)
     likely, (cut, top) = quality(found), best(found)
-    sure = quality(found, SETTINGS.bands.match)
+    sure = matched(given, leads)
     error, table = calibration(found)
     ordered = sorted(took)
     print(
@@ -168,9 +170,9 @@ def run(_: Path) -> list[Line]:
     lines = [] if made is None else [Line("index of all accounts made, once", made, "s")]
     alone = [lead.name_only() for lead in held.held_out]
     found = probe(path, alone)
-    lines += _quality("by name alone", judged(found.answers, alone), 0.92, None)
+    lines += _quality("by name alone", found.answers, alone, held, 0.92, None)
     found = probe(path, held.held_out)
-    lines += _quality("with everything", judged(found.answers, held.held_out), 0.97, 0.99)
+    lines += _quality("with everything", found.answers, held.held_out, held, 0.97, 0.99)
     took, updates = sorted(found.leads), sorted(found.updates)
     lines += [
         Line("a lead, in batches of 100, p50", (percentile(took, 50) or 0) / 1e3, "ms", 0.3, at_least=False),
@@ -183,19 +185,27 @@ def run(_: Path) -> list[Line]:
     return lines + _beside_peers()
 
 
-def _quality(what: str, found: Sequence[Judged], f1: float, sure: float | None) -> list[Line]:
-    likely, match = quality(found), quality(found, SETTINGS.bands.match)
+def _quality(
+    what: str, answers: Sequence[Answer], leads: Sequence[Lead], held: World, f1: float, sure: float | None
+) -> list[Line]:
+    found = judged(answers, leads)
+    likely, match = quality(found), matched(answers, leads)
     error, table = calibration(found)
     print(f"  {what}: probability said / right / leads: ", end="")
     print("  ".join(f"{one.said:.2f}/{one.right:.2f}/{one.count}" for one in table))
     return [
         Line(f"{what}: F1", round(likely.f1, 4), "", f1),
+        Line(f"{what}: F1 if only undecidable leads were wrong", round(_ceiling(answers, leads, held).f1, 4), ""),
         Line(f"{what}: precision", round(likely.precision, 4), ""),
         Line(f"{what}: recall", round(likely.recall, 4), ""),
         Line(f"{what}: precision of the band match", round(match.precision, 4), "", sure),
         Line(f"{what}: recall of the band match", round(match.recall, 4), ""),
         Line(f"{what}: calibration error", round(error, 4), ""),
     ]
+
+
+def _ceiling(answers: Sequence[Answer], leads: Sequence[Lead], held: World) -> Quality:
+    return ceiling(answers, leads, {one.id: one for one in held.accounts})
 
 
 def _show_shares(held: World) -> None:
@@ -266,6 +276,8 @@ def main() -> None:
     for title, asked in (("by name alone", [lead.name_only() for lead in leads]), ("with everything", leads)):
         found, took = answers(asked, index, weights)
         _show(title, found, asked, took)
+        most = _ceiling(found, asked, held)
+        print(f"  if only undecidable leads were wrong: F1 {most.f1:.4f} (P {most.precision:.4f}, R {most.recall:.4f})")
         _show_kinds(found, asked, index)
         _show_misses(found, asked, held, given.misses)
 

@@ -27,6 +27,13 @@ def judged(answers: Sequence[Answer], leads: Sequence[Lead]) -> list[Judged]:
     ]
 
 
+def matched(answers: Sequence[Answer], leads: Sequence[Lead]) -> Quality:
+    """Of the band ``match`` alone: what is asked about is not given."""
+    given = [one.account_id == lead.truth for one, lead in zip(answers, leads, strict=True) if one.band == "match"]
+    known = sum(lead.truth != "" for lead in leads)
+    return Quality(sum(given) / len(given) if given else 1.0, sum(given) / known if known else 1.0)
+
+
 def best(found: Sequence[Judged]) -> tuple[float, Quality]:
     """The cut that gives the best F1, and what it gives: chosen in hindsight, so flattering."""
     known, right = sum(one.known for one in found), 0

@@ -8,10 +8,12 @@ from collections import Counter
 import pytest
 
 from routing.core import normalise
+from routing.core.matching.assess import Quality
 from tests.bench import matching_noise as noise
-from tests.bench.matching_data import World, _make
+from tests.bench.matching_ceiling import ceiling
+from tests.bench.matching_data import Account, Lead, World, _make
 from tests.bench.matching_fetch import Company
-from tests.bench.matching_score import Answer, best, judged
+from tests.bench.matching_score import Answer, best, judged, matched
 
 _FRONT = (
     "Amber",
@@ -108,3 +110,22 @@ def test_the_best_cut_is_found_in_hindsight(made: World) -> None:
     ]
     cut, found = best(judged(answers, leads))
     assert (cut, found.f1) == (0.6, 1.0)
+
+
+def test_a_lead_that_is_written_as_another_account_would_be_is_undecidable_unless_something_else_tells() -> None:
+    accounts = {"A": Account("A", "Kaltron Ltd", country="GB"), "B": Account("B", "Kaltron Weizen Ltd", country="GB")}
+    known = Lead("L1", "Kaltron Weizen", "B")
+
+    def bound(other: Lead) -> float:
+        answers = [Answer("L1", "B", 0.9, "match"), Answer("L2", "A", 0.9, "match")]
+        return ceiling(answers, [known, other], accounts).precision
+
+    assert bound(Lead("L2", "Kaltron", "")) == 0.5
+    assert bound(Lead("L2", "Kaltron", "", country="DE")) == 1.0
+    assert bound(Lead("L2", "Quonset", "")) == 1.0
+
+
+def test_the_band_match_is_judged_by_what_is_given_without_asking() -> None:
+    leads = [Lead("L1", "Kaltron", "A"), Lead("L2", "Weizen", ""), Lead("L3", "Quonset", "C")]
+    answers = [Answer("L1", "A", 0.95, "match"), Answer("L2", "B", 0.95, "ask"), Answer("L3", "C", 0.6, "ask")]
+    assert matched(answers, leads) == Quality(1.0, 0.5)

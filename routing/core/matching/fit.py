@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from routing.core.matching.score import AGAINST, FOR, KINDS, Weights
+from routing.core.matching.measure import AGAINST, FOR, KINDS
+from routing.core.matching.score import Weights
 
 # What a label weighs against the prior: a weight may move by 1/sqrt(STIFF) before that costs as much as half a label's log-odds.
 STIFF = 1.0

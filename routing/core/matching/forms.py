@@ -173,6 +173,10 @@ realty: realties
 street: str
 """)
 
+# Of those below: what stands before a name, and is in one of two names only where they are two families or houses.
+ARTICLES = frozenset(
+    ["van", "der", "de", "den", "d", "da", "di", "du", "del", "le", "la", "el", "les", "das", "die", "dr", "al"]
+)
 # Of no weight within a name, wherever they stand.
 FILLERS = frozenset(
     [

@@ -14,8 +14,11 @@ _PLAIN = {
     "name_reordered": "the words of the name stand in another order",
     "name_first": "the names begin with different words",
     "name_acronym": "one name is made of the initials of the other",
-    "name_rivals": "several accounts have much of this name, so there may be more such companies",
-    "name_same_rivals": "other accounts have much of this name, so there may be more such companies",
+    "rivals": "other accounts have something of this name, so there may be more such companies",
+    "name_one_word": "both names are a single word, which strangers share more easily than two",
+    "domain_as_account": "the domain reads as the account's name does, more than as the lead's",
+    "domain_as_lead": "the domain reads as the lead's company name does, more than as the account's",
+    "name_filler": "only one of the names has an article or the like",
     "parent_domain": "the domain is that of the account's parent",
     "name_none": "there is no company name to compare",
     "legal_same": "the same legal form",
@@ -25,7 +28,6 @@ _PLAIN = {
     "phone_near": "a telephone number of the same switchboard",
     "phone_other": "another telephone number",
     "domain_and_name": "the domain is the account's, and all of the lead's company name is in the account's",
-    "domain_not_name": "the domain is the account's, but each name has words or a number of its own, as in a family of companies",
     "known_contact": "the e-mail address is a known contact's at the account",
 }
 

@@ -6,9 +6,10 @@ import pytest
 
 from routing.core.matching.features import account_features, lead_features
 from routing.core.matching.index import CAP, FETCH, MemoryIndex, number_of, rank
+from routing.core.matching.measure import FOR, KINDS
 from routing.core.matching.model import LeadFeatures, Scored
 from routing.core.matching.names import corrected, names, skeleton
-from routing.core.matching.score import FOR, KINDS, Weights, score, scored, shipped
+from routing.core.matching.score import Weights, score, scored, shipped
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from routing.core.matching.decide import Signs, decide, shortlist
 from routing.core.matching.features import account_features, lead_features
 from routing.core.matching.fit import DOMAIN_ALONE
 from routing.core.matching.index import Key, MemoryIndex, Postings, found_by, search, slip_keys
+from routing.core.matching.measure import measured
 from routing.core.matching.model import Match
-from routing.core.matching.score import measured, score, scored, shipped
+from routing.core.matching.score import score, scored, shipped
 from rules.model import Matching
 
 KALTRON = {"name": "Kaltron Weizen GmbH", "website": "kaltron.com", "country": "DE"}
@@ -112,11 +113,43 @@ def test_others_of_nearly_that_name_are_told_as_a_reason_for_doubt() -> None:
     accounts = [account_features(f"A{n}", {"name": name}) for n, name in enumerate(names)]
     lead = lead_features("L", {"company": "Kaltron Weizen"})
     alone, crowded = measured(lead, accounts[:1])[0], measured(lead, accounts)[0]
-    assert crowded.keys() - alone.keys() == {"name_rivals"}
+    assert crowded.keys() - alone.keys() == {"rivals"}
     assert scored(lead, accounts[:1], shipped())[0].probability > scored(lead, accounts, shipped())[0].probability
-    known = lead_features("L", {"company": "Kaltron Weizen", "email": "ana@kaltron.com"})
-    site = account_features("A0", {"name": names[0], "website": "kaltron.com"})
-    assert "name_rivals" not in measured(known, [site, *accounts[1:]])[0]
+    assert "rivals" not in measured(lead, [accounts[0], account_features("A9", {"name": "Quonset Holding"})])[0]
+
+
+def test_a_company_that_has_two_accounts_is_no_rival_of_itself() -> None:
+    lead = lead_features("L", {"company": "Kaltron Weizen"})
+    german, again, british = (
+        account_features(f"A{n}", {"name": "Kaltron Weizen", "country": country})
+        for n, country in enumerate(("DE", "DE", "GB"))
+    )
+    assert "rivals" not in measured(lead, [german, again])[0]
+    assert measured(lead, [german, again, british])[0]["rivals"] == 1.0
+
+
+def test_a_domain_tells_which_of_two_names_is_whole() -> None:
+    whole, short = {"company": "Kaltron Weizen"}, {"company": "Weizen"}
+    account = account_features("A", {"name": "Kaltron Weizen"})
+    left_out = measured(lead_features("L", short | {"email": "ana@kaltronweizen.com"}), [account])[0]
+    assert left_out["domain_as_account"] == 1.0
+    other = account_features("A", {"name": "Kaltron Energy Weizen"})
+    told = measured(lead_features("L", whole | {"email": "ana@kaltronweizen.com"}), [other])[0]
+    assert 0 < told["domain_as_lead"] < 1
+    assert (
+        not {"domain_as_account", "domain_as_lead"}
+        & measured(lead_features("L", whole | {"email": "ana@kaltronweizen.com"}), [account])[0].keys()
+    )
+
+
+def test_one_word_and_an_article_more_are_told_as_a_reason_for_doubt() -> None:
+    def of(company: str, name: str) -> set[str]:
+        return set(measured(lead_features("L", {"company": company}), [account_features("A", {"name": name})])[0])
+
+    assert "name_one_word" in of("Kaltron", "Kaltron GmbH")
+    assert "name_one_word" not in of("Kaltron Weizen", "Kaltron Weizen GmbH")
+    assert "name_filler" in of("Weizen Kaltron", "Van der Weizen Kaltron")
+    assert "name_filler" not in of("Van der Weizen Kaltron B.V.", "Van der Weizen Kaltron")
 
 
 def test_the_domain_of_the_parent_speaks_for_the_subsidiary_that_is_named() -> None:
@@ -138,7 +171,7 @@ def test_a_family_that_shares_a_domain_is_no_match() -> None:
     other = lead_features("L", {"company": "Kaltron Growth Fund 3", "email": "ana@kaltron.com"})
     found = decide(other, [account], shipped(), Matching(), {})
     assert found.band != "match"
-    assert "domain_not_name" in {piece.kind for piece in found.candidates[0].evidence}
+    assert "name_numbers" in {piece.kind for piece in found.candidates[0].evidence}
 
 
 @pytest.mark.parametrize(

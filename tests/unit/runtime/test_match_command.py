@@ -84,6 +84,29 @@ def test_a_lead_that_cannot_be_read_has_a_line_that_says_why(tmp_path: Path) -> 
     assert line["problem"] == f"{at['leads']}:2: the row has 2 cells, the header has 3 columns"
 
 
+def test_ids_that_several_leads_have_are_told_and_every_row_is_answered(tmp_path: Path) -> None:
+    at = put(tmp_path, accounts=ACCOUNTS, leads=LEADS + "L1,Quillfeather Leasing,,\nL2,Zephyrine,,\n")
+    found = run(tmp_path, "--accounts", at["accounts"], "--leads", at["leads"])
+    assert [json.loads(line)["lead_id"] for line in found.stdout.splitlines()] == ["L1", "L2", "L1", "L2"]
+    assert "leads:4: the id 'L1' is on line 2 already; 1 more rows repeat an id" in found.stderr
+
+
+def test_a_file_without_accounts_is_refused_and_one_without_leads_is_told(tmp_path: Path) -> None:
+    at = put(tmp_path, accounts=ACCOUNTS, leads=LEADS, nobody="id,name\n", nothing="id,company\n")
+    found = run(tmp_path, "--accounts", at["nobody"], "--leads", at["leads"])
+    assert (found.exit_code, "there is no account in it" in found.stderr) == (2, True)
+    found = run(tmp_path, "--accounts", at["accounts"], "--leads", at["nothing"])
+    assert (found.exit_code, found.stdout, "there is no lead in it" in found.stderr) == (0, "", True)
+
+
+def test_a_cell_that_no_export_has_is_told_by_its_length(tmp_path: Path) -> None:
+    at = put(tmp_path, accounts=ACCOUNTS, leads=f"id,company\nL1,{'x' * 1_000_001}\nL2,Zephyrine Turbines GmbH\n")
+    found = run(tmp_path, "--accounts", at["accounts"], "--leads", at["leads"])
+    broken, read = (json.loads(line) for line in found.stdout.splitlines())
+    assert broken["problem"].endswith("leads:2: the row cannot be read: it is longer than 1,000,000 characters")
+    assert (found.exit_code, read["candidates"][0]["account_id"]) == (1, "A1")
+
+
 def test_broken_accounts_are_refused_by_line(tmp_path: Path) -> None:
     at = put(tmp_path, accounts=ACCOUNTS + "A1,Again,,,\n", leads=LEADS)
     found = run(tmp_path, "--accounts", at["accounts"], "--leads", at["leads"])

@@ -1,0 +1,303 @@
+"""Which evidence there is of a pair, and how much of it: quantities that no weight changes. ``score`` says what they are worth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+
+from msgspec import Struct
+from rapidfuzz.distance import Prefix
+
+from routing.core.matching.align import Alignment, align
+from routing.core.matching.domains import brand
+from routing.core.matching.forms import ARTICLES
+from routing.core.matching.model import AccountFeatures, LeadFeatures, Name
+from routing.core.matching.names import COMMON, weight, whole_sound
+
+# Evidence for and against. What speaks for a pair never weighs below 0, and the other way round: ``Weights.of`` sees to it.
+FOR = frozenset(
+    (
+        *("name_said", "name_same", "name_shared", "name_share", "name_acronym", "legal_same"),
+        *(
+            "mail_domain",
+            "site_domain",
+            "brand_domain",
+            "contact_domain",
+            "domain_like_name",
+            "domain_as_account",
+            "known_contact",
+            "domain_and_name",
+            "parent_domain",
+        ),
+        *("country_same", "state_same", "city_same", "postal_code_same", "phone_same", "phone_near"),
+    )
+)
+AGAINST = frozenset(
+    (
+        *(
+            "name_slips",
+            "name_only_lead",
+            "name_only_account",
+            "name_reordered",
+            "name_numbers",
+            "name_number_missing",
+            "name_first",
+            "name_filler",
+            "name_one_word",
+            "rivals",
+        ),
+        *("name_none", "legal_other", "legal_missing", "mail_domain_other", "site_domain_other"),
+        "domain_as_lead",
+        *("country_other", "state_other", "city_other", "postal_code_other", "phone_other"),
+    )
+)
+KINDS = tuple(sorted(FOR | AGAINST))
+_OTHERWISE = frozenset(("name_only_lead", "name_numbers", "name_number_missing", "name_first"))
+# Shared rarity beyond this says no more: two rare words are proof enough.
+_ENOUGH = 24.0
+# On the account's own domain another country is a branch more often than another company, and a name that begins otherwise a brand,
+# a nickname or another spelling: they tell less there, and a person is asked rather than nobody. What follows after the same beginning
+# tells as much as elsewhere: families share domains.
+_EXPLAINED_BY_DOMAIN = frozenset(("country_other", "state_other"))
+_OF_ANOTHER_NAME = frozenset(("name_only_lead", "name_only_account", "name_first"))
+_LEFT_BY_DOMAIN = 0.35
+_ALSO_SITE = 0.25
+# Accounts that have so much of the lead's name show that there are several such companies: perhaps one more, which has no account.
+# The more accounts there are, the more of them: this is how a lead's probability knows how crowded its name's surroundings are,
+# without knowing of any account that has nothing of it. So many are counted (as many as are shown).
+_RIVAL, _RIVALS = 0.3, 4
+
+
+class Measured(Struct, frozen=True, gc=False):
+    """The evidence of a pair, by kind, and which of their names were laid side by side."""
+
+    found: dict[str, float]
+    alignment: Alignment | None
+
+
+def measure(lead: LeadFeatures, account: AccountFeatures) -> dict[str, float]:
+    """Which evidence there is of a pair, and how much of it, by kind (``KINDS``). What ``match tune`` fits the weights to."""
+    return dict(compared(lead, account).found)
+
+
+def measured(lead: LeadFeatures, candidates: Sequence[AccountFeatures]) -> list[dict[str, float]]:
+    """As ``measure`` of each candidate, and what the others among them say of it."""
+    return [one.found for one in beside(lead, candidates)]
+
+
+def beside(lead: LeadFeatures, candidates: Sequence[AccountFeatures]) -> list[Measured]:
+    """Each candidate compared with the lead, and what the others among them say of it."""
+    found = [compared(lead, one) for one in candidates]
+    if len(found) < 2:
+        return found
+    # By name and country: a company that has two accounts is no rival of itself.
+    called = [
+        (one.names[0].words, one.place.country) if each.found.get("name_share", 0.0) >= _RIVAL else None
+        for one, each in zip(candidates, found, strict=True)
+    ]
+    alike = {name for name in called if name}
+    domains = {one.account_id: one.domains for one in candidates}
+    result = []
+    for one, each, name in zip(candidates, found, called, strict=True):
+        its = domains.get(one.parent) if one.parent else None
+        more = _of_parent(lead, its, each.found) if its else {}
+        if others := len(alike) - (name in alike):
+            more["rivals"] = float(min(others, _RIVALS))
+        if more:
+            each = Measured({kind: much for kind, much in (each.found | more).items() if much}, each.alignment)
+        result.append(each)
+    return result
+
+
+def _of_parent(lead: LeadFeatures, domains: Sequence[str], found: Mapping[str, float]) -> dict[str, float]:
+    """Who writes from the domain of the company above, and names the one below, is of the one below: its own domain does not matter."""
+    more: dict[str, float] = {}
+    for kind, domain in (("mail_domain", lead.mail_domain), ("site_domain", lead.site)):
+        if domain in domains and kind not in found:
+            more |= {"parent_domain": 1.0, f"{kind}_other": 0.0}
+    return more
+
+
+# Candidates are weighed when they are found, and those that are left again with what else is known of them.
+@lru_cache(maxsize=4_096)
+def compared(lead: LeadFeatures, account: AccountFeatures) -> Measured:
+    """One pair by itself."""
+    found: dict[str, float] = {}
+    alignment = _name(lead, account, found)
+    _domain(lead, account, found)
+    domain = "mail_domain" in found or "site_domain" in found
+    if domain and found.get("name_shared") and not (_OTHERWISE & found.keys()):
+        # A company's own people shorten its name: with its domain, and nothing in the name that it has not, that is no other company.
+        found["domain_and_name"] = 1.0
+    _where(lead, account, found)
+    if lead.phones and account.phones:
+        _phone(lead, account, found)
+    if lead.address and lead.address in account.contacts:
+        found["known_contact"] = 1.0
+    if domain:
+        explained = _EXPLAINED_BY_DOMAIN | _OF_ANOTHER_NAME if "name_first" in found else _EXPLAINED_BY_DOMAIN
+        for kind in explained & found.keys():
+            found[kind] *= _LEFT_BY_DOMAIN
+    return Measured(found, alignment)
+
+
+def _name(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]) -> Alignment | None:
+    """The pair of names that share the most."""
+    if not lead.names or not account.names:
+        found["name_none"] = 1.0
+        return None
+    pairs = [
+        (name_pieces(ours, theirs, alignment := align(ours, theirs)), alignment)
+        for ours in lead.names
+        for theirs in account.names
+    ]
+    pieces, alignment = pairs[0] if len(pairs) == 1 else max(pairs, key=_shared)
+    found.update(pieces)
+    return alignment
+
+
+def _shared(pair: tuple[dict[str, float], Alignment]) -> float:
+    pieces = pair[0]
+    return pieces.get("name_share", 0.0) + (pieces.get("name_shared", 0.0) + pieces.get("name_acronym", 0.0)) / 100
+
+
+def name_pieces(lead: Name, account: Name, alignment: Alignment) -> dict[str, float]:
+    """The evidence of two names."""
+    shared = alignment.shared
+    pieces: dict[str, float] = {}
+    if shared:
+        pieces["name_shared"] = min(shared, _ENOUGH) / 10
+        if len(lead.words) == 1 == len(account.words):
+            pieces["name_one_word"] = 1.0
+    if alignment.same:
+        pieces["name_same"] = 1.0
+        pieces["name_share"] = 1.0
+        if lead.said == account.said:
+            pieces["name_said"] = 1.0
+        elif _differ_by_article(lead.said, account.said):
+            pieces["name_filler"] = 1.0
+    else:
+        _differing(alignment, pieces)
+    if lead.legal and account.legal:
+        if lead.legal == account.legal:
+            pieces["legal_same"] = 1.0
+        else:
+            both = len(set(lead.legal) & set(account.legal))
+            pieces["legal_other"] = 0.5 if both else 1.0
+    elif lead.legal or account.legal:
+        pieces["legal_missing"] = 1.0
+    return pieces
+
+
+@lru_cache(maxsize=4_096)
+def _differ_by_article(one: str, other: str) -> bool:
+    """Whether an article or the like is in one of the names only: "Berg" and "van den Berg" are two families."""
+    return not ARTICLES.isdisjoint(set(one.split()) ^ set(other.split()))
+
+
+def _differing(alignment: Alignment, pieces: dict[str, float]) -> None:
+    if alignment.acronym:
+        pieces["name_acronym"] = 1.0
+        return
+    shared, slips = alignment.shared, alignment.slips
+    alone = alignment.only_lead + alignment.only_account
+    if shared:
+        pieces["name_share"] = shared / (shared + slips + alone)
+    if slips:
+        pieces["name_slips"] = slips / 10
+    if alignment.only_lead:
+        pieces["name_only_lead"] = math.sqrt(min(alignment.only_lead, _ENOUGH)) / 3
+    if alignment.only_account:
+        pieces["name_only_account"] = math.sqrt(min(alignment.only_account, _ENOUGH)) / 3
+    if alignment.reordered:
+        pieces["name_reordered"] = 1.0
+    if alignment.numbers_differ:
+        pieces["name_numbers"] = 1.0
+    if alignment.number_missing:
+        pieces["name_number_missing"] = 1.0
+    if alignment.first_differs:
+        pieces["name_first"] = 1.0
+
+
+def _domain(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]) -> None:
+    mail, site, theirs = lead.mail_domain, lead.site, account.domains
+    if not mail and not site:
+        return
+    if mail and mail in theirs:
+        found["mail_domain"] = 1.0
+    if site and site in theirs:
+        # Who writes from a domain has it as a website, too: that is hardly more than either says.
+        found["site_domain"] = 1.0 if site != mail else _ALSO_SITE
+    if mail and mail in account.contact_domains:
+        found["contact_domain"] = 1.0
+    if "mail_domain" not in found and "site_domain" not in found:
+        ours = _brands(mail, site)
+        if not ours.isdisjoint(map(brand, theirs)):
+            found["brand_domain"] = 1.0
+        elif ours and account.names:
+            if like := _like_name(ours, account.names[0]):
+                found["domain_like_name"] = like
+            _nearer(ours, lead, account.names[0], found)
+    if theirs and "brand_domain" not in found:
+        if mail and "mail_domain" not in found and "contact_domain" not in found:
+            found["mail_domain_other"] = 1.0
+        if site and "site_domain" not in found:
+            found["site_domain_other"] = 1.0
+
+
+@lru_cache(maxsize=4_096)
+def _brands(mail: str, site: str) -> frozenset[str]:
+    """What a lead's domains are called, where that tells something."""
+    return frozenset([named for one in (mail, site) if one and (named := brand(one))])
+
+
+def _like_name(brands: Iterable[str], name: Name) -> float:
+    """1 where a domain reads like the name or its beginning, a half where it begins with the name's first word and goes on otherwise."""
+    whole, first = name.sound, name.words[0]
+    half = 0.0
+    for one in brands:
+        spoken = whole_sound(one)
+        if spoken and (spoken == whole or (len(spoken) >= 6 and whole.startswith(spoken))):
+            return 1.0
+        if len(first) >= 5 and weight(first) >= COMMON and spoken.startswith(whole_sound(first)):
+            half = 0.5
+    return half
+
+
+def _nearer(brands: Iterable[str], lead: LeadFeatures, name: Name, found: dict[str, float]) -> None:
+    """Which of the two names the domain was made of: what it has of one beyond the other is really part of a company's name, and no
+    slip or leaving out. 0 to 1: how much of the domain tells them apart."""
+    if not lead.names or (said := lead.names[0].sound) == name.sound:
+        return
+    for one in brands:
+        if spoken := whole_sound(one):
+            more = (Prefix.similarity(spoken, name.sound) - Prefix.similarity(spoken, said)) / len(spoken)
+            if more:
+                kind = "domain_as_account" if more > 0 else "domain_as_lead"
+                found[kind] = max(found.get(kind, 0.0), abs(more))
+
+
+def _where(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]) -> None:
+    ours, theirs = lead.place, account.place
+    if ours.country and theirs.country:
+        if ours.country != theirs.country:
+            found["country_other"] = 1.0
+            return
+        found["country_same"] = 1.0
+    for kind, one, other in (
+        ("state", ours.state, theirs.state),
+        ("city", ours.city, theirs.city),
+        ("postal_code", ours.postal_code, theirs.postal_code),
+    ):
+        if one and other:
+            found[f"{kind}_same" if one == other else f"{kind}_other"] = 1.0
+
+
+def _phone(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]) -> None:
+    if not set(lead.phones).isdisjoint(account.phones):
+        found["phone_same"] = 1.0
+    elif not {one[:-3] for one in lead.phones}.isdisjoint(one[:-3] for one in account.phones):
+        found["phone_near"] = 1.0
+    else:
+        found["phone_other"] = 1.0
