@@ -6,7 +6,8 @@ from collections import Counter
 
 from sqlalchemy import Connection, select
 
-from routing.core.distribution.rotation import Rotation, members_of
+from routing.core.distribution.entries import members_of
+from routing.core.distribution.rotation import Rotation
 from routing.ledger import pools
 from routing.ledger.pools import _entry
 from routing.ledger.schema import decision, pool_entry

@@ -81,7 +81,11 @@ def simulate(
     facts = _facts(value or [])
     with open_ledger(config, ledger).read() as conn:
         desk = _desk(conn, pool, start)
-        found = desk.simulate(_named(desk.policy, pool), leads, start, end, facts)
+        name = _named(desk.policy, pool)
+        if desk.policy.pools[name].method == "pull":
+            problem(f"The leads of the pool {name} wait until somebody claims them: there is nothing to simulate.")
+            raise typer.Exit(2)
+        found = desk.simulate(name, leads, start, end, facts)
         names = {key: desk.directory.name(key) for key in found.given}
     if as_json:
         print_json(found)
@@ -115,10 +119,11 @@ def credit(
             problem(f"The pool {which} has no kind {kind!r}.")
             raise typer.Exit(2)
         member = _member(desk.policy, which, name)
-        rotation = desk.adjust(which, kind, member, leads, author=author, reason=reason)
+        rotation, before = desk.adjust(which, kind, member, leads, author=author, reason=reason)
         claim = rotation.claim(rotation.number[member])
         return (
-            f"{desk.directory.name(member)} is now owed {claim:+.2f} leads in the pool {which} (entry {rotation.seq})."
+            f"{desk.directory.name(member)} is now owed {claim:+.2f} leads in the pool {which} ({before:+.2f} before; "
+            f"credits come out of the turns of all): entry {rotation.seq}."
         )
 
     err.print(_changed(config, ledger, pool, work), markup=False)
@@ -247,7 +252,11 @@ def _print(view: RotationView) -> None:
     if view.next:
         names = {one.person: one.name for one in view.members}
         out.print(Text(f"Next: {one_line(names[view.next[0]])}: {view.because}."))
-    out.print(Text(f"Furthest from their share: {view.deviation:.2f} leads. Waiting: {view.waiting}."))
+    far = f"{view.deviation:.2f} leads"
+    if view.bound is not None:
+        beyond = view.deviation > view.bound
+        far = f"{far}, which is beyond its alarm of {view.bound:g}" if beyond else f"{far} (alarm: {view.bound:g})"
+    out.print(Text(f"Furthest from their share: {far}. Waiting: {view.waiting}."))
     if view.entries:
         out.print(_entries(view))
     out.print()

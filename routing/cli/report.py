@@ -15,12 +15,16 @@ from rich.text import Text
 from routing.cli.output import err, one_line, open_ledger, out, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
     from routing.cli.report_page import Section
+    from rules.policy import Policy
 
 app = typer.Typer(no_args_is_help=True)
 
 DAYS = 30
-BOUND = 1.1  # leads, of |assigned - ideal|: beyond that a pool is not fair as it promises
 
 
 class By(StrEnum):
@@ -107,7 +111,9 @@ def speed(
     span = _Span(since, until, zone)
     with open_ledger(config, ledger).read() as conn:
         rows = reports.speed(conn, span.since, span.until, by.value, span.zone)
-    _tell(f"Speed to lead, {span}", rows, [speed_section(rows, by.value)], html, as_json, "No lead was routed then.")
+        name = _names(conn, _live(conn)) if by is By.person else str
+    sections = [speed_section(rows, by.value, name)]
+    _tell(f"Speed to lead, {span}", rows, sections, html, as_json, "No lead was routed then.")
 
 
 @app.command()
@@ -131,7 +137,8 @@ def sla(
     span = _Span(since, until, zone)
     with open_ledger(config, ledger).read() as conn:
         rows = reports.clocks(conn, span.since, span.until, by.value, span.zone)
-    _tell(f"SLA clocks, {span}", rows, [clock_section(rows)], html, as_json, "No SLA clock was started then.")
+        name = _names(conn, _live(conn)) if by is By.person else str
+    _tell(f"SLA clocks, {span}", rows, [clock_section(rows, name)], html, as_json, "No SLA clock was started then.")
 
 
 @app.command()
@@ -144,22 +151,37 @@ def fairness(
 ) -> None:
     """Who of each pool was given how much, what their fair share was, and how far apart these are, in leads.
 
-    Exit codes: 0 every pool keeps its bound; 1 one does not, or there is no such pool; 2 the ledger cannot be opened.
+    Exit codes: 0 nobody is further from it than their pool's `alarm` says; 1 somebody is, or no lead went through it; 2 the ledger
+    cannot be opened.
     """
     from routing.cli.report_sections import fair_sections
     from routing.ledger import reports
 
     with open_ledger(config, ledger).read() as conn:
-        rows = reports.fairness(conn, pool)
-    _tell(
-        "Fairness of the pools",
-        rows,
-        fair_sections(rows),
-        html,
-        as_json,
-        f"No lead went through {pool or 'a pool'} yet.",
-    )
-    raise typer.Exit(1 if any(abs(row.ahead) > BOUND for row in rows) else 0)
+        policy = _live(conn)
+        bounds = {} if policy is None else {name: one.bound for name, one in policy.pools.items()}
+        rows, name = reports.fairness(conn, bounds, pool), _names(conn, policy)
+    nothing = f"No lead went through {pool or 'a pool'} yet."
+    _tell("Fairness of the pools", rows, fair_sections(rows, name), html, as_json, nothing)
+    raise typer.Exit(1 if any(row.bound is not None and abs(row.ahead) > row.bound for row in rows) else 0)
+
+
+def _live(conn: Connection) -> Policy | None:
+    """The policy that is live, None when there was none yet."""
+    from routing.ledger import policies
+    from rules.policy import compile_policy
+
+    digest = policies.live(conn)
+    files = None if digest is None else policies.load(conn, digest)
+    return None if files is None else compile_policy(files)
+
+
+def _names(conn: Connection, policy: Policy | None) -> Callable[[str], str]:
+    """What people are called in tables and on pages, where no e-mail address belongs that is not needed."""
+    from routing.core.directory import Directory
+    from routing.ledger import mirror
+
+    return str if policy is None else Directory.build(policy, mirror.people(conn)).name
 
 
 def _tell(title: str, rows: list[Any], sections: list[Section], html: Path | None, as_json: bool, nothing: str) -> None:

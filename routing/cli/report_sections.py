@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from routing.cli.report_page import Bar, Grid, Plot, Section
 from routing.ledger.reports import ClockRow, FairRow, SpeedRow
 from rules.nouns import counted
 
 
-def speed_section(rows: list[SpeedRow], by: str) -> Section:
-    """Speed to lead; ``by`` heads the first column."""
+def speed_section(rows: list[SpeedRow], by: str, name: Callable[[str], str] = str) -> Section:
+    """Speed to lead; ``by`` heads the first column, ``name`` is what its keys are called."""
     head = (
         by,
         "leads",
@@ -26,7 +28,7 @@ def speed_section(rows: list[SpeedRow], by: str) -> Section:
         head,
         tuple(
             (
-                row.key,
+                name(row.key),
                 f"{row.leads:,}",
                 f"{row.waiting:,}",
                 f"{row.untouched:,}",
@@ -40,20 +42,20 @@ def speed_section(rows: list[SpeedRow], by: str) -> Section:
     touched = Plot(
         "From the change in the CRM to the first touch, median",
         ("first touch",),
-        tuple(Bar(row.key, (row.touched.p50 or 0.0,), _time(row.touched.p50) or "–") for row in rows),
+        tuple(Bar(name(row.key), (row.touched.p50 or 0.0,), _time(row.touched.p50) or "–") for row in rows),
     )
     leads = Plot(
         "Leads",
         ("touched", "not yet", "with nobody"),
-        tuple(Bar(row.key, (row.touched.n, row.untouched, row.waiting), f"{row.leads:,}") for row in rows),
+        tuple(Bar(name(row.key), (row.touched.n, row.untouched, row.waiting), f"{row.leads:,}") for row in rows),
     )
     note = "All times count from the change in the CRM; p99: of a hundred leads, ninety-nine were quicker."
     plots = (touched, leads) if any(row.touched.n for row in rows) else (leads,)
     return Section("", note, (grid, *plots))
 
 
-def clock_section(rows: list[ClockRow]) -> Section:
-    """How the SLA clocks did."""
+def clock_section(rows: list[ClockRow], name: Callable[[str], str] = str) -> Section:
+    """How the SLA clocks did; ``name`` is what the keys of their rows are called."""
     head = (
         "clock",
         "of",
@@ -73,7 +75,7 @@ def clock_section(rows: list[ClockRow]) -> Section:
         tuple(
             (
                 row.clock,
-                row.key,
+                name(row.key),
                 *(f"{n:,}" for n in (row.started, row.met, row.late, row.overdue, row.lost, row.open, row.dropped)),
                 "" if row.attained is None else f"{row.attained:.1%}",
                 _time(row.spent.p50),
@@ -85,19 +87,19 @@ def clock_section(rows: list[ClockRow]) -> Section:
     )
     plots = [
         Plot(
-            name,
+            clock,
             ("in time", "open", "late or overdue", "dropped", "lost"),
             tuple(
                 Bar(
-                    row.key,
+                    name(row.key),
                     (row.met, row.open, row.late + row.overdue, row.dropped, row.lost),
                     "–" if row.attained is None else f"{row.attained:.1%} in time",
                 )
                 for row in rows
-                if row.clock == name
+                if row.clock == clock
             ),
         )
-        for name in dict.fromkeys(row.clock for row in rows)
+        for clock in dict.fromkeys(row.clock for row in rows)
     ]
     note = (
         "In business time. Overdue: runs on after its limit. Lost: taken away after it. Dropped: ended within it without having "
@@ -106,20 +108,19 @@ def clock_section(rows: list[ClockRow]) -> Section:
     return Section("", note, (grid, *plots))
 
 
-def fair_sections(rows: list[FairRow]) -> list[Section]:
-    """The pools, each with its kinds of leads, one after the other."""
+def fair_sections(rows: list[FairRow], name: Callable[[str], str] = str) -> list[Section]:
+    """The pools, each with its kinds of leads, one after the other; ``name`` is what the persons of their rows are called."""
     sections = []
     for pool, kind in dict.fromkeys((row.pool, row.kind) for row in rows):
-        name = f"{pool}: {kind}" if kind else pool
         mine = [row for row in rows if (row.pool, row.kind) == (pool, kind)]
-        by_value = any(row.value_ahead for row in mine)
+        by_value, bound = any(row.value_ahead for row in mine), mine[0].bound
         value = ("ahead in value",) if by_value else ()
         head = ("person", "weight", "fair share", "given", "ahead by", "credits", *value, "not in turn")
         grid = Grid(
             head,
             tuple(
                 (
-                    row.person,
+                    name(row.person),
                     f"{row.weight:g}",
                     f"{row.ideal:,.2f}",
                     f"{row.assigned:,}",
@@ -135,13 +136,15 @@ def fair_sections(rows: list[FairRow]) -> list[Section]:
         plot = Plot(
             "How far from the fair share, in leads",
             ("apart",),
-            tuple(Bar(row.person, (abs(row.ahead),), f"{row.ahead:+.2f}") for row in mine),
-            ((1.0, "1 lead"),),
+            tuple(Bar(name(row.person), (abs(row.ahead),), f"{row.ahead:+.2f}") for row in mine),
+            ((1.0, "1 lead"),) if bound is None else ((bound, f"{bound:g}: the alarm"),),
         )
         worst = max(abs(row.ahead) for row in mine)
         given = sum(row.assigned for row in mine)
         note = f"{counted(given, 'lead')}; nobody is further from the fair share than {worst:.2f}."
-        sections.append(Section(name, note, (grid, plot)))
+        if bound is not None and worst > bound:
+            note = f"{note} That is beyond {bound:g}, from where on it is told: `fingerpost pools show '{pool}'` says how it came."
+        sections.append(Section(f"{pool}: {kind}" if kind else pool, note, (grid, plot)))
     return sections
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import Any, Literal
 
@@ -72,7 +72,8 @@ class ClockRow(Struct, frozen=True):
 class FairRow(Struct, frozen=True):
     """How one member of a pool stands, in leads: ``ahead`` is assigned − ideal. ``kind`` is that of the leads, where a pool keeps
     several rotations. ``credits`` were given by hand or for what was given back, and are in the ideal. ``value_ahead`` is the same
-    as ``ahead`` by the value of the leads; 0 where the pool counts none. ``away`` says why they are not in turn.
+    as ``ahead`` by the value of the leads; 0 where the pool counts none. ``away`` says why they are not in turn. ``bound`` is how far
+    ahead or behind is told; None where the pool does not go by turns, or is no longer in the policy.
     """
 
     pool: str
@@ -85,6 +86,7 @@ class FairRow(Struct, frozen=True):
     credits: float
     value_ahead: float
     away: str
+    bound: float | None
 
 
 class _Lead(Struct):
@@ -224,8 +226,8 @@ def _is_ended(state: str) -> bool:
     return state == "ended"
 
 
-def fairness(conn: Connection, pool: str = "") -> list[FairRow]:
-    """Everybody who is, or ever was, in a pool ("" for all pools), as they stand now: by pool, kind and name."""
+def fairness(conn: Connection, bounds: Mapping[str, float | None], pool: str = "") -> list[FairRow]:
+    """Everybody who is, or ever was, in a pool ("" for all pools), as they stand now: by pool, kind and person. ``bounds`` by pool."""
     found = []
     for one in pools.rotations(conn, [pool] if pool else None):
         for n, person in enumerate(one.people):
@@ -242,6 +244,7 @@ def fairness(conn: Connection, pool: str = "") -> list[FairRow]:
                     credits=one.credits[n],
                     value_ahead=0.0 - one.worth(n),
                     away=one.why[n],
+                    bound=bounds.get(one.pool),
                 )
             )
     return sorted(found, key=lambda row: (row.pool, row.kind, row.person))

@@ -23,7 +23,11 @@ Answer = Literal["accepted", "rejected"]
 
 
 class Unanswerable(Exception):
-    """The answer cannot be written down; the text says why, and what to do."""
+    """The answer cannot be written down; the text says why, and what to do. ``unknown``: there is no such record."""
+
+    def __init__(self, why: str, *, unknown: bool = False) -> None:
+        super().__init__(why)
+        self.unknown = unknown
 
 
 class Outcome(Struct, frozen=True):
@@ -47,12 +51,12 @@ def answer(
     if "@" not in person:
         raise Unanswerable(f"Who answers is named by the e-mail address of people.csv, not '{by}'.")
     if kind == "rejected" and not because:
-        raise Unanswerable("A rejection needs a reason: whoever gets the lead next should know it.")
+        raise Unanswerable("A rejection needs a reason (because): whoever gets the lead next should know it.")
     with ledger.read() as conn:
         refs = [ref for ref in decisions.refs_of(conn, record_id) if system in ("", split_ref(ref)[0])]
     if not refs:
         raise Unanswerable(
-            f"Nothing was ever decided for {record_id!r}; `fingerpost decisions list` shows the records."
+            f"Nothing was ever decided for {record_id!r}; `fingerpost decisions list` shows the records.", unknown=True
         )
     if len(refs) > 1:
         names = ", ".join(sorted(f"{split_ref(ref)[1]} in {split_ref(ref)[0]}" for ref in refs))

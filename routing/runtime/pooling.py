@@ -49,7 +49,10 @@ class MemberLine(Struct, frozen=True, kw_only=True):
 
 
 class RotationView(Struct, frozen=True, kw_only=True):
-    """One rotation of a pool. ``next`` are the persons of the next leads, if nothing changes; ``because`` says why the first."""
+    """One rotation of a pool. ``next`` are the persons of the next leads, if nothing changes; ``because`` says why the first.
+
+    ``deviation`` is the largest |assigned − ideal| of anybody, ``bound`` from where on it is told (``rules.pools.model.Pool.bound``).
+    """
 
     pool: str
     kind: str
@@ -57,6 +60,7 @@ class RotationView(Struct, frozen=True, kw_only=True):
     closed: str
     waiting: int
     deviation: float
+    bound: float | None
     members: tuple[MemberLine, ...]
     next: tuple[str, ...]
     because: str
@@ -137,6 +141,7 @@ class Desk:
             closed=rotation.closed,
             waiting=holding.lengths(self.conn).get(name, 0),
             deviation=rotation.deviation(),
+            bound=pool.bound,
             members=tuple(lines),
             next=tuple(coming),
             because=_because(pool, rotation, coming),
@@ -148,14 +153,18 @@ class Desk:
         known = [kind for pool, kind in self.opened.rotations if pool == name]
         return sorted({"", *known, *(kind.name for kind in self.policy.pools[name].kinds)})
 
-    def adjust(self, name: str, kind: str, member: str, leads: float, *, author: str, reason: str) -> Rotation:
-        """Gives a member a claim to so many leads more (or, below 0, fewer), as an entry with author and reason."""
+    def adjust(
+        self, name: str, kind: str, member: str, leads: float, *, author: str, reason: str
+    ) -> tuple[Rotation, float]:
+        """Gives a member a claim to so many leads more (or, below 0, fewer), as an entry with author and reason. Returns what they
+        were owed before, too."""
         rotation = self.pools.rotation(self.policy.pools[name], kind, self.now)
+        before = rotation.claim(rotation.number[member])
         what: Any = "credit" if leads > 0 else "debit"
         self.pools.enter(rotation, member, what, self.now, leads=abs(leads), author=author, why=reason)
         pools.save(self.conn, self.opened, self.pools.entries)
         holding.hurry(self.conn, [name], self.now)
-        return rotation
+        return rotation, before
 
     def claim(self, name: str, member: str, record_id: str = "") -> Claimed | None:
         """Takes the next record (or that one) out of a queue for a member: it is decided with the next batch. None when none waits.

@@ -27,7 +27,7 @@ from connectors.salesforce.settings import Secret
 from routing.ledger.engine import Ledger, is_lost
 from routing.runtime.answers import LOOK_SECONDS, WAIT_SECONDS, Outcome, Unanswerable, answer, outcome
 from routing.runtime.clock import Clock
-from routing.web.app import RETRY_AFTER_SECONDS, BodyTooLarge, read_body, refuse
+from routing.web.app import RETRY_AFTER_SECONDS, BodyTooLarge, misread, read_body, refuse
 from routing.web.tokens import caller
 
 log = structlog.get_logger()
@@ -44,6 +44,7 @@ class Answer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _decode = msgspec.json.Decoder(Answer).decode
+_EXAMPLE = '{"record": "00Q5e00000ABCDE", "by": "ana@example.com", "answer": "rejected", "because": "speaks no German"}'
 
 
 def answers_route(ledger: Ledger, clock: Clock, tokens: Mapping[str, Secret], changed: Callable[[], None]) -> Route:
@@ -65,9 +66,9 @@ def answers_route(ledger: Ledger, clock: Clock, tokens: Mapping[str, Secret], ch
         except (TimeoutError, ClientDisconnect):
             return refuse(408, "The body did not arrive in time.", connection="close")
         except msgspec.DecodeError as error:
-            return refuse(400, f"{error}.")
+            return misread(error, _EXAMPLE)
         except Unanswerable as error:
-            return refuse(404, str(error))
+            return refuse(404 if error.unknown else 400, str(error))
         except SQLAlchemyError as error:
             if not is_lost(error):
                 raise

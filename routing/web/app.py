@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 import structlog
 import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
@@ -53,6 +54,11 @@ async def read_body(request: Request) -> bytes:
 def refuse(status: int, why: str, **headers: str) -> Response:
     """An answer that says why; ``headers`` with ``_`` for ``-``."""
     return JSONResponse({"error": why}, status, headers={name.replace("_", "-"): v for name, v in headers.items()})
+
+
+def misread(error: msgspec.DecodeError, example: str) -> Response:
+    """The answer to a body that is not what was asked for, with one that is."""
+    return refuse(400, f"The body cannot be taken: {str(error).rstrip('.')}. One that can: {example}")
 
 
 def webhook_route(webhook: Webhook, intake: Intake, clock: Clock) -> Route:

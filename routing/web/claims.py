@@ -30,9 +30,10 @@ from routing.ledger.schema import split_ref
 from routing.runtime.answers import LOOK_SECONDS, WAIT_SECONDS, outcome
 from routing.runtime.clock import Clock
 from routing.runtime.pooling import Claimed, Desk
-from routing.web.app import RETRY_AFTER_SECONDS, BodyTooLarge, read_body, refuse
+from routing.web.app import RETRY_AFTER_SECONDS, BodyTooLarge, misread, read_body, refuse
 from routing.web.tokens import caller
 from rules.policy import Policy
+from rules.source import nearest
 from rules.values import fold
 
 log = structlog.get_logger()
@@ -55,6 +56,7 @@ class _Wrong(Exception):
 
 
 _decode = msgspec.json.Decoder(Claim).decode
+_EXAMPLE = '{"pool": "Small leads", "by": "ben@example.com"}'
 
 
 def claims_route(
@@ -91,7 +93,7 @@ def claims_route(
         except (TimeoutError, ClientDisconnect):
             return refuse(408, "The body did not arrive in time.", connection="close")
         except msgspec.DecodeError as error:
-            return refuse(400, f"{error}.")
+            return misread(error, _EXAMPLE)
         except _Wrong as wrong:
             return refuse(wrong.status, str(wrong))
         except SQLAlchemyError as error:
@@ -106,7 +108,8 @@ def _claim(conn: Connection, one: Claim, policy: Policy, clock: Clock) -> Claime
     """Takes it out of the queue. Raises _Wrong."""
     pool = next((name for name in policy.pools if fold(name) == fold(one.pool)), None)
     if pool is None:
-        raise _Wrong(404, f"The live policy has no pool {one.pool!r}.")
+        hint = nearest(one.pool, policy.pools)
+        raise _Wrong(404, f"The live policy has no pool {one.pool!r}{f': {hint}' if hint else '.'}")
     person = policy.person(one.by)
     if person is None or person.key not in policy.people:
         raise _Wrong(404, f"The live policy's people.csv has nobody, or several, called {one.by!r}.")

@@ -30,7 +30,7 @@ from routing.core.availability.calendars import pools_served_by
 from routing.ledger import holding, people
 from routing.ledger.engine import Ledger, is_lost
 from routing.runtime.clock import Clock
-from routing.web.app import RETRY_AFTER_SECONDS, BodyTooLarge, read_body, refuse
+from routing.web.app import RETRY_AFTER_SECONDS, BodyTooLarge, misread, read_body, refuse
 from routing.web.tokens import caller
 from rules.policy import Policy
 
@@ -51,7 +51,8 @@ class Report(Struct, frozen=True, forbid_unknown_fields=True):
     at: Annotated[datetime, Meta(tz=True)] | None = None
 
 
-_decode = msgspec.json.Decoder(list[Report]).decode
+_decode = msgspec.json.Decoder(Report | list[Report]).decode
+_EXAMPLE = '{"person": "ana@example.com", "available": false, "until": "2026-12-24T15:00:00Z"}, or a list of such'
 
 
 class _Wrong(Exception):
@@ -84,6 +85,8 @@ def presence_route(
             return refuse(413, "The body is over 5 MB.", connection="close")
         except (TimeoutError, ClientDisconnect):
             return refuse(408, "The body did not arrive in time.", connection="close")
+        except msgspec.DecodeError as error:
+            return misread(error, _EXAMPLE)
         except _Wrong as wrong:
             return refuse(wrong.status, str(wrong))
         except SQLAlchemyError as error:
@@ -98,11 +101,9 @@ def presence_route(
 
 
 def _read(body: bytes) -> list[Report]:
-    body = body.strip()
-    try:
-        reports = _decode(body if body[:1] == b"[" else b"[" + body + b"]")
-    except msgspec.DecodeError as error:
-        raise _Wrong(400, f"{error}.") from None
+    """Raises msgspec.DecodeError and _Wrong."""
+    found = _decode(body)
+    reports = found if isinstance(found, list) else [found]
     if len(reports) > MOST:
         raise _Wrong(413, f"At most {MOST:,} reports at once.")
     return reports

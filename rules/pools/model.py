@@ -11,6 +11,8 @@ from rules.language.condition import Formula, Question
 from rules.model import Facts
 
 Method = Literal["round robin", "weighted", "load balanced", "skill", "sticky", "best fit", "pull"]
+# These promise everybody their share; the others put something else first.
+_BY_TURNS: frozenset[Method] = frozenset(("round robin", "weighted", "skill"))
 Per = Literal["hour", "day", "week", "month", "open"]
 METHODS: tuple[Method, ...] = ("round robin", "weighted", "load balanced", "skill", "sticky", "best fit", "pull")
 Sticky = Literal["", "account", "contact"]
@@ -138,6 +140,11 @@ class Pool(Struct, frozen=True):
     catch_up: float = 1.0
     alarm: float = 1.1
     priority: Formula | None = None
+
+    @property
+    def bound(self) -> float | None:
+        """How many leads off their share is told of a member; None where a method that does not go by turns decides who gets one."""
+        return self.alarm if self.method in _BY_TURNS else None
 
     @property
     def weights(self) -> dict[str, float]:

@@ -67,10 +67,16 @@ def run(folder: Path) -> list[Line]:
 
 def picks() -> list[Line]:
     """In a pool of 500 with caps, hours and skills, in the hours when most are there: from the question to who it is, and counted."""
-    text = f"P0: {{method: weighted, members: {members(0, 500)}, member_caps: 60 a day, skills: {{languages: lead.country}}}}\n"
-    of = team(500, text)
+    one = "{languages: lead.country}"
+    two = "[{skill: languages, of: lead.country}, {skill: languages, of: lead.state, preferred: yes}]"
     lines = []
-    for what, lead in (("anybody can take it", {}), ("a language is asked for", {"country": "fr"})):
+    for what, skills, lead in (
+        ("anybody can take it", one, {}),
+        ("a language is asked for", one, {"country": "fr"}),
+        ("two skills, one of them preferred", two, {"country": "fr", "state": "de"}),
+    ):
+        text = f"P0: {{method: weighted, members: {members(0, 500)}, member_caps: 60 a day, skills: {skills}}}\n"
+        of = team(500, text)
         directory, attendance = present(of)
         pools, now, taken = Pools(of, directory, attendance), MONDAY + timedelta(hours=15), []
         for n in range(PICKS + 50):
@@ -121,7 +127,7 @@ def year(folder: Path, leads: int = LEADS) -> list[Line]:
     From Friday evening in Los Angeles to Monday morning in Kolkata nobody is at work, and what has come meanwhile fills the caps of
     those who begin first; at Christmas and Easter others are off besides. So the longest wait is days, and yet no lead waits while
     somebody can take it. Five shifts come and go
-    every day: the 1 lead of a fixed roster is not promised here (``routing.core.distribution.rotation``).
+    every day: the 1 lead of a fixed roster is not promised here (``routing/core/distribution/README.md``).
     """
     of = team(PEOPLE, f"P0: {{method: weighted, members: {members(0, PEOPLE)}, member_caps: 40 a day}}\n")
     ledger = Ledger(f"sqlite:///{folder / 'year.db'}")

@@ -58,7 +58,7 @@ def test_a_rep_answers_on_the_command_line(world: Stage) -> None:
         ({"record": "00Q1", "by": JONAS, "answer": "accepted"}, "", 401, "Bearer"),
         ({"record": "nowhere", "by": JONAS, "answer": "accepted"}, TOKEN, 404, "Nothing was ever decided"),
         ({"record": "nowhere", "by": JONAS, "answer": "perhaps"}, TOKEN, 400, "Invalid enum value"),
-        ({"record": "nowhere", "by": JONAS, "answer": "rejected"}, TOKEN, 404, "needs a reason"),
+        ({"record": "nowhere", "by": JONAS, "answer": "rejected"}, TOKEN, 400, "needs a reason (because)"),
     ],
 )
 def test_a_wrong_answer_is_refused(world: Stage, fields: dict[str, str], token: str, status: int, says: str) -> None:

@@ -155,6 +155,15 @@ def test_a_report_that_makes_no_sense_is_refused_with_a_reason(
     assert row["available"]
 
 
+@pytest.mark.parametrize("path", ["/presence", "/claims", "/answers"])
+@pytest.mark.parametrize("body", ["", "not json", '"text"', "null", "{}", '{"by": 5}', "\xff", "{}, {}"])
+def test_a_body_that_cannot_be_read_is_answered_with_one_that_can(world: Stage, path: str, body: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    answer = requests.post(world.url + path, data=body.encode("latin-1"), headers=headers, timeout=10)
+    assert answer.status_code == 400
+    assert "One that can: {" in answer.json()["error"]
+
+
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN + "x", TOKEN[:-1]])
 def test_nobody_reports_without_the_token(world: Stage, token: str) -> None:
     assert report(world, token, person=JONAS, available=False).status_code == 401

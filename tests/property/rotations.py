@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from routing.core.distribution.entries import PoolEntry, Snapshot, What
-from routing.core.distribution.rotation import Rotation, mask_of
+from routing.core.distribution.entries import PoolEntry, Snapshot, What, mask_of
+from routing.core.distribution.rotation import Rotation
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
 WEIGHTS = ("even", "small numbers", "anything")
@@ -100,15 +100,21 @@ class Ideal:
 @dataclass
 class Far:
     """How far members of a team were from their share: the ``worst`` |assigned − ideal|, and at how many of its ``leads`` somebody was
-    ``beyond`` what is wanted. Never further than is proved in routing/core/distribution/rotation.py."""
+    ``beyond`` what is wanted. Never further than is proved in routing/core/distribution/README.md.
+
+    ``apart``: the furthest that one of those who are there was from what these are owed on average."""
 
     worst: float = 0.0
+    apart: float = 0.0
     leads: int = 0
     beyond: int = 0
 
     def note(self, rotation: Rotation) -> None:
         far = rotation.deviation()
         assert far <= (len(rotation.people) - 1) / 2 + 1e-5
+        claims = rotation.claims(rotation.present())
+        level = fsum(claims) / len(claims) if claims else 0.0
+        self.apart = max(self.apart, *[abs(claim - level) for claim in claims], 0.0)
         self.worst, self.leads, self.beyond = max(self.worst, far), self.leads + 1, self.beyond + (far > WANTED)
 
 

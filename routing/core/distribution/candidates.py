@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from routing.core.directory import Directory
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from rules.policy import Policy
     from rules.pools.model import Member, Pool, Skill
 
-_KEEP = 10_000  # answers
+_KEEP = 1_000  # answers
+
+
+Asked = tuple[str, frozenset[str]]  # a skill: what those lack who do not have it, and who has it
 
 
 class Index:
@@ -26,8 +29,25 @@ class Index:
         self._barred: dict[tuple[str, str], dict[str, str]] = {}
         self._inner: dict[str, tuple[Member, ...]] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
-        self._asked: dict[tuple[str, str, str], tuple[str, frozenset[str]]] = {}
-        self._numbers: dict[tuple[Any, ...], tuple[int, ...]] = {}
+        self._asked: dict[tuple[str, str, str | tuple[str, ...]], Asked] = {}
+        self._candidates: dict[tuple[str | Asked | None, ...], Candidates] = {}
+
+    def candidates(self, pool: Pool, rotation: Rotation, ask: Ask, more: dict[str, str]) -> Candidates:
+        """Who can have that lead. ``more`` says why single members cannot, beside those whom the lead's CRM keeps out."""
+        asked = [
+            None if skill.required and 0 < skill.relax_after <= ask.waited else self.asked(pool, skill, ask)
+            for skill in pool.skills
+        ]
+        if more:
+            return Candidates(pool, rotation, asked, self.barred(pool, ask.system) | more, self._directory)
+        key = pool.name, rotation.kind, ask.system, *asked
+        found = self._candidates.get(key)
+        if found is None or found.stood is not rotation.stood:
+            if len(self._candidates) > _KEEP:
+                self._candidates.clear()
+            barred = self.barred(pool, ask.system)
+            found = self._candidates[key] = Candidates(pool, rotation, asked, barred, self._directory)
+        return found
 
     def barred(self, pool: Pool, system: str) -> dict[str, str]:
         """Whom the CRM that the lead is in keeps out, and why."""
@@ -53,38 +73,23 @@ class Index:
             found = self._inner[pool.name] = tuple(member for member in pool.members if member.is_pool)
         return found
 
-    def asked(self, pool: Pool, skill: Skill, ask: Ask) -> tuple[str, frozenset[str]] | None:
-        """What those lack who do not have what the record asks for, and the members who have it; None where it asks for nothing.
-
-        Pools within the pool see for themselves.
-        """
+    def asked(self, pool: Pool, skill: Skill, ask: Ask) -> Asked | None:
+        """What the record asks for; None where it asks for nothing. Pools within the pool see for themselves."""
         value = value_at(skill.of, ask.facts)
-        key = (pool.name, skill.name, value) if type(value) is str else None
-        found = None if key is None else self._asked.get(key)
-        if found is not None or value is None or value == "":
-            return found
-        wanted, column = wanted_of(skill, ask), skill.name
-        if not wanted:
+        if value is None or value == "":
             return None
-        said = " or ".join(sorted(map(str, _as_list(value))))
-        able = frozenset(m.key for m in pool.members if m.is_pool or not wanted.isdisjoint(self._has(m, column)))
-        found = f"does not have '{said}' in the column {column}", able
-        if key is not None:
+        said = value if type(value) is str else tuple(sorted(map(str, _as_list(value))))
+        key = pool.name, skill.name, said
+        found = self._asked.get(key)
+        if found is None:
+            wanted, column = wanted_of(skill, ask), skill.name
+            if not wanted:
+                return None
+            able = frozenset(m.key for m in pool.members if m.is_pool or not wanted.isdisjoint(self._has(m, column)))
+            several = said if isinstance(said, str) else " or ".join(said)
             if len(self._asked) > _KEEP:  # somebody puts free text into such a field
                 self._asked.clear()
-            self._asked[key] = found
-        return found
-
-    def numbers(self, rotation: Rotation, able: tuple[frozenset[str], ...]) -> tuple[int, ...]:
-        """The numbers of the members who are in all of these."""
-        key = rotation.pool, rotation.kind, len(rotation.people), *able
-        found = self._numbers.get(key)
-        if found is None:
-            both = frozenset.intersection(*able)
-            found = tuple(n for n, person in enumerate(rotation.people) if person in both)
-            if len(self._numbers) > _KEEP:
-                self._numbers.clear()
-            self._numbers[key] = found
+            found = self._asked[key] = f"does not have '{several}' in the column {column}", able
         return found
 
     def _has(self, member: Member, column: str) -> frozenset[str]:
@@ -95,44 +100,38 @@ class Index:
 
 
 class Candidates:
-    """Who can have a lead: ``among`` by number, None for all in turn. ``barred`` says why single ones cannot."""
+    """Who can have a lead, as long as nobody stands otherwise (``stood``): ``among`` by number, None for all in turn."""
 
     def __init__(
-        self, pool: Pool, rotation: Rotation, ask: Ask, index: Index, barred: dict[str, str], directory: Directory
+        self,
+        pool: Pool,
+        rotation: Rotation,
+        asked: Sequence[Asked | None],
+        barred: Mapping[str, str],
+        directory: Directory,
     ) -> None:
-        self._rotation, self._directory, self.barred = rotation, directory, barred
-        self._lacking: list[tuple[str, frozenset[str]]] = []
-        preferred: list[frozenset[str]] = []
-        for skill in pool.skills:
-            if skill.required and skill.relax_after and ask.waited >= skill.relax_after:
-                continue
-            found = index.asked(pool, skill, ask)
-            if found is not None and skill.required:
-                self._lacking.append(found)
-            elif found is not None:
-                preferred.append(found[1])
-        able = self._required(index)
-        self.among = self._preferred(preferred, able) if preferred else able
+        self.stood = rotation.stood
+        self._rotation, self._barred, self._directory = rotation, barred, directory
+        wanted = [(skill.required, found) for skill, found in zip(pool.skills, asked, strict=True) if found is not None]
+        self._lacking = [found for required, found in wanted if required]
+        self.among = self._find([able for required, (_, able) in wanted if not required])
+        self._cannot: tuple[list[int], list[str]] | None = None
 
-    def _required(self, index: Index) -> tuple[int, ...] | None:
-        rotation, barred = self._rotation, self.barred
-        if self._lacking:
-            able = rotation.able(index.numbers(rotation, tuple([able for _, able in self._lacking])))
-        elif rotation.nobody:
+    def _find(self, preferred: Sequence[frozenset[str]]) -> tuple[int, ...] | None:
+        rotation, barred, people = self._rotation, self._barred, self._rotation.people
+        if rotation.nobody:
             return ()
-        elif barred and any(map(rotation.is_in, barred)):
-            able = tuple(rotation.present())
-        else:
-            return None
-        return tuple([n for n in able if rotation.people[n] not in barred]) if barred else able
-
-    def _preferred(self, sets: Sequence[frozenset[str]], able: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        """Those who have most of the preferred skills; the same when nobody has any."""
-        people = self._rotation.people
-        numbers = tuple(self._rotation.present()) if able is None else able
-        points = [sum(people[n] in one for one in sets) for n in numbers]
-        best = max(points, default=0)
-        return tuple([n for n, has in zip(numbers, points, strict=True) if has == best]) if best else able
+        able = rotation.present()
+        everybody = not self._lacking and not (barred and any(map(rotation.is_in, barred)))
+        if not everybody:
+            sets = [found for _, found in self._lacking]
+            able = [n for n in able if people[n] not in barred and all(people[n] in found for found in sets)]
+        if preferred:  # those who have most of these; all when nobody has any
+            points = [sum([people[n] in found for found in preferred]) for n in able]
+            best = max(points, default=0)
+            if best:
+                return tuple([n for n, has in zip(able, points, strict=True) if has == best])
+        return None if everybody else tuple(able)
 
     def why(self, person: str) -> str:
         """Why that member cannot have it; "" when they can."""
@@ -141,30 +140,19 @@ class Candidates:
 
     def whys(self, members: Sequence[int]) -> list[str]:
         """The same for several, by number."""
-        rotation, barred = self._rotation, self.barred
+        rotation, barred = self._rotation, self._barred
         if not barred and not self._lacking:
             return [rotation.why[n] for n in members]
         people = rotation.people
         return [barred.get(people[n]) or rotation.why[n] or self._lacks(people[n]) for n in members]
 
-    def some_who_cannot(self, most: int, first: int) -> list[int]:
-        """At most so many of the first members who cannot have it."""
-        people, barred = self._rotation.people, self.barred
-        if not barred and not self._lacking:
-            return [n for n, why in enumerate(self._rotation.why[:first]) if why][:most]
-        found: list[int] = []
-        sets = [able for _, able in self._lacking]
-        for n, why in enumerate(self._rotation.why[:first]):
-            if not why and people[n] not in barred:
-                for able in sets:
-                    if people[n] not in able:
-                        break
-                else:
-                    continue
-            found.append(n)
-            if len(found) == most:
-                break
-        return found
+    def cannot(self, most: int, first: int) -> tuple[list[int], list[str]]:
+        """At most so many of the first members who cannot have it, and why; always asked for as many."""
+        if self._cannot is None:
+            whys = self.whys(range(min(first, len(self._rotation.people))))
+            found = [n for n, why in enumerate(whys) if why][:most]
+            self._cannot = found, [whys[n] for n in found]
+        return self._cannot
 
     def _lacks(self, person: str) -> str:
         for lacks, able in self._lacking:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -67,3 +68,16 @@ class Snapshot(Struct, frozen=True, array_like=True):
     value: float
     closed: str
     members: tuple[Standing, ...]
+
+
+@lru_cache(maxsize=1_000)
+def mask_of(members: tuple[int, ...]) -> str:
+    """Member numbers, each at most once, as one hexadecimal number with a bit for each."""
+    return f"{sum([1 << n for n in members]):x}"
+
+
+@lru_cache(maxsize=1_000)
+def members_of(mask: str) -> tuple[int, ...]:
+    """The member numbers of such a mask, in order."""
+    bits = bin(int(mask, 16))
+    return tuple([n for n, bit in enumerate(reversed(bits[2:])) if bit == "1"])

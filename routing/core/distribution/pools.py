@@ -16,8 +16,8 @@ from routing.core.distribution import methods
 from routing.core.distribution.ask import Ask
 from routing.core.distribution.attendance import LEFT, Attendance, Stand
 from routing.core.distribution.candidates import Candidates, Index, relaxes
-from routing.core.distribution.entries import COUNTED, PoolEntry, What
-from routing.core.distribution.rotation import Rotation, mask_of
+from routing.core.distribution.entries import COUNTED, PoolEntry, What, mask_of
+from routing.core.distribution.rotation import Rotation
 from routing.core.distribution.values import number_at
 from routing.core.model import MemberView
 from rules.nouns import counted
@@ -273,14 +273,12 @@ class Pools:
         self, pool: Pool, rotation: Rotation, ask: Ask, above: tuple[str, ...]
     ) -> tuple[Candidates, dict[str, Pick]]:
         """Who can have this lead, and whom the pools within would give it to."""
-        barred, within = self._index.barred(pool, ask.system), self._index.inner(pool)
-        if ask.exclude or within:
-            barred = barred.copy()
+        barred: dict[str, str] = {}
         for person in ask.exclude:
             if person in rotation.number:
                 barred[person] = f"{self._directory.name(person)} had it already"
         inner: dict[str, Pick] = {}
-        for member in within:
+        for member in self._index.inner(pool):
             if member.who in above or not rotation.is_in(member.key):
                 continue
             found = self._within(member.who, ask, above)
@@ -288,7 +286,7 @@ class Pools:
                 inner[member.key] = found
             else:
                 barred[member.key] = found.note
-        return Candidates(pool, rotation, ask, self._index, barred, self._directory), inner
+        return self._index.candidates(pool, rotation, ask, barred), inner
 
     def _within(self, name: str, ask: Ask, above: tuple[str, ...]) -> Pick:
         """Who of a pool within another gets this lead, or of the pools that it overflows into (but for those being asked already), or
@@ -369,14 +367,15 @@ class Pools:
         if len(pool.members) <= SHOWN:
             number = rotation.number
             listed = [number[key] for key in self._index.keys(pool) if key in number]
+            whys = can.whys(listed)
         else:
-            listed = can.some_who_cannot(_NOT, _LOOKED)
+            listed, whys = can.cannot(_NOT, _LOOKED)
             if chosen is not None:
-                listed.insert(0, chosen)
+                listed, whys = [chosen, *listed], ["", *whys]
         ideals = rotation.ideals(listed, can.among, given=chosen is not None)
         return tuple(
             [
                 MemberView(people[n], weight[n], ideal, assigned[n], why)
-                for n, ideal, why in zip(listed, ideals, can.whys(listed), strict=True)
+                for n, ideal, why in zip(listed, ideals, whys, strict=True)
             ]
         )

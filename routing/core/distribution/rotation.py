@@ -13,39 +13,20 @@ An ideal grows only in turn: absence earns no claim, and nobody pays for it; a c
 Those who stayed are then behind, or ahead, all together (``surplus``), and deadlines promise what the leads that come cannot
 keep. While that lasts, or somebody is owed a whole lead, or there are but two, the lead goes to whoever is furthest behind.
 
-A cap takes out exactly the one just served, the worst that a leave can do. So who fills a cap is counted on until they are as far behind
-as everybody is on average (``level``; with nobody away that is 0, their ideal has reached what they were assigned): their ideal,
-too, gets no more than the cap. With caps alone the bound stays below 1; released at 0, they would leave the whole surplus to whoever
-fills their cap last.
-
-What is bounded:
-
-- A fixed roster, and one with caps alone: below 1 at every prefix.
-- Whatever comings, goings, caps, weights, and leads for some only: at most (n − 1) / 2 for a pool of n. Proof. Claims add up to 0, so it
-  is enough that no k members are ever owed more than f(k) = k (n − k) / 2 together; f(n − 1) is then what anybody can be ahead by. A
-  lead adds shares, 1 in all, and goes to j. A set T of k that j is in is owed no more than before. In another, let R be the r members who
-  got a share. Where j was furthest behind, R is owed at most r / (r + 1) of what R and j are; with f(k − r) for the rest of T, and
-  f(k + 1) for T and j, T is owed at most (f(k − r) + r f(k + 1) + r) / (r + 1) = f(k). (Whoever fills a cap is taken no further than
-  the average, which whoever is furthest behind is not below.) Where deadlines chose, the p who are counted on are owed 0 together, and
-  nobody a whole lead: k of them and any others less than these others + min(k, p − k), which is within f once p > 2.
-- No method can promise 1.1 there. Of n equal members let each leave as soon as they were served: those who stay, whoever they are, have had
-  nothing and are owed 1/n, then 1/n + 1/(n − 1), and so on; the last one 1/2 + 1/3 + … + 1/n. That is 1.28 for five members. This rule
-  comes to just that.
-
-How far it goes at random is measured: tests/property/test_core_distribution.py prints and holds it.
+A cap takes out exactly the one just served, the worst that a leave can do. So who fills a cap is counted on until they are as far
+behind as everybody is on average (``level``; with nobody away that is 0, their ideal has reached what they were assigned): their
+ideal, too, gets no more than the cap. What can be promised, and why not more, is proved in the README of this folder.
 
 Leads that only some may have (a language, a system) add to the ideals of these alone, and count among them as a turn does.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from math import fsum, inf
 
-from routing.core.distribution.entries import CLAIMS, STANDS, PoolEntry, Snapshot, Standing, State
+from routing.core.distribution.entries import CLAIMS, STANDS, PoolEntry, Snapshot, Standing, State, members_of
 
 # In leads. Sums of shares such as 1/3 miss whole numbers by far less than this, after any number of leads a pool will see.
 TOLERANCE = 1e-6
@@ -54,7 +35,27 @@ TOLERANCE = 1e-6
 # this, all members are.
 _MOST_WEIGHTS = 16
 
+# The queues of a pool cost as much to make as so many looks at everybody: leads for some only, which undo them, come and go.
+_PATIENCE = 8
+
+_KEEP = 256  # groups of members who can have leads of a sort
+
 _NOBODY: Mapping[int, float] = {}
+
+
+class _Few:
+    """Some members in turn, as long as nobody stands otherwise. ``by_weight`` is empty where there are too many weights."""
+
+    __slots__ = ("among", "by_weight", "members", "total")
+
+    def __init__(self, among: Sequence[int], weights: Sequence[float]) -> None:
+        self.among = among  # by whose id they are known: so it stays theirs
+        self.members = frozenset(among)
+        self.total = fsum([weights[n] for n in among])
+        equals: dict[float, list[int]] = {}
+        for n in among:
+            equals.setdefault(weights[n], []).append(n)
+        self.by_weight = tuple(equals.items()) if len(equals) <= _MOST_WEIGHTS else ()
 
 
 class Rotation:
@@ -84,9 +85,9 @@ class Rotation:
         # By weight those in turn, who must have a lead soonest first; None when it is to be made anew.
         self._queues: dict[float, list[tuple[float, int]]] | None = None
         self._patience = 0
-        # Of whom was asked last, and the sum of their weights; nobody once anybody stands otherwise.
-        self._asked: tuple[Sequence[int], float] | None = None
-        self._able: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}  # by the id of the first, which is kept
+        self.stood = object()  # another one each time anybody stands otherwise
+        self._few: dict[int, _Few] = {}  # until then, by the id of their numbers
+        self._all: _Few | None = None  # who is in turn
         self._coming: tuple[float, float, Mapping[int, float]] | None = (
             None  # what ``_after`` found, until something happens
         )
@@ -166,15 +167,16 @@ class Rotation:
                 self._leave(one, claim)
             self.value += value / self._total
         else:
-            total, mark = self._total_of(among), self._mark
+            few, mark = self._known(among), self._mark
+            total = few.total
             step = 1.0 / total
             for one in among:
                 mark[one] -= step
             if value:
                 for one in among:
                     self._value[one] -= value / total
-            self.touched.update(among)
-            self._queues, self._patience = None, 1
+            self.touched.update(few.members)
+            self._queues, self._patience = None, _PATIENCE
         self._mark[n] += self._span[n]
         self._value[n] += value / self.weight[n]
         self.assigned[n] += 1
@@ -272,6 +274,7 @@ class Rotation:
         return self._add(person) if n is None else n
 
     def _add(self, person: str) -> int:
+        self.stood = object()
         n = self.number[person] = len(self.people)
         self.people.append(person)
         self.weight.append(0.0)
@@ -285,8 +288,9 @@ class Rotation:
 
     def _put(self, n: int, weight: float, state: State) -> None:
         self.in_turn += (state == "in") - (self.state[n] == "in")
-        self.weight[n], self.state[n], self._asked = weight, state, None
-        self._able.clear()
+        self.weight[n], self.state[n] = weight, state
+        self.stood, self._all = object(), None
+        self._few.clear()
         self._span[n] = 1.0 / weight if weight else inf
         if state == "full":
             self._full.add(n)
@@ -327,7 +331,7 @@ class Rotation:
     def deviation_after(self, n: int) -> float:
         """The worst |assigned − ideal| of those whom the turn just given to ``n`` took further from their share: ``n``, and whoever is
         owed most. As long as nobody comes or goes, the worst of these at every turn is that of ``deviation``, without asking all."""
-        return max(abs(self.claim(n)), *[self.claim(one) for one in self._firsts() or self.present()])
+        return max(abs(self.claim(n)), *[self.claim(one) for one in self._firsts()])
 
     def ideals(self, members: Sequence[int], among: Sequence[int] | None, *, given: bool) -> list[float]:
         """The ideals of these members. ``given``: with the lead in them that is to be given next, among those (in order)."""
@@ -339,10 +343,10 @@ class Rotation:
             claim = done[n] if n in done else marks[n] if state[n] == "out" else weight[n] * (virtual - marks[n])
             ideals.append(assigned[n] + claim)
         if given and among is not None:
-            more = 1.0 / self._total_of(among)
+            few = self._known(among)
+            more = 1.0 / few.total
             for at, n in enumerate(members):
-                place = bisect_left(among, n)
-                if place < len(among) and among[place] == n:
+                if n in few.members:
                     ideals[at] += weight[n] * more
         return ideals
 
@@ -369,58 +373,68 @@ class Rotation:
         if among is None:
             virtual, total, _ = self._after()
             level = self.in_turn + len(self._full) > 2 and -TOLERANCE < self.surplus < TOLERANCE
-            return self._best(self._firsts() or self.present(), virtual, total, level)
-        total = self._total_of(among)
-        return self._best(among, self.virtual + 1.0 / total, total, None)
+            return self._best(self._firsts(), virtual, total, level)
+        few = self._known(among)
+        virtual = self.virtual + 1.0 / few.total
+        firsts, owed = self._soonest(few, virtual)
+        return self._best(firsts, virtual, few.total, len(among) > 2 and -TOLERANCE < owed - 1.0 < TOLERANCE)
 
-    def able(self, members: tuple[int, ...]) -> tuple[int, ...]:
-        """Which of these are in turn; the same object as long as nobody comes or goes."""
-        found = self._able.get(id(members))
+    def _known(self, among: Sequence[int]) -> _Few:
+        """The sum of weights of these, asked for several times in one turn, and who of them are equals."""
+        found = self._few.get(id(among))
         if found is None:
-            state = self.state
-            found = self._able[id(members)] = members, tuple([n for n in members if state[n] == "in"])
-        return found[1]
+            if len(self._few) >= _KEEP:
+                self._few.clear()
+            found = self._few[id(among)] = _Few(among, self.weight)
+        return found
 
-    def _total_of(self, among: Sequence[int]) -> float:
-        """The sum of weights of these, asked for several times in one turn."""
-        if self._asked is None or self._asked[0] is not among:
-            weight = self.weight
-            self._asked = among, fsum([weight[n] for n in among])
-        return self._asked[1]
+    def _soonest(self, few: _Few, virtual: float) -> tuple[Sequence[int], float]:
+        """Of each weight, who of these must have a lead soonest (where there are too many weights, all of them); and what they are
+        owed all together at that virtual time."""
+        if not few.by_weight:
+            return few.among, fsum([(virtual - self._mark[n]) * self.weight[n] for n in few.among])
+        mark, firsts, owed = self._mark, [], 0.0
+        for weight, members in few.by_weight:
+            span = self._span[members[0]]
+            dues = [mark[n] + span for n in members]
+            firsts.append(members[dues.index(min(dues))])
+            owed += weight * (len(members) * (virtual + span) - fsum(dues))
+        firsts.sort()
+        return firsts, owed
 
-    def _best(self, among: Sequence[int], virtual: float, total: float, level: bool | None) -> int:
+    def _best(self, among: Sequence[int], virtual: float, total: float, level: bool) -> int:
         """By no more than weight, due time and number: so it is the same whether all are compared, or the firsts of each weight.
 
-        ``level``: they are three or more, and nobody else is owed anything, or has more than their share; None where that is to be
-        worked out.
+        ``level``: they are three or more, and nobody else is owed anything, or has more than their share.
         """
         mark, span, weight = self._mark, self._span, self.weight
-        claims = [(virtual - (mark[n] + span[n])) * weight[n] for n in among]  # less one lead each
-        most = max(claims)
-        if most < 0 and level is None:
-            level = len(among) > 2 and -TOLERANCE < fsum(claims) + len(among) - 1.0 < TOLERANCE
-        if most < 0 and level:
-            begun = virtual - TOLERANCE / total
-            dues = [mark[n] + span[n] if mark[n] < begun else inf for n in among]
-            soonest = min(dues)
-            if soonest < inf:
-                return among[dues.index(soonest)]
-        dues = [mark[n] + span[n] if claim == most else inf for n, claim in zip(among, claims)]  # noqa: B905
-        return among[dues.index(min(dues))]
+        begun = virtual - TOLERANCE / total
+        soonest = least = inf
+        most, behind, first = -inf, among[0], -1
+        for n in among:
+            due = mark[n] + span[n]
+            claim = (virtual - due) * weight[n]  # less one lead
+            if claim > most or (claim == most and due < least):
+                most, least, behind = claim, due, n
+            if due < soonest and mark[n] < begun:
+                soonest, first = due, n
+        return first if level and most < 0 and first >= 0 else behind
 
-    def _firsts(self) -> list[int]:
-        """Of each weight, who must have a lead soonest; nothing where all are to be compared."""
+    def _firsts(self) -> Sequence[int]:
+        """Of each weight, who must have a lead soonest; all in turn where there are too many weights."""
         if self._queues is None:
-            if self._patience:  # leads for some only come and go: the queues would be made for a single lead
+            if self._patience:
                 self._patience -= 1
-                return []
+                if self._all is None:
+                    self._all = _Few(self.present(), self.weight)
+                return self._soonest(self._all, self.virtual)[0]
             self._queues = {}
             for n in self.present():
                 self._queues.setdefault(self.weight[n], []).append((self._mark[n] + self._span[n], n))
             for queue in self._queues.values():
                 heapify(queue)
         if len(self._queues) > _MOST_WEIGHTS:
-            return []
+            return self.present()
         state, weights, mark, span = self.state, self.weight, self._mark, self._span
         found = []
         for weight, queue in self._queues.items():
@@ -432,15 +446,3 @@ class Rotation:
                 heappop(queue)  # they were there before something happened to them
         found.sort()
         return found
-
-
-@lru_cache(maxsize=1_000)
-def mask_of(members: tuple[int, ...]) -> str:
-    """Member numbers, each at most once, as one hexadecimal number with a bit for each."""
-    return f"{sum([1 << n for n in members]):x}"
-
-
-def members_of(mask: str) -> list[int]:
-    """The member numbers of such a mask, in order."""
-    bits = bin(int(mask, 16))
-    return [n for n, bit in enumerate(reversed(bits[2:])) if bit == "1"]

@@ -61,7 +61,7 @@ def test_a_pool_shows_each_member_s_standing_and_who_is_next_and_why(ledger: Led
     assert "40 this month" in " ".join(table["Ana"])
     said = pools(shop, "show", "P").stdout
     assert "Next: Bo Li: with the next lead their fair share is 1.67; given so far: 1." in said
-    assert "Furthest from their share: 0.33 leads. Waiting: 0." in said
+    assert "Furthest from their share: 0.33 leads (alarm: 1.1). Waiting: 0." in said
 
 
 def test_a_pool_as_json_and_its_newest_entries(ledger: Ledger, clock: ManualClock) -> None:
@@ -146,11 +146,20 @@ def test_a_simulated_lead_may_have_fields(ledger: Ledger, clock: ManualClock) ->
     assert (sum(small["given"].values()), sum(large["given"].values())) == (6, 3)
 
 
+def test_a_queue_that_is_claimed_from_is_not_simulated(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, f"P: {{method: pull, members: {ALL}}}")
+    said = pools(shop, "simulate", "P", exit_code=2)
+    assert "wait until somebody claims them: there is nothing to simulate" in " ".join(said.output.split())
+
+
 def test_a_credit_is_an_entry_with_author_and_reason(ledger: Ledger, clock: ManualClock) -> None:
     shop = Shop(ledger, clock, f"P: {{members: {ALL}}}")
     shop.lead(1)
     said = pools(shop, "credit", "P", "Bo Li", "--because", "a bad lead", "--by", "Lena").stderr
-    assert "Bo Li is now owed +1.00 leads in the pool P (entry 5)." in said
+    assert (
+        "Bo Li is now owed +1.00 leads in the pool P (+0.33 before; credits come out of the turns of all): entry 5."
+        in said
+    )
     (view,) = shown(shop, "P", "--entries", "1")
     assert [(one["what"], one["author"], one["why"], one["leads"]) for one in view["entries"]] == [
         ("credit", "Lena", "a bad lead", 1.0)

@@ -12,9 +12,12 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from routing.cli.app import app
+from routing.ledger import policies
 from routing.ledger.engine import Ledger
 from tests.conftest import ManualClock
-from tests.unit.runtime.test_sla_loop import Desk, routed
+from tests.unit.core import policy as example
+from tests.unit.core.policy import policy
+from tests.unit.runtime.test_sla_loop import FILES, Desk, routed
 
 DAY = ("--from", "2026-11-22", "--to", "2026-11-22")
 
@@ -77,6 +80,49 @@ def test_a_page_needs_nothing_else_and_shows_names_as_they_are(
     assert "http" not in text.replace("http-equiv", "")
     assert '<td class="text">bo@example.com</td>' in text
     assert text.count("<svg") >= 1
+
+
+def live(desk: Desk, pools: str = FILES["pools"]) -> None:
+    """Puts a policy with these pools into the ledger, as a daemon does."""
+    named = {"fields": example.FIELDS, "corrections": example.CORRECTIONS, "matching": example.MATCHING} | FILES
+    named["pools"] = pools
+    files = {f"{name}.{'csv' if name == 'people' else 'yaml'}": text.encode() for name, text in named.items()}
+    with desk.ledger.write() as conn:
+        policies.publish(conn, policy(**FILES | {"pools": pools}).digest, files, desk.clock())
+
+
+@pytest.mark.parametrize("words", [("speed", "--by", "person", *DAY), ("sla", "--by", "person", *DAY), ("fairness",)])
+def test_tables_and_pages_call_people_by_their_names(desk: Desk, tmp_path: Path, words: tuple[str, ...]) -> None:
+    live(desk)
+    page = tmp_path / "page.html"
+    run(desk, "report", *words, "--html", str(page))
+    for told in (page.read_text(), run(desk, "report", *words).stdout):
+        assert "Bo Li" in told
+        assert "@example.com" not in told
+
+
+def test_a_pool_beyond_its_alarm_is_told_by_the_report_as_by_the_pool_itself(desk: Desk) -> None:
+    live(desk)
+    assert "nobody is further from the fair share than 0.33.\n" in run(desk, "report", "fairness", "Small").stdout
+    run(desk, "pools", "credit", "Small", "Ana Diaz", "--leads", "3", "--because", "three of hers were students")
+    told = run(desk, "report", "fairness", "Small", exit_code=1).stdout
+    assert " That is beyond 1.1, from where on it is told" in told
+    assert "leads, which is beyond its alarm of 1.1" in run(desk, "pools", "show", "Small").stdout
+    (worst,) = {
+        row["bound"] for row in json.loads(run(desk, "report", "fairness", "Small", "--json", exit_code=1).stdout)
+    }
+    assert worst == 1.1
+
+
+@pytest.mark.parametrize(
+    ("setting", "bound"), [("alarm: 3", 3.0), ("method: load balanced", None), ("method: pull", None)]
+)
+def test_the_report_goes_by_the_alarm_of_the_live_policy(desk: Desk, setting: str, bound: float | None) -> None:
+    live(desk)
+    run(desk, "pools", "credit", "Small", "Ana Diaz", "--leads", "3", "--because", "three of hers were students")
+    live(desk, f"Small: {{members: [Ana Diaz, Bo Li, Cem Kaya], {setting}}}\nBig: {{members: [Mia Wolf]}}\n")
+    rows = json.loads(run(desk, "report", "fairness", "Small", "--json").stdout)
+    assert {row["bound"] for row in rows} == {bound}
 
 
 @pytest.mark.parametrize(
