@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
+import structlog
 from sqlalchemy import Connection
 
 from routing.core.directory import Directory
@@ -26,6 +28,16 @@ from routing.runtime.books import Book, Closed
 from routing.runtime.echo import under_way
 from routing.runtime.working_set import WorkingSet
 from rules.policy import Policy
+
+log = structlog.get_logger()
+
+
+def parking(entry: Entry, error: Exception) -> Ending:
+    """The end of an event that our own code cannot decide: it is kept for the operator; the others go on."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    reason = f"deciding failed: {type(error).__name__} at {where.filename.rsplit('/', 1)[-1]}:{where.lineno}"
+    log.error("an event is parked", event_id=entry.event.event_id, reason=reason, exc_info=error)
+    return Ending(entry.seq, "parked", f"{reason}. Please report it; `fingerpost parked retry` tries again.")
 
 
 class Batch:
@@ -64,6 +76,9 @@ class Batch:
 
     def end(self, entry: Entry, state: str, reason: str = "") -> None:
         self.endings.append(Ending(entry.seq, state, reason))
+
+    def park(self, entry: Entry, error: Exception) -> None:
+        self.endings.append(parking(entry, error))
 
     def plan(self, entry: Entry, event: ChangeEvent, view: View, planned: Plan) -> None:
         """Takes a plan in, with what it was shown, and adds what the outbox knows of the record."""

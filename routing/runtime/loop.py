@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import gc
 import threading
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
-import msgspec
 import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,32 +23,16 @@ from routing.core.distribution.methods import bond_key
 from routing.core.distribution.pools import Pools
 from routing.core.distribution.workload import counting
 from routing.core.evidence import gather
-from routing.core.keys import address_of, keys
-from routing.core.merge import ERASED
-from routing.core.model import OURS, Decision
-from routing.core.plan import READ_BACK, plan
+from routing.core.keys import address_of
+from routing.core.model import Decision
 from routing.core.settle import settle
-from routing.core.sla.machine import NO_TIME, close
-from routing.core.sla.planning import LOOK, SLA
-from routing.ledger import (
-    clocks,
-    decisions,
-    evidence,
-    holding,
-    journal,
-    match_corrections,
-    mirror,
-    open_records,
-    outbox,
-    people,
-    pools,
-)
+from routing.ledger import evidence, holding, journal, mirror, open_records, outbox, people, pools
 from routing.ledger.engine import Ledger, is_refused
-from routing.ledger.journal import Ending, Entry
+from routing.ledger.journal import Entry
 from routing.ledger.schema import ref_of
 from routing.ledger.shares import Fenced, Share
 from routing.ledger.sql import at_once
-from routing.runtime.batch import Batch
+from routing.runtime.batch import Batch, parking
 from routing.runtime.books import Book, Closed, JournalBook, LogBook, Overtaken
 from routing.runtime.clock import Clock
 from routing.runtime.echo import echoes_among
@@ -59,6 +41,7 @@ from routing.runtime.intake import Intake
 from routing.runtime.open_work import OpenWork
 from routing.runtime.policies import Policies
 from routing.runtime.received import Gap, Received
+from routing.runtime.taking import take
 from routing.runtime.working_set import WorkingSet
 from rules.policy import Policy
 
@@ -69,9 +52,6 @@ FLOOD = 50
 GATHER_SECONDS = 0.02
 # The journal is looked at this often even when nobody said that something arrived: the command line writes to it too.
 LOOK_SECONDS = 0.5
-# Methods that promise everybody their share; the others put something else first.
-BY_TURNS = ("round robin", "weighted", "skill")
-MIRRORED = ("created", "updated", "deleted", "restored", "merged", "snapshot", "gap")
 
 
 class Loop:
@@ -150,7 +130,7 @@ class Loop:
             return self._process(book.front(len(book) // 2))
 
         def park(conn: Connection) -> Closed:
-            endings = [self._parking(entry, failure) for entry in book.open(conn)]
+            endings = [parking(entry, failure) for entry in book.open(conn)]
             return book.close(conn, len(endings), endings, self._clock())
 
         self._tell(self._ledger.repeated(park, Overtaken), ())
@@ -167,11 +147,7 @@ class Loop:
             waiting = outbox.unechoed(conn, {ref for _, ref, _ in named})
             echoes = echoes_among(named, waiting)
             batch = Batch(conn, WorkingSet(conn, entries, policy, echoes), echoes, waiting)
-            taken = 0
-            for entry in entries:
-                if batch.person_changed or not self._take(batch, entry, policy, directory, now):
-                    break
-                taken += 1
+            taken = take(batch, entries, policy, directory, now)
             with at_once(conn):
                 self._settle(batch, policy, directory, now)
                 batch.save(book, now)
@@ -201,111 +177,6 @@ class Loop:
             self._attendance = directory, version, Attendance(policy, directory, available, systems)
         return self._attendance[2]
 
-    def _take(self, batch: Batch, entry: Entry, policy: Policy, directory: Directory, now: datetime) -> bool:
-        """Takes one event into the batch; False when it must wait for the batch before it to be settled."""
-        event = entry.event
-        ref = ref_of(event.system, event.entity, event.record_id)
-        # What is only corrected waits for itself: its next write must know the one before.
-        names = _names(batch.work, entry) if event.entity in policy.ladders else {ref}
-        if names & batch.undecided:
-            return False
-        if event.kind in OURS and ref in batch.planned_for:
-            return False  # what came before it may have moved the clocks that it is about
-        try:
-            if event.kind == "erased":
-                if batch.planned or batch.endings:
-                    return False  # what the batch has come to so far must be written down to be erased
-                self._erase(batch, entry)
-            elif event.kind in OURS:
-                self._tick(batch, entry, policy, directory, now)
-            elif event.kind in MIRRORED:
-                self._change(batch, entry, policy, directory, now)
-            else:
-                batch.end(entry, "skipped", f"nothing is done with {event.kind!r} events")
-        except SQLAlchemyError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one event must not stop the others
-            batch.endings.append(self._parking(entry, error))
-            return True
-        if batch.planned and batch.planned[-1][0] is entry:
-            batch.planned_for.add(ref)
-            planned = batch.planned[-1][1]
-            held = batch.work.records.get(ref_of(event.system, event.entity, event.record_id))
-            # Who waits may stop waiting, whatever the event: the next one about them must see whether they did.
-            if planned.decides or planned.corrections or planned.on_hold or (held is not None and held.on_hold):
-                batch.undecided |= names
-        return True
-
-    def _change(self, batch: Batch, entry: Entry, policy: Policy, directory: Directory, now: datetime) -> None:
-        event = entry.event
-        name = ref_of(event.system, event.entity, event.record_id)
-        left = batch.echoes.get(entry.seq)
-        before = batch.work.records.get(name)
-        record, changed = batch.work.apply(entry)
-        if ERASED in record.changed_at:
-            batch.erased.append((event, entry.seq))
-            batch.end(entry, "skipped", "it is older than the erasure of the person; nothing of it is kept")
-            return
-        if left is not None:
-            batch.heard |= {one.seq: one for one in left}
-            batch.end(entry, "skipped", "echo of our own write")
-            return
-        if event.entity == "person":
-            batch.person_changed = True
-        news = bool(changed) or entry.again
-        if event.kind == "created" and not entry.again:
-            if before is not None and before.announced and not before.deleted:
-                # Told a second time: what is new in it is a change like any other, and no second reason to route it.
-                told = tuple(field for field in event.changed if field in changed)
-                event = msgspec.structs.replace(event, kind="updated", changed=told)
-            else:
-                # All its values may be known from a snapshot, or from changes told before it; that it is new is not.
-                news = True
-        if event.kind == "updated" and event.origin in (READ_BACK, LOOK) and not entry.again:
-            # All that was read back was named as changed; what was known already did not change. An owner that was named was set
-            # by somebody, though it be the one we know.
-            told = tuple(one for one in event.changed if one in changed or one == "owner")
-            event = msgspec.structs.replace(event, changed=told)
-        if event.kind in ("created", "updated", "restored") and not news:
-            batch.end(entry, "skipped", "nothing in it is newer than what is known")
-            return
-        view = batch.work.view(entry, record, before)
-        batch.plan(entry, event, view, plan(event, view, policy, directory, now))
-
-    def _tick(self, batch: Batch, entry: Entry, policy: Policy, directory: Directory, now: datetime) -> None:
-        event = entry.event
-        record = batch.work.records.get(ref_of(event.system, event.entity, event.record_id))
-        waits = event.kind == "tick" and event.origin != SLA
-        if record is None or record.deleted or (waits and not record.on_hold):
-            batch.end(entry, "skipped", "the record no longer waits" if waits else "the record is gone, or not known")
-            return
-        view = batch.work.view(entry, record)
-        batch.plan(entry, event, view, plan(event, view, policy, directory, now))
-
-    def _erase(self, batch: Batch, entry: Entry) -> None:
-        event, conn = entry.event, batch.conn
-        name = ref_of(event.system, event.entity, event.record_id)
-        known = batch.work.records.get(name)
-        same_person = mirror.find(conn, keys(known)) if known is not None else {}
-        # A stub stays in the mirror: an older change of the record that arrives only now must not bring the person back.
-        batch.work.apply(entry)
-        batch.erased.append((event, entry.seq))
-        decisions.erase(conn, name)
-        # Also those whose e-mail address was the same once.
-        borrowed = evidence.erase(conn, name, {ref for found in same_person.values() for ref in found})
-        decisions.erase_borrowed(conn, borrowed)
-        outbox.erase(conn, name)
-        match_corrections.erase(conn, name)
-        batch.off_hold.add(name)
-        still = clocks.load(conn, {name}).get(name, ())
-        batch.clocks += [close(one, event.occurred_at, "ended", "the person was erased", NO_TIME) for one in still]
-        if event.entity == "person":
-            batch.person_changed = True
-            evidence.erase_person(conn, event.system, event.record_id)
-            if known is not None:
-                people.forget(conn, str(known.values.get("email") or "").strip().lower())
-        batch.end(entry, "applied", "the person was erased at their request")
-
     def _settle(self, batch: Batch, policy: Policy, directory: Directory, now: datetime) -> None:
         working = self._open(batch, policy, directory, now)
         open_work = OpenWork(batch.work, self._attendance[2]) if self._attendance and counting(policy) else None
@@ -314,8 +185,8 @@ class Loop:
                 open_work.before(entry)
             try:
                 settled = settle(planned, working, policy, directory, now)
-            except Exception as error:  # noqa: BLE001 - as above
-                batch.endings.append(self._parking(entry, error))
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with one event must not stop the others
+                batch.park(entry, error)
                 continue
             if settled.decision is not None:
                 shown = gather(now, entry.event, *batch.shown[entry.seq], working.seen.values())
@@ -357,7 +228,7 @@ class Loop:
             if pool is None or rotation.seq == batch.opened.began.get((name, kind), 0):
                 continue
             worst = rotation.deviation()
-            bound = pool.alarm if pool.method in BY_TURNS else None
+            bound = pool.bound
             self._feed.tell("deviation", 1, (name, kind, worst, bound))
             if bound is None:
                 continue
@@ -373,14 +244,6 @@ class Loop:
                     bound=bound,
                 )
 
-    @staticmethod
-    def _parking(entry: Entry, error: Exception) -> Ending:
-        """An event that our own code cannot decide is kept for the operator; the others go on."""
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"deciding failed: {type(error).__name__} at {where.filename.rsplit('/', 1)[-1]}:{where.lineno}"
-        log.error("an event is parked", event_id=entry.event.event_id, reason=reason, exc_info=error)
-        return Ending(entry.seq, "parked", f"{reason}. Please report it; `fingerpost parked retry` tries again.")
-
     def _tell(self, closed: Closed, made: Sequence[tuple[Entry, Decision]]) -> None:
         for entry, decision in made:
             self._feed.tell("decided", 1, (entry, decision))
@@ -390,7 +253,7 @@ class Loop:
 
 
 def _no_person_twice(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """The front part in which no e-mail address becomes a lead a second time. ``_take`` would end the batch there anyhow,
+    """The front part in which no e-mail address becomes a lead a second time. ``take`` would end the batch there anyhow,
     but what was loaded for the entries behind would be loaded again."""
     seen: set[str] = set()
     for n, entry in enumerate(entries):
@@ -401,13 +264,3 @@ def _no_person_twice(entries: Sequence[Entry]) -> Sequence[Entry]:
             if address:
                 seen.add(address)
     return entries
-
-
-def _names(work: WorkingSet, entry: Entry) -> set[str]:
-    """By what another event of the batch could meet this record: its ref and its e-mail address."""
-    event = entry.event
-    found = {ref_of(event.system, event.entity, event.record_id)}
-    for kind, value in work.wanted(entry):
-        if kind == "email":
-            found.add(f"email:{value}")
-    return found

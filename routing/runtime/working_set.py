@@ -32,9 +32,10 @@ _FILED = ("account", "contact", "lead")
 
 
 class _Ahead(NamedTuple):
-    """A record after an event, the fields it changed, the keys by which it could meet another that is decided on, and what to
-    look for around it (None: it is not sent down the ladder)."""
+    """A record (by its ref) after an event, the fields it changed, the keys by which it could meet another that is decided on, and
+    what to look for around it (None: it is not sent down the ladder)."""
 
+    ref: str
     record: Record
     fields: frozenset[str]
     wanted: frozenset[Key]
@@ -57,8 +58,9 @@ class WorkingSet:
         timed = {_ref(e.event) for e in entries if e.event.entity in clocked or e.event.origin == SLA}
         self.clocks: dict[str, tuple[ClockState, ...]] = clocks.load(conn, timed) if timed else {}
         self._ahead: dict[int, _Ahead] = {}  # what each entry makes of its record, by seq
-        self._by_key: dict[Key, dict[str, Record]] = {}
+        self._stored: dict[Key, dict[str, Record]] = {}  # what the ledger has under the keys that were asked for
         self._keys: dict[str, frozenset[Key]] = {}  # of the records changed here, by ref
+        self._by_key: dict[Key, dict[str, Record]] = {}  # the same the other way round
         self._around: dict[str, Record] = {}  # records that no event of the batch is about
         self.changed: dict[str, Record] = {}
         self._moved: set[str] = set()  # refs whose keys changed
@@ -85,9 +87,9 @@ class WorkingSet:
                 sought = wanted(after)
                 asked |= sought
                 ask = self._asking(after) if may_route(event, self._policy) else None
-                self._ahead[entry.seq] = _Ahead(after, fields, sought, ask)
+                self._ahead[entry.seq] = _Ahead(name, after, fields, sought, ask)
             else:
-                self._ahead[entry.seq] = _Ahead(after, fields, frozenset(), None)
+                self._ahead[entry.seq] = _Ahead(name, after, fields, frozenset(), None)
         # Leads of one person may be decided in two processes: the second sees what the first made of theirs. Also where nothing
         # is decided: an erasure must see who borrowed from the record, and that is found by the address it has.
         left = {key for r in self.records.values() for key in keys(r)}
@@ -123,7 +125,7 @@ class WorkingSet:
             *self.records.values(),
             *(self._around[ref] for ref in named.union(one.ref for one in accounts) if ref in self._around),
         ]
-        self._load({_parent_ref(record) for record in held} - {""})
+        self._load({_parent_ref(record) for record in held if record.entity == "account"} - {""})
 
     def _load(self, refs: Collection[str]) -> None:
         missing = {ref for ref in refs if ref not in self.records and ref not in self._around}
@@ -131,12 +133,17 @@ class WorkingSet:
             self._around |= mirror.load(self._conn, missing)
 
     def _find(self, wanted_keys: Iterable[Key]) -> None:
-        missing = {key for key in wanted_keys if key not in self._by_key}
-        for key, found in mirror.find(self._conn, missing).items() if missing else ():
-            # What the batch changed is filed by ``_put`` already, if it still belongs there.
-            self._by_key[key] = {name: record for name, record in found.items() if name not in self._keys}
-        for key in missing:
-            self._by_key.setdefault(key, {})
+        missing = {key for key in wanted_keys if key not in self._stored}
+        if missing:
+            self._stored |= {key: {} for key in missing} | mirror.find(self._conn, missing)
+
+    def _under(self, key: Key) -> dict[str, Record]:
+        """The records that carry the key by now, by ref."""
+        self._find((key,))
+        stored, changed = self._stored[key], self._by_key.get(key)
+        if not changed and self._keys.keys().isdisjoint(stored):
+            return stored
+        return {name: record for name, record in stored.items() if name not in self._keys} | (changed or {})
 
     def _record(self, ref: str) -> Record | None:
         if ref in self.records:
@@ -151,10 +158,9 @@ class WorkingSet:
 
     def apply(self, entry: Entry) -> tuple[Record, frozenset[str]]:
         """Makes the entry's change visible to later events of the batch. Returns the record with the changed fields."""
-        name = _ref(entry.event)
-        before = self.records.get(name)
         ahead = self._ahead[entry.seq]
-        after, fields = ahead.record, ahead.fields
+        name, after, fields = ahead.ref, ahead.record, ahead.fields
+        before = self.records.get(name)
         if before is None or fields or after != before:
             self._put(name, before, after)
             self.moves.append((entry.seq, before, after))
@@ -167,21 +173,21 @@ class WorkingSet:
         """Stores what a decision changed about a record (decided owner, hold), leaving its values alone."""
         name = ref_of(record.system, record.entity, record.record_id)
         self.records[name] = self.changed[name] = record
-        for key in self._keys.get(name) or keys(record):
-            if name in self._by_key.get(key, {}):
-                self._by_key[key][name] = record
+        self._file(name, record, self._keys[name] if name in self._keys else keys(record))
+
+    def _file(self, name: str, record: Record, its_keys: frozenset[Key]) -> None:
+        for key in its_keys:
+            self._by_key.setdefault(key, {})[name] = record
+        self._keys[name] = its_keys
 
     def _put(self, name: str, before: Record | None, after: Record) -> None:
         old = self._keys.get(name)
         if old is None:
             old = keys(before) if before is not None else frozenset()
         new = keys(after)
-        self._find(old | new)
         for key in old - new:
-            self._by_key[key].pop(name, None)
-        for key in new:
-            self._by_key[key][name] = after
-        self._keys[name] = new
+            self._by_key.get(key, {}).pop(name, None)
+        self._file(name, after, new)
         if old != new or before is None:
             self._moved.add(name)
         if after.entity in _FILED and (before is None or not stays(before, after)):
@@ -192,14 +198,14 @@ class WorkingSet:
 
     def view(self, entry: Entry, record: Record, before: Record | None = None) -> View:
         """What ``plan`` may know of the surroundings of the entry's record, which is ``record`` by now and was ``before``."""
-        ask = self._ahead[entry.seq].ask
-        own, open_clocks = self._own(record), self.clocks.get(_ref(entry.event), ())
+        ahead = self._ahead[entry.seq]
+        ask, own, open_clocks = ahead.ask, self._own(record), self.clocks.get(ahead.ref, ())
         if ask is None:
             return View(record, own, before=self._before(entry, before), clocks=open_clocks)
         counterparts: dict[str, Record] = {}
-        for key in self.wanted(entry):
-            found = self._by_key.get(key, {})
-            counterparts |= {name: r for name, r in found.items() if r.system != record.system and not r.deleted}
+        for key in ahead.wanted:
+            found = self._under(key).items()
+            counterparts |= {name: r for name, r in found if r.system != record.system and not r.deleted}
         others = [
             one for ref in self.neighbours.people(ask) if (one := self._record(ref)) is not None and not one.deleted
         ]
@@ -237,9 +243,7 @@ class WorkingSet:
         record = self._record(ref)
         if record is None or record.deleted:
             return None
-        of_account = ("account", record.record_id)
-        self._find((of_account,))
-        opportunities = [o for o in self._by_key[of_account].values() if o.system == record.system]
+        opportunities = [o for o in self._under(("account", record.record_id)).values() if o.system == record.system]
         still_open = [o for o in opportunities if not o.deleted and not o.values.get("closed")]
         # The owner of the most recently changed one speaks for the account; the id decides between equals.
         newest = max(still_open, key=lambda o: (max(o.changed_at.values(), default=""), o.record_id), default=None)

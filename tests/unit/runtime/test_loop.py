@@ -167,13 +167,13 @@ def test_leads_that_were_there_before_we_watched_are_not_routed_when_their_creat
 
 
 def test_retrying_a_parked_event_decides_it(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    from routing.runtime import loop
+    from routing.runtime import taking
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug of ours")
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "plan", broken)
+        patched.setattr(taking, "plan", broken)
         desk.play(desk.event("created", country="FR"), desk.event("created", "00Q2", country="FR"))
     assert [state for state, _ in desk.states()] == ["parked", "parked"]
     with desk.ledger.write() as conn:

@@ -113,7 +113,7 @@ def test_an_event_that_was_parked_and_tried_again(desk: Desk, monkeypatch: pytes
         raise RuntimeError("a bug of ours")
 
     with monkeypatch.context() as patched:
-        patched.setattr("routing.runtime.loop.plan", broken)
+        patched.setattr("routing.runtime.taking.plan", broken)
         desk.play(desk.event("created", country="FR"))
     desk.play(desk.event("created", "00Q2", country="FR"))
     with desk.ledger.write() as conn:

@@ -18,7 +18,7 @@ from routing.ledger import announcements, decisions, journal, mirror, shares, ti
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of, slot_of
 from routing.ledger.shares import Fenced, Share
-from routing.runtime import loop as loop_module
+from routing.runtime import taking
 from routing.runtime.feed import Feed, Happening
 from routing.runtime.loop import Loop
 from routing.runtime.received import Gap, Received
@@ -274,7 +274,7 @@ def test_a_bad_event_is_parked_alone(worker: Worker, log: Log, monkeypatch: pyte
             raise ValueError("poison")
         return plan(event, *rest)
 
-    monkeypatch.setattr(loop_module, "plan", poisoned)
+    monkeypatch.setattr(taking, "plan", poisoned)
     worker.settle(log.put(*(lead(n) for n in range(20))))
     assert sorted(rows(worker.ledger)) == [*[("created", "applied")] * 19, ("created", "parked")]
     assert reached(worker.ledger) == {p: len(log.partitions[p]) for p in range(3)}

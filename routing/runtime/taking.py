@@ -1,0 +1,156 @@
+"""What each event means to the batch it is in: the mirror as it will be, and a plan for what is to be decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from routing.core.directory import Directory
+from routing.core.keys import keys
+from routing.core.merge import ERASED
+from routing.core.model import OURS, ChangeEvent
+from routing.core.plan import READ_BACK, plan
+from routing.core.sla.machine import NO_TIME, close
+from routing.core.sla.planning import LOOK, SLA
+from routing.ledger import clocks, decisions, evidence, match_corrections, mirror, outbox, people
+from routing.ledger.journal import Entry
+from routing.ledger.schema import ref_of
+from routing.runtime.batch import Batch
+from rules.policy import Policy
+
+MIRRORED = frozenset({"created", "updated", "deleted", "restored", "merged", "snapshot", "gap"})
+
+
+def take(batch: Batch, entries: Sequence[Entry], policy: Policy, directory: Directory, now: datetime) -> int:
+    """Takes events into the batch, in order, up to the first that must wait for the batch to be settled. Returns how many it took.
+
+    Raises SQLAlchemyError; an event that cannot be decided for another reason is parked.
+    """
+    taker = _Taker(batch, policy, directory, now)
+    for n, entry in enumerate(entries):
+        if batch.person_changed or not taker.take(entry):
+            return n
+    return len(entries)
+
+
+class _Taker:
+    def __init__(self, batch: Batch, policy: Policy, directory: Directory, now: datetime) -> None:
+        self._batch, self._policy, self._directory, self._now = batch, policy, directory, now
+
+    def take(self, entry: Entry) -> bool:
+        """Takes one event; False when it must wait for those before it to be settled."""
+        batch, event = self._batch, entry.event
+        ref = ref_of(event.system, event.entity, event.record_id)
+        # By what another event of the batch could meet this record. What is only corrected waits for itself: its next write must know
+        # the one before.
+        names = {ref}
+        if event.entity in self._policy.ladders:
+            names.update([f"email:{value}" for kind, value in batch.work.wanted(entry) if kind == "email"])
+        if not names.isdisjoint(batch.undecided):
+            return False
+        if event.kind in OURS and ref in batch.planned_for:
+            return False  # what came before it may have moved the clocks that it is about
+        if event.kind == "erased" and (batch.planned or batch.endings):
+            return False  # what the batch has come to so far must be written down to be erased
+        planned = len(batch.planned)
+        try:
+            self._apply(entry, ref)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one event must not stop the others
+            batch.park(entry, error)
+            return True
+        if len(batch.planned) > planned:
+            batch.planned_for.add(ref)
+            made, held = batch.planned[-1][1], batch.work.records.get(ref)
+            # Who waits may stop waiting, whatever the event: the next one about them must see whether they did.
+            if made.decides or made.corrections or made.on_hold or (held is not None and held.on_hold):
+                batch.undecided |= names
+        return True
+
+    def _apply(self, entry: Entry, ref: str) -> None:
+        kind = entry.event.kind
+        if kind in MIRRORED:
+            self._change(entry, ref)
+        elif kind in OURS:
+            self._tick(entry, ref)
+        elif kind == "erased":
+            self._erase(entry, ref)
+        else:
+            self._batch.end(entry, "skipped", f"nothing is done with {kind!r} events")
+
+    def _change(self, entry: Entry, ref: str) -> None:
+        batch, event = self._batch, entry.event
+        left = batch.echoes.get(entry.seq)
+        before = batch.work.records.get(ref)
+        record, changed = batch.work.apply(entry)
+        if ERASED in record.changed_at:
+            batch.erased.append((event, entry.seq))
+            batch.end(entry, "skipped", "it is older than the erasure of the person; nothing of it is kept")
+            return
+        if left is not None:
+            batch.heard |= {one.seq: one for one in left}
+            batch.end(entry, "skipped", "echo of our own write")
+            return
+        if event.entity == "person":
+            batch.person_changed = True
+        known = before is not None and before.announced and not before.deleted
+        event = event if entry.again else _as_news(event, changed, known)
+        # All the values of a creation may be known from a snapshot, or from changes told before it; that it is new is not.
+        news = bool(changed) or entry.again or event.kind == "created"
+        if event.kind in ("created", "updated", "restored") and not news:
+            batch.end(entry, "skipped", "nothing in it is newer than what is known")
+            return
+        view = batch.work.view(entry, record, before)
+        batch.plan(entry, event, view, plan(event, view, self._policy, self._directory, self._now))
+
+    def _tick(self, entry: Entry, ref: str) -> None:
+        batch, event = self._batch, entry.event
+        record = batch.work.records.get(ref)
+        waits = event.kind == "tick" and event.origin != SLA
+        if record is None or record.deleted or (waits and not record.on_hold):
+            batch.end(entry, "skipped", "the record no longer waits" if waits else "the record is gone, or not known")
+            return
+        view = batch.work.view(entry, record)
+        batch.plan(entry, event, view, plan(event, view, self._policy, self._directory, self._now))
+
+    def _erase(self, entry: Entry, ref: str) -> None:
+        batch, event, conn = self._batch, entry.event, self._batch.conn
+        known = batch.work.records.get(ref)
+        same_person = mirror.find(conn, keys(known)) if known is not None else {}
+        # A stub stays in the mirror: an older change of the record that arrives only now must not bring the person back.
+        batch.work.apply(entry)
+        batch.erased.append((event, entry.seq))
+        decisions.erase(conn, ref)
+        # Also those whose e-mail address was the same once.
+        borrowed = evidence.erase(conn, ref, {one for found in same_person.values() for one in found})
+        decisions.erase_borrowed(conn, borrowed)
+        outbox.erase(conn, ref)
+        match_corrections.erase(conn, ref)
+        batch.off_hold.add(ref)
+        still = clocks.load(conn, {ref}).get(ref, ())
+        batch.clocks += [close(one, event.occurred_at, "ended", "the person was erased", NO_TIME) for one in still]
+        if event.entity == "person":
+            batch.person_changed = True
+            evidence.erase_person(conn, event.system, event.record_id)
+            if known is not None:
+                people.forget(conn, str(known.values.get("email") or "").strip().lower())
+        batch.end(entry, "applied", "the person was erased at their request")
+
+
+def _as_news(event: ChangeEvent, changed: frozenset[str], known: bool) -> ChangeEvent:
+    """The event less what it tells a second time. ``changed`` are the fields that hold something else now; ``known``: that the record
+    was created has been told before."""
+    if event.kind == "created" and known:
+        # What is new in it is a change like any other, and no second reason to route it.
+        told = tuple(field for field in event.changed if field in changed)
+        return msgspec.structs.replace(event, kind="updated", changed=told)
+    if event.kind == "updated" and event.origin in (READ_BACK, LOOK):
+        # All that was read back was named as changed; what was known already did not change. An owner that was named was set
+        # by somebody, though it be the one we know.
+        told = tuple(one for one in event.changed if one in changed or one == "owner")
+        return msgspec.structs.replace(event, changed=told)
+    return event
