@@ -68,7 +68,7 @@ class Reader(Protocol):
 
 
 class Source(Protocol):
-    """Delivers changes from a position on, at least once, in the system's own order."""
+    """Delivers changes from a position on, at least once, in the system's own order; within one transaction, what others refer to first."""
 
     system: str
     stream: str  # names the position in the ledger

@@ -80,7 +80,8 @@ class Effect(Struct, frozen=True, gc=False, omit_defaults=True):
 
     ``target`` is a field's path for ``set``; the entity to go to (``account``) for ``convert`` and ``attach``; which of the two stays
     (``older``, ``newer``) for ``merge``; and for ``task`` and ``notify`` whom it is for: a person's key, or ``owner`` for whoever gets
-    the record. ``value`` is what the field gets, the subject of the task, the message, or the id of the record of the same person.
+    the record. ``value`` is what the field gets, the subject of the task, the message, the id of the record of the same person, or of ``convert``
+    whether an opportunity is made.
     ``due`` is in how many seconds a task is due, 0 when nothing is said.
     """
 

@@ -39,6 +39,14 @@ class RawEvent(Struct, frozen=True):
     payload: bytes
 
 
+class Decoded(Struct, frozen=True):
+    """What one event tells: its changes, one a record, and its place ``number`` (from 1) in a transaction; "" where that is not known."""
+
+    items: Sequence[ChangeEvent | Unreadable]
+    transaction: str = ""
+    number: int = 0
+
+
 class SchemaUnknown(Exception):
     """Salesforce does not know a schema id. Final, as far as anybody can tell."""
 
@@ -68,8 +76,8 @@ class EventDecoder:
             self._layouts = {}
         self._known = maps
 
-    def decode(self, raw: RawEvent, observed_at: datetime) -> Sequence[ChangeEvent | Unreadable]:
-        """The changes one event tells of, one a record; none where nothing mapped is touched.
+    def decode(self, raw: RawEvent, observed_at: datetime) -> Decoded:
+        """What an event tells; no items where nothing mapped is touched.
 
         What cannot be read comes back as Unreadable. Raises ConnectorError when a schema cannot be had just now.
         """
@@ -78,7 +86,8 @@ class EventDecoder:
             schema = self._schema(raw.schema_id)
             record = fastavro.schemaless_reader(io.BytesIO(raw.payload), schema.avro)
             header = record["ChangeEventHeader"]
-            return self._events(raw, schema, record, header, observed_at)
+            events = self._events(raw, schema, record, header, observed_at)
+            return Decoded(events, header["transactionKey"], header["sequenceNumber"])
         except SchemaUnknown:
             why = f"Salesforce knows no schema {raw.schema_id!r}, so the event cannot be decoded"
         except BitmapError as error:
@@ -96,18 +105,17 @@ class EventDecoder:
         ) as error:
             why = f"its payload does not fit its schema ({type(error).__name__})"
         ids = header.get("recordIds") or [""]
-        return [
-            Unreadable(
-                event_id=derived_id(SYSTEM, raw.replay_id.hex(), "unreadable"),
-                system=SYSTEM,
-                error=f"A Salesforce change event could not be read: {why}. Retry it after the cause is gone, "
-                "or discard it and let the record be read back.",
-                raw=msgspec.json.encode(raw),
-                observed_at=observed_at,
-                entity=str(header.get("entityName", "")),
-                record_id=str(ids[0]),
-            )
-        ]
+        unreadable = Unreadable(
+            event_id=derived_id(SYSTEM, raw.replay_id.hex(), "unreadable"),
+            system=SYSTEM,
+            error=f"A Salesforce change event could not be read: {why}. Retry it after the cause is gone, "
+            "or discard it and let the record be read back.",
+            raw=msgspec.json.encode(raw),
+            observed_at=observed_at,
+            entity=str(header.get("entityName", "")),
+            record_id=str(ids[0]),
+        )
+        return Decoded([unreadable])
 
     def reread(self, raw: bytes, observed_at: datetime) -> list[ChangeEvent]:
         """Decodes what was once Unreadable. Raises ConnectorBug when it still is."""
@@ -117,7 +125,7 @@ class EventDecoder:
             raise ConnectorBug("These bytes are no parked Salesforce event. Discard it.", system=SYSTEM) from error
         self.refresh()
         found: list[ChangeEvent] = []
-        for item in self.decode(event, observed_at):
+        for item in self.decode(event, observed_at).items:
             if isinstance(item, Unreadable):
                 raise ConnectorBug(item.error, system=SYSTEM)
             found.append(item)

@@ -220,7 +220,7 @@ def _conversion(write: Write, status: str) -> Asked:
         if write.fields.get("contact"):
             soap.part(lead, "contactId", write.fields["contact"])
         soap.part(lead, "convertedStatus", status)
-        soap.part(lead, "doNotCreateOpportunity", True)
+        soap.part(lead, "doNotCreateOpportunity", not write.fields.get("opportunity"))
         soap.part(lead, "leadId", write.record_id)
         soap.part(lead, "overwriteLeadSource", False)
         if write.fields.get("owner"):

@@ -8,7 +8,7 @@ and what was told is not told twice. *Which were deleted?* (getDeleted) and *whi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from threading import Event
 from typing import Any
@@ -24,6 +24,8 @@ from connectors.salesforce.budget import Urgency
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.decode import ALL_RECORDS
 from connectors.salesforce.errors import SYSTEM
+from connectors.salesforce.masters import merged_into
+from connectors.salesforce.transactions import rank_of
 from connectors.salesforce.values import parse_instant
 from routing.core.model import ChangeEvent, EntityMap, Kind, derived_id
 
@@ -87,7 +89,8 @@ class SalesforcePolling:
             marks[name] = Mark(now, now, now, now)
         if new:
             accept([], msgspec.json.encode(marks))
-        for name, entity_map in self._maps().items():
+        # What was saved together is mostly told together: the accounts before the leads.
+        for name, entity_map in sorted(self._maps().items(), key=lambda one: rank_of(one[0])):
             mark = marks[name]
             for events in self._changes(entity_map, mark):
                 accept(events, msgspec.json.encode(marks))
@@ -149,7 +152,7 @@ class SalesforcePolling:
             return [self._everything(entity_map, end)]
         mark.deleted = _covered(answer, mark.deleted)
         gone = {row["id"]: parse_instant(row["deletedDate"]) for row in answer["deletedRecords"]}
-        merged = self._merged(entity_map, sorted(gone))
+        merged = merged_into(self._connection.client, entity_map, sorted(gone))
         return [
             self._about(
                 entity_map,
@@ -161,21 +164,6 @@ class SalesforcePolling:
             )
             for record_id, at in sorted(gone.items(), key=lambda one: one[1])  # who took one over may be merged later
         ]
-
-    def _merged(self, entity_map: EntityMap, ids: Sequence[str]) -> dict[str, str]:
-        """Which of those deleted were merged into another, and into which."""
-        found: dict[str, str] = {}
-        if entity_map.remote not in ("Lead", "Contact", "Account", "Case"):  # nothing else can be
-            return found
-        for start in range(0, len(ids), 200):
-            listed = ",".join(f"'{one}'" for one in ids[start : start + 200])
-            query = (
-                f"SELECT Id, MasterRecordId FROM {entity_map.remote} "  # noqa: S608 - ids of Salesforce's own
-                f"WHERE IsDeleted = true AND MasterRecordId != null AND Id IN ({listed})"
-            )
-            answer = self._ask("queryAll/", {"q": query}, "asking which deleted records were merged")
-            found |= {row["Id"]: row["MasterRecordId"] for row in answer["records"]}
-        return found
 
     # What was passed over
 

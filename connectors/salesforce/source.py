@@ -21,8 +21,10 @@ from connectors.salesforce.client import ApiSession
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.decode import ALL_RECORDS, EventDecoder, RawEvent, SchemaUnknown
 from connectors.salesforce.errors import REPLAY_TOO_OLD, SYSTEM, from_rpc, rpc_facts
+from connectors.salesforce.masters import with_masters
 from connectors.salesforce.stream import MOST_OUTSTANDING, FetchRequests, gathered
-from routing.core.model import ChangeEvent, Unreadable, derived_id
+from connectors.salesforce.transactions import Item, Transactions
+from routing.core.model import ChangeEvent, derived_id
 
 log = structlog.get_logger(__name__)
 
@@ -47,9 +49,8 @@ class SalesforceSource:
     """``contract.Source`` over Pub/Sub, for one topic: by default ``/data/ChangeEvents``, the channel of all selected objects.
     Several share the connection's one gRPC channel and its session; each has its own position.
 
-    Events come in the order of their commits. An event that tells of several records becomes as many ChangeEvents, all in
-    one ``accept``. A transaction of many events may be split over two: the events of one are decided one after another as well, in
-    the order of their saves, so nothing here waits for the end of a transaction that is not announced.
+    Events come in the order of their commits, those of one transaction in one ``accept`` and by what depends on what (``transactions.py``
+    says within which bounds). An event that tells of several records becomes as many ChangeEvents.
 
     A replay id that Salesforce no longer keeps (72 hours) is answered with a ``gap`` event per mapped entity, with
     ``record_id`` "*": everything of it is to be read again; then the stream goes on from the earliest event kept.
@@ -117,32 +118,52 @@ class SalesforceSource:
             call.cancel()
 
     def _follow(self, call: Any, requests: FetchRequests, place: _Place, accept: Accept, watch: _Watch) -> None:
-        stored: bytes | None = None  # so that each subscription tells where it stands
-        for responses in gathered(call):
-            watch.heard()
-            pending = responses[-1].pending_num_requested
-            if pending < MOST_OUTSTANDING // 2:
-                # Asked for before these are worked on, so that the next ones are on their way meanwhile.
-                requests.more(MOST_OUTSTANDING - pending)
-            items = [item for response in responses for item in self._decode(response)]
-            last = responses[-1]
-            reached = last.events[-1].replay_id if last.events else last.latest_replay_id
-            place.heard = place.heard or any(response.events for response in responses)
-            if items or reached != stored:
-                accept(items, reached)
-            stored = place.replay_id = reached
+        saved = Transactions()
+        told: bytes | None = None  # so that each subscription tells where it stands
 
-    def _decode(self, response: pb.FetchResponse) -> list[ChangeEvent | Unreadable]:
+        def hand_on(items: Sequence[Item]) -> None:
+            nonlocal told
+            if items or saved.passed != told:
+                accept(with_masters(self._connection.client, self._maps(), items, watch.stop), saved.passed)
+            told = saved.passed
+            place.replay_id = told or place.replay_id
+
+        try:
+            for responses in gathered(call, lambda: saved.patience):
+                if not responses:
+                    hand_on(saved.release())
+                    continue
+                watch.heard()
+                pending = responses[-1].pending_num_requested
+                if pending < MOST_OUTSTANDING // 2:
+                    # Asked for before these are worked on, so that the next ones are on their way meanwhile.
+                    requests.more(MOST_OUTSTANDING - pending)
+                hand_on(self._take(responses, saved))
+                place.heard = place.heard or any(response.events for response in responses)
+        except (grpc.RpcError, _StreamLost):
+            if not watch.stop.is_set():
+                hand_on(saved.release())  # the rest of it may be long in coming
+            raise
+        hand_on(saved.release())
+
+    def _take(self, responses: Sequence[pb.FetchResponse], saved: Transactions) -> list[Item]:
+        """What of these and earlier responses is to be handed on. Raises _StreamLost, with nothing of these taken in."""
         self._decoder.refresh()
         observed_at = self._clock()
-        items: list[ChangeEvent | Unreadable] = []
+        events = [event for response in responses for event in response.events]
         try:
-            for event in response.events:
-                raw = RawEvent(event.event.schema_id, event.replay_id, event.event.payload)
-                items += self._decoder.decode(raw, observed_at)
+            decoded = [
+                self._decoder.decode(RawEvent(one.event.schema_id, one.replay_id, one.event.payload), observed_at)
+                for one in events
+            ]
         except ConnectorError as error:
-            # A schema cannot be had just now: nothing of this response is accepted, it is delivered again.
+            # A schema cannot be had just now: all this is delivered again.
             raise _StreamLost from error
+        items: list[Item] = []
+        for event, one in zip(events, decoded, strict=True):
+            items += saved.add(one, event.replay_id, len(event.event.payload), observed_at)
+        if not responses[-1].events and responses[-1].pending_num_requested:
+            items += saved.stand(responses[-1].latest_replay_id)
         return items
 
     def _handle(self, error: grpc.RpcError, place: _Place, accept: Accept, session: ApiSession) -> None:
@@ -209,7 +230,7 @@ class _Watch:
 
     def __init__(self, call: Any, stop: Event, silence_seconds: float) -> None:
         self._call = call
-        self._stop = stop
+        self.stop = stop
         self._most = max(1, int(silence_seconds / _WATCH))
         self._silent = 0
         self._ended = Event()
@@ -217,7 +238,7 @@ class _Watch:
 
     def _watch(self) -> None:
         while not self._ended.is_set():
-            if self._stop.wait(_WATCH):
+            if self.stop.wait(_WATCH):
                 break
             self._silent += 1
             if self._silent > self._most:

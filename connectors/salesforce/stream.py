@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,12 @@ class PubSubStub:
         self._channel.close()
 
 
-def gathered(call: Iterator[pb.FetchResponse]) -> Iterator[list[pb.FetchResponse]]:
+def gathered(
+    call: Iterator[pb.FetchResponse], patience: Callable[[], float | None]
+) -> Iterator[list[pb.FetchResponse]]:
     """The responses of a stream, each time all that have arrived by now: a response often holds a single event, and
-    whoever stores them wants to store many at once. Raises what the stream raises, after what came before it.
+    whoever stores them wants to store many at once. None of them once nothing came for ``patience`` seconds, where it says any.
+    Raises what the stream raises, after what came before it.
 
     A thread reads ahead; it ends with the stream, and is held back by the number of events that were asked for.
     """
@@ -90,7 +93,11 @@ def gathered(call: Iterator[pb.FetchResponse]) -> Iterator[list[pb.FetchResponse
     threading.Thread(target=read, name="salesforce-stream", daemon=True).start()
     while True:
         batch: list[pb.FetchResponse] = []
-        item = arrived.get()
+        try:
+            item = arrived.get(timeout=patience())
+        except queue.Empty:
+            yield []
+            continue
         while isinstance(item, pb.FetchResponse):
             batch.append(item)
             try:

@@ -46,7 +46,7 @@ DEEDS: dict[str, tuple[str, ...]] = {
         *("impose", "forget_journal", *_RESTART),
     ),
     "salesforce": (
-        *("create", "update", "delete", "undelete", "merge", "convert", "lock"),
+        *("create", "update", "delete", "undelete", "together", "merge", "convert", "lock"),
         *(
             "forbid",
             "forbid_conversions",

@@ -151,7 +151,8 @@ def _write(write: dict[str, Any]) -> str:
     given = write["fields"]
     if write["kind"] == "convert":
         into = f" (as {given['contact']})" if given.get("contact") else ""
-        fields = f"{write['entity']} becomes a contact of account {given.get('account')}{into}"
+        deal = ", with an opportunity" if given.get("opportunity") else ""
+        fields = f"{write['entity']} becomes a contact of account {given.get('account')}{into}{deal}"
     elif write["kind"] == "merge":
         into = f"into {given['into']}" if given.get("into") else f"with {', '.join(given.get('merged', ()))}, and stays"
         fields = f"{write['entity']} is merged {into}"

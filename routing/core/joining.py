@@ -103,7 +103,8 @@ def _account(
     if not account_id:
         return (), (_missed(asked, f"the account is not one of {system}: the {plan.entity} was not joined to it"),)
     if asked == "convert" and _converts(plan, policy):
-        return _conversion(plan, account_id, contact, owner, directory)
+        deal = any(one.value for one in effects if one.kind == "convert")
+        return _conversion(plan, account_id, contact, owner, deal, directory)
     if _reference(plan, policy):
         return (), ()
     if plan.system in _ASSOCIATES:
@@ -114,13 +115,14 @@ def _account(
 
 
 def _conversion(
-    plan: Plan, account_id: str, contact: str, owner: str, directory: Directory
+    plan: Plan, account_id: str, contact: str, owner: str, deal: bool, directory: Directory
 ) -> tuple[tuple[Write, ...], tuple[Step, ...]]:
     crm_id = directory.crm_id(plan.system, owner)
     why = directory.unreachable(owner, plan.system) if owner else "nobody has the record"
     if why or crm_id is None:
         return (), (_missed("convert", f"{why}: the lead was not converted, since somebody must own the contact"),)
     fields: Values = {"account": account_id, "owner": crm_id} | ({"contact": contact} if contact else {})
+    fields |= {"opportunity": True} if deal else {}
     return (_write(plan, plan.entity, fields, "convert", crm_id),), ()
 
 

@@ -218,7 +218,7 @@ class Write(Struct, frozen=True, kw_only=True):
     ``subject`` (at most 255 letters), ``owner``, and, where they are known, ``note``, ``due`` (an instant) and ``priority`` ("high").
 
     ``kind`` convert: the lead becomes a contact of ``account``: of the record ``contact`` where it is in the fields, else a new one,
-    of ``owner``. ``kind`` merge: the records ``merged`` (one or two ids) go into this one, or this one ``into`` another; the one that
+    of ``owner``; with ``opportunity`` one is made, too. ``kind`` merge: the records ``merged`` (one or two ids) go into this one, or this one ``into`` another; the one that
     stays keeps its values but for the other fields named, and gets what only the others have. Both are done when the CRM shows them
     done: ``guard`` and ``ours`` are empty.
     """

@@ -139,7 +139,8 @@ class LadderPages:
         if doing.kind == "merge":
             return (f"Besides, the {routes} and the same person's other one become one: the {doing.target} stays.",)
         word = "becomes a contact of" if doing.kind == "convert" else "is attached to"
-        return (f"Besides, the {routes} {word} the account that it was matched to.",)
+        deal = ", and an opportunity is made" if doing.value else ""
+        return (f"Besides, the {routes} {word} the account that it was matched to{deal}.",)
 
     # Tables
 

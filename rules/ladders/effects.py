@@ -22,6 +22,7 @@ TASK_KEYS = ("subject", "for", "due")
 NOTIFY_KEYS = ("message", "who")
 OWNER = "owner"
 MATCHED = "matched account"
+WITH_OPPORTUNITY = f"{MATCHED} with an opportunity"  # in a conversion
 # Where two records can be made one that keeps its id, and of which kinds.
 MERGED = {"salesforce": ("Lead", "Contact")}
 BORN = "created_at"
@@ -53,7 +54,7 @@ class Doing:
             yield Effect("set", self.target, found if self.read is not None else self.value)
         elif self.kind in ("convert", "attach"):
             if facts.get("account") is not None:
-                yield Effect(self.kind, self.target)
+                yield Effect(self.kind, self.target, self.value)
         elif self.kind == "merge":
             if type(found) is str:
                 yield Effect(self.kind, self.target, found)
@@ -184,15 +185,16 @@ class EffectReader:
         if text is None:
             return
         word = " ".join(text.text.casefold().split())
+        options = (MATCHED, WITH_OPPORTUNITY) if kind == "convert" else (MATCHED,)
         if self._scope.routes not in OF_PEOPLE:
             self._report.error(
                 text.place, f"{an(self._scope.routes)} cannot be joined to an account", "only leads and contacts can"
             )
-        elif word not in (MATCHED, "account"):
+        elif word not in (*options, "account"):
             what = f"{an(self._scope.routes)} cannot be joined to '{text.text}'"
-            self._report.error(text.place, what, nearest(word, (MATCHED,)) or f"write: {kind}: {MATCHED}")
+            self._report.error(text.place, what, nearest(word, options) or f"write: {kind}: {MATCHED}")
         else:
-            yield Doing(kind, "account")
+            yield Doing(kind, "account", True if word == WITH_OPPORTUNITY else None)
 
     def _merged(self, node: Node) -> Iterator[Doing]:
         """``merge: older lead``: the record and the one of the same person become one."""

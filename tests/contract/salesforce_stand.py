@@ -127,7 +127,7 @@ class SmallWorld:
 
 
 class SalesforceStand:
-    """See ``suites.SourceStand``."""
+    """See ``listening.SourceStand``."""
 
     system = "salesforce"
     entity = "lead"

@@ -26,7 +26,8 @@ from connectors.sandbox.faults import Fault
 from routing.core.model import Write
 from routing.runtime.clock import utcnow
 from tests.contract.hubspot_stand import MAPS, SECRET, HubSpotStand, hubspot_stand
-from tests.contract.suites import ReaderSuite, SinkSuite, WebhookSuite, write_of
+from tests.contract.listening import WebhookSuite
+from tests.contract.suites import ReaderSuite, SinkSuite, write_of
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +351,7 @@ class TestCreating:
 
 
 class HookStand:
-    """See ``suites.WebhookStand``."""
+    """See ``listening.WebhookStand``."""
 
     url = "https://leads.example.com/hooks/hubspot"
 

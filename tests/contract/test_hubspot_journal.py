@@ -16,7 +16,7 @@ from connectors.sandbox.hubspot.journal import CLIENT_ID
 from connectors.sandbox.hubspot.webhooks import PORTAL_ID
 from routing.runtime.clock import utcnow
 from tests.contract.hubspot_stand import MAPS, SECRET, HubSpotStand, hubspot_stand
-from tests.contract.suites import Heard, Running, SourceSuite
+from tests.contract.listening import Heard, Running, SourceSuite
 
 
 class JournalStand(HubSpotStand):

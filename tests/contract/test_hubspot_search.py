@@ -19,7 +19,8 @@ from routing.core.merge import merge
 from routing.core.model import ChangeEvent, Unreadable, Values
 from routing.runtime.clock import utcnow
 from tests.contract.hubspot_stand import MAPS, HubSpotStand, hubspot_stand
-from tests.contract.suites import Heard, Running, SourceSuite, write_of
+from tests.contract.listening import Heard, Running, SourceSuite
+from tests.contract.suites import write_of
 
 
 class SearchStand(HubSpotStand):

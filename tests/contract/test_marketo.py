@@ -24,17 +24,8 @@ from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.marketo import MarketoSandbox
 from routing.core.model import ChangeEvent, EntityMap, Unreadable, Values, Write
 from routing.runtime.clock import utcnow
-from tests.contract.suites import (
-    WAIT,
-    Heard,
-    ReaderSuite,
-    Running,
-    SessionSuite,
-    SinkSuite,
-    SourceSuite,
-    WebhookSuite,
-    write_of,
-)
+from tests.contract.listening import WAIT, Heard, Running, SourceSuite, WebhookSuite
+from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite, write_of
 
 LEAD = EntityMap(
     system="marketo",
@@ -376,7 +367,7 @@ def create(write_id: str, **fields: object) -> Write:
 
 
 class FlowStand:
-    """See ``suites.WebhookStand``."""
+    """See ``listening.WebhookStand``."""
 
     def __init__(self) -> None:
         settings = MarketoSettings(host="http://x", client_id="c", client_secret="s", webhook_secret=SECRET)

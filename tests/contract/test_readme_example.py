@@ -19,7 +19,8 @@ from connectors.sandbox.faults import OPERATIONS, Fault, Faults
 from connectors.sandbox.serving import Served, break_off
 from routing.core.model import EntityMap, Values
 from routing.runtime.clock import utcnow
-from tests.contract.suites import ReaderSuite, SinkSuite, SourceSuite
+from tests.contract.listening import SourceSuite
+from tests.contract.suites import ReaderSuite, SinkSuite
 
 README = Path(__file__).parents[2] / "connectors" / "README.md"
 NAMES = ("company", "city", "owner")
@@ -113,7 +114,7 @@ class Parrot:
 
 
 class ParrotStand:
-    """See ``suites.SourceStand``."""
+    """See ``listening.SourceStand``."""
 
     system, entity, text_field, other_field, owner_field = "parrot", "lead", *NAMES
     owners = ("ana", "ben")

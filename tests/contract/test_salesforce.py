@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract.listening import SourceSuite
 from tests.contract.salesforce_stand import SalesforceStand, salesforce_stand
-from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite, SourceSuite
+from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite
 
 
 @pytest.fixture(scope="module")

@@ -87,6 +87,24 @@ def test_a_lead_becomes_a_contact_of_the_account_it_was_matched_to(world: Stage)
     assert "becomes a contact of account" in world.command("decisions", "show", lead).stdout
 
 
+def test_a_lead_saved_before_its_account_in_one_transaction_is_matched_to_it(world: Stage) -> None:
+    domain = f"altiplano{len(world.salesforce.records('Account'))}.example"  # another one whenever this is tried again
+    person = {"FirstName": "Nuria", "LastName": "Ferrer", "Company": "Altiplano Solar", "Country": "CL"}
+    lead, made = world.salesforce.together(
+        [
+            {"kind": "create", "object": "Lead", "fields": {**person, "Email": f"nuria@{domain}"}},
+            {
+                "kind": "create",
+                "object": "Account",
+                "fields": {"Name": "Altiplano Solar", "Website": f"https://{domain}"},
+            },
+        ]
+    )
+    world.settle()
+    assert world.decisions(lead)[0].account_id == made
+    assert contact_of(world, lead)["AccountId"] == made
+
+
 def test_the_same_person_at_that_account_is_no_second_contact(world: Stage) -> None:
     row = account(world, 1)
     domain = str(row["Website"]).removeprefix("https://").removeprefix("www.")
@@ -192,11 +210,12 @@ def test_the_newer_one_stays_where_the_rung_says_so(world: Stage) -> None:
 
 
 def test_a_merge_without_an_answer_or_on_a_locked_lead_is_made_once(world: Stage) -> None:
-    first = person(world, "Dahl")
+    name = f"Dahl{len(world.salesforce.records('Lead'))}"  # somebody else whenever this is tried again
+    first = person(world, name)
     world.fault("salesforce", "lock", "soap")
     world.fault("salesforce", "timeout", "soap")
     world.fault("salesforce", "timeout_after_commit", "soap")
-    again = person(world, "Dahl")
+    again = person(world, name)
     assert world.salesforce.record("Lead", again) is None
     assert [one["state"] for one in world.owed(again)] == ["confirmed", "confirmed"]
     assert world.owed(again)[-1]["detail"] == f"merged into {first}"

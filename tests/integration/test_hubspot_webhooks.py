@@ -16,7 +16,8 @@ from connectors.sandbox.hubspot.webhooks import Mischief
 from routing.core.model import ChangeEvent, Unreadable
 from routing.runtime.clock import monotonic, utcnow
 from tests.contract.hubspot_stand import MAPS, HubSpotStand, hubspot_stand
-from tests.contract.suites import WAIT, write_of
+from tests.contract.listening import WAIT
+from tests.contract.suites import write_of
 
 
 class Receiver:

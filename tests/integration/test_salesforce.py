@@ -32,8 +32,9 @@ from connectors.sandbox.salesforce.bus import Spoil
 from connectors.sandbox.salesforce.checks import Operation
 from routing.core.model import Write
 from routing.runtime.clock import utcnow
+from tests.contract.listening import Heard, Running
 from tests.contract.salesforce_stand import ANA, BEN, MAPS, ZOE, SalesforceStand, salesforce_stand
-from tests.contract.suites import Heard, Running, write_of
+from tests.contract.suites import write_of
 
 
 @pytest.fixture(scope="module")

@@ -227,6 +227,20 @@ def test_duplicates_go_into_the_master_with_what_hangs_on_them(
     assert (stand.sandbox.record("Task", task) or {})["WhoId"] == master
 
 
+def test_an_opportunity_is_made_only_where_it_is_asked_for(
+    stand: SalesforceStand, connection: SalesforceConnection
+) -> None:
+    without, lead = stand.create({}), stand.create({"company": "Nova AG"})
+    results = connection.write([conversion(without), conversion(lead, opportunity=True)])
+    assert [result.error for result in results] == [None, None]
+    [deal] = stand.sandbox.records("Opportunity")
+    assert (deal["Name"], deal["AccountId"], deal["OwnerId"]) == ("Nova AG", ACME, ANA)
+    assert (stand.sandbox.record("Lead", lead) or {})["ConvertedOpportunityId"] == deal["Id"]
+    [again] = connection.write([conversion(lead, opportunity=True)])
+    assert again.error is None
+    assert len(stand.sandbox.records("Opportunity")) == 1
+
+
 @pytest.mark.parametrize("kind", ["timeout", "timeout_after_commit"])
 def test_a_merge_whose_answer_was_lost_is_done_once(
     stand: SalesforceStand, connection: SalesforceConnection, kind: Any

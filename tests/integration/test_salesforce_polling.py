@@ -104,6 +104,19 @@ def test_creations_come_whole_and_changes_with_all_their_values(org: Org) -> Non
     assert told(org.later(seconds=30)) == [("gap", new)]
 
 
+def test_the_account_that_a_lead_was_saved_with_comes_before_it(org: Org) -> None:
+    org.maps |= {"account": MAPS["account"]}
+    org.begin()
+    org.now += timedelta(seconds=10)
+    lead, account = org.sandbox.together(
+        [
+            {"kind": "create", "object": "Lead", "fields": {"LastName": "Doe", "Company": "Nova AG"}},
+            {"kind": "create", "object": "Account", "fields": {"Name": "Nova AG"}},
+        ]
+    )
+    assert told(org.later(seconds=30)) == [("created", account), ("created", lead)]
+
+
 def test_two_changes_within_a_second_are_both_told(org: Org) -> None:
     lead = org.create({"title": "a"})
     org.begin()

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
+from connectors.salesforce import transactions
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.source import SalesforceSource
+from connectors.sandbox.faults import Fault
 from connectors.sandbox.ids import salesforce_id
+from connectors.sandbox.salesforce.bus import event_number
 from routing.core.merge import merge
 from routing.core.model import EntityMap
 from routing.runtime.clock import utcnow
+from tests.contract.listening import Heard, Running
 from tests.contract.salesforce_stand import ANA, BEN, LEAD, MANY, MAPS, SalesforceStand, salesforce_stand
-from tests.contract.suites import Heard, Running
 
 DEAL = salesforce_id("a00", 1)
 
@@ -117,9 +121,109 @@ def test_merged_records_go_and_restored_ones_come_back(stand: SalesforceStand, h
         stand.sandbox.undelete("Lead", loser)
         heard.until(lambda: len(heard.events) >= 2)
     gone, back = heard.events[0], heard.events[-1]
-    assert (gone.kind, gone.record_id) == ("deleted", loser)
+    assert (gone.kind, gone.record_id, gone.into) == ("merged", loser, master)
     assert (back.kind, back.record_id, back.complete) == ("restored", loser, False)
     assert back.values["title"] == "loser"
+
+
+def account(name: str) -> dict[str, Any]:
+    return {"kind": "create", "object": "Account", "fields": {"Name": name}}
+
+
+def lead_at(company: str, title: str = "") -> dict[str, Any]:
+    return {"kind": "create", "object": "Lead", "fields": {"LastName": "Doe", "Company": company, "Title": title}}
+
+
+def pieces(heard: Heard) -> list[list[str]]:
+    """The entities of what came, piece by piece."""
+    items, found = iter(heard.items), []
+    for size, _ in heard.batches:
+        found.append([next(items).entity for _ in range(size)])
+    return [piece for piece in found if piece]
+
+
+def test_what_was_saved_together_comes_together_and_the_account_first(stand: SalesforceStand, heard: Heard) -> None:
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.sandbox.together([lead_at("Nova AG"), account("Nova AG")])
+        heard.until(lambda: len(heard.events) >= 2)
+    assert pieces(heard) == [["account", "lead"]]
+    assert event_number(heard.positions[-1] or b"") == stand.sandbox.bus.last
+
+
+def test_a_transaction_of_many_responses_is_one(
+    stand: SalesforceStand, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However slow this machine is, its rest comes in time.
+    monkeypatch.setattr(transactions, "QUIET", 60.0)
+    monkeypatch.setattr(transactions, "LONGEST", timedelta(hours=1))
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.sandbox.together([*(lead_at("Nova AG", f"t{n}") for n in range(250)), account("Nova AG")])
+        heard.until(lambda: len(heard.events) >= 251)
+    assert pieces(heard) == [["account", *["lead"] * 250]]
+
+
+def test_one_whose_rest_does_not_come_is_not_waited_for(stand: SalesforceStand, heard: Heard) -> None:
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.sandbox.impose({"reorder_every": 2})  # the second event waits for a third
+        stand.sandbox.together([lead_at("Nova AG"), account("Nova AG")])
+        heard.until(lambda: len(heard.events) >= 1)
+        stand.sandbox.impose({"reorder_every": 0})
+        heard.until(lambda: len(heard.events) >= 2)
+    assert pieces(heard) == [["lead"], ["account"]]
+
+
+def test_a_stream_that_breaks_within_a_transaction_loses_nothing(stand: SalesforceStand, heard: Heard) -> None:
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        for n in range(5):
+            stand.sandbox.together([lead_at(f"Nova {n}"), account(f"Nova {n}")])
+            stand.break_streams()
+        heard.until(lambda: len({event.event_id for event in heard.events}) == 10)
+    assert len(pieces(heard)) >= 1
+    assert all(piece[-1] == "lead" for piece in pieces(heard))
+
+
+def test_where_each_object_has_a_topic_each_comes_by_itself(stand: SalesforceStand, heard: Heard) -> None:
+    source = SalesforceSource(stand.connection, lambda: MAPS, utcnow, "/data/LeadChangeEvent")
+    with Running(source, None, heard):
+        subscribed(heard)
+        stand.sandbox.together([lead_at("Nova AG"), account("Nova AG")])
+        heard.until(lambda: bool(heard.events))
+    assert [event.entity for event in heard.events] == ["lead"]
+
+
+def test_a_merge_that_cannot_be_looked_up_is_told_as_a_deletion(stand: SalesforceStand, heard: Heard) -> None:
+    master, loser, gone = stand.create({}), stand.create({}), stand.create({})
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.faults.add(Fault(system="salesforce", operation="query", kind="rate_limited", times=100))
+        stand.sandbox.merge("Lead", master, [loser])
+        heard.until(lambda: bool(heard.events))
+        stand.faults.clear()
+        stand.delete(gone)
+        heard.until(lambda: len(heard.events) >= 2)
+    assert [(event.kind, event.record_id, event.into) for event in heard.events] == [
+        ("deleted", loser, ""),
+        ("deleted", gone, ""),
+    ]
+
+
+def test_an_event_that_is_missing_stays_so_until_the_record_is_read_again(stand: SalesforceStand, heard: Heard) -> None:
+    lead = stand.create({"title": "a", "city": "Köln"})
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.sandbox.spoil_next("missing")
+        stand.change(lead, {"title": "b"})
+        stand.change(lead, {"city": "Bonn"})
+        heard.until(lambda: bool(heard.events))
+        assert [event.values for event in heard.events] == [{"city": "Bonn"}]
+        stand.sandbox.gap("Lead", [lead])
+        heard.until(lambda: len(heard.events) >= 2)
+    assert (heard.events[1].kind, heard.events[1].complete) == ("gap", False)
+    assert stand.connection.read("lead", [lead], ["title"])[lead].values == {"title": "b"}
 
 
 def test_events_that_overtake_each_other_end_in_what_the_crm_holds(stand: SalesforceStand, heard: Heard) -> None:

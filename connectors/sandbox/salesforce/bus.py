@@ -16,7 +16,7 @@ from connectors.sandbox.salesforce.objects import SandboxObject
 from connectors.sandbox.salesforce.standard import UNTOLD
 from connectors.sandbox.salesforce.store import Commit
 
-Spoil = Literal["duplicate", "unknown_schema", "corrupt", "impossible_bitmap"]
+Spoil = Literal["duplicate", "missing", "unknown_schema", "corrupt", "impossible_bitmap"]
 
 ALL_CHANGES = "/data/ChangeEvents"
 RETAINED = 200_000  # events; the real bus keeps 72 hours
@@ -93,6 +93,8 @@ class EventBus:
     def _append(self, definition: SandboxObject, payload: bytes) -> None:
         schema_id = definition.schema_id
         spoil = self._spoil.popleft() if self._spoil else None
+        if spoil == "missing":
+            return
         if spoil == "unknown_schema":
             schema_id = _NO_SCHEMA
         elif spoil == "corrupt":

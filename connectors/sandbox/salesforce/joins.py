@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from connectors.sandbox.salesforce.checks import Operation, SaveError, check, check_duplicates
@@ -10,6 +11,7 @@ from connectors.sandbox.salesforce.store import Store
 
 Row = dict[str, Any]
 MERGEABLE = ("Lead", "Contact", "Account")
+_FIRST_STAGE = "Prospecting"
 # How lead fields are mapped to those of contacts when nobody changed that in Setup.
 _CARRIED = {
     **{name: name for name in ("Salutation", "FirstName", "MiddleName", "LastName", "Suffix", "Title", "Email")},
@@ -27,7 +29,7 @@ _HANGS = {
 def convert(store: Store, given: Mapping[str, str], options: Mapping[str, Any]) -> dict[str, str]:
     """Converts a lead as a LeadConvert asks: accountId, contactId, leadId, convertedStatus, ownerId. Raises SaveError.
 
-    No opportunity is made. ``options`` are those of ``Store.transact``.
+    An opportunity is made unless ``doNotCreateOpportunity`` is true. ``options`` are those of ``Store.transact``.
     """
     with store.lock:
         lead = _convertible(store, given)
@@ -45,8 +47,12 @@ def convert(store: Store, given: Mapping[str, str], options: Mapping[str, Any]) 
             made.append(person)
         status = {"IsConverted": True, "Status": given["convertedStatus"], "ConvertedDate": lead["SystemModstamp"][:10]}
         after = {**status, "ConvertedAccountId": account, "ConvertedContactId": contact}
-        _all(store, [*made, Operation("update", "Lead", lead["Id"], after)], options)
-        return {"accountId": account, "contactId": contact, "leadId": lead["Id"]}
+        ids = {"accountId": account, "contactId": contact, "leadId": lead["Id"]}
+        if given.get("doNotCreateOpportunity") != "true":
+            ids["opportunityId"] = after["ConvertedOpportunityId"] = store.new_id("Opportunity")
+            made.append(_opportunity(ids, given.get("opportunityName") or lead["Company"], owner, lead))
+        all_or_none(store, [*made, Operation("update", "Lead", lead["Id"], after)], options)
+        return ids
 
 
 def _convertible(store: Store, given: Mapping[str, str]) -> Row:
@@ -81,6 +87,16 @@ def _account(store: Store, wanted: str, lead: Row, owner: str) -> tuple[str, lis
     return row["Id"], []
 
 
+def _opportunity(ids: Mapping[str, str], name: str, owner: str, lead: Row) -> Operation:
+    """It closes, so far as anybody knows, at the end of the quarter."""
+    day = date.fromisoformat(lead["SystemModstamp"][:10])
+    last = (day.month + 2) // 3 * 3
+    closes = f"{day.year}-{last:02}-{30 + (last in (3, 12))}"
+    fields = {"Name": name, "AccountId": ids["accountId"], "OwnerId": owner, "StageName": _FIRST_STAGE}
+    more = {"CloseDate": closes, "LeadSource": lead["LeadSource"]}
+    return Operation("create", "Opportunity", ids["opportunityId"], fields | more)
+
+
 def _filled(store: Store, contact: str, account: str, lead: Row) -> Operation:
     """An existing contact gets what it has no value for; nothing of it is overwritten."""
     row = store.find("Contact", contact)
@@ -110,7 +126,7 @@ def merge(
             raise error
         moved = list(_moved(store, name, kept["Id"], [row["Id"] for row in going]))
         gone = [Operation("delete", name, row["Id"]) for row in going]
-        _all(store, [*moved, *gone, change], options)
+        all_or_none(store, [*moved, *gone, change], options)
         for row in going:
             row["MasterRecordId"] = kept["Id"]
         return [row["Id"] for row in going], [one.record_id for one in moved]
@@ -135,9 +151,10 @@ def _moved(store: Store, name: str, master: str, losers: Sequence[str]) -> Seque
     ]
 
 
-def _all(store: Store, operations: Sequence[Operation], options: Mapping[str, Any]) -> None:
-    """One transaction, or none of it."""
+def all_or_none(store: Store, operations: Sequence[Operation], options: Mapping[str, Any]) -> list[str]:
+    """One transaction of the org itself, or none of it: the ids. Raises SaveError."""
     results = store.transact(operations, **{**options, "all_or_none": True, "trusted": True, "auto_assign": False})
     for result in results:
         if isinstance(result, SaveError) and result.code != "ALL_OR_NONE_OPERATION_ROLLED_BACK":
             raise result
+    return [str(result) for result in results]

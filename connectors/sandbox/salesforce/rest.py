@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,44 +16,18 @@ from starlette.routing import Route
 
 from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.salesforce import composite
-from connectors.sandbox.salesforce.bulk import BulkJobs
 from connectors.sandbox.salesforce.checks import Operation, SaveError, WriteKind
 from connectors.sandbox.salesforce.collections import by_fault, edit_before, save
-from connectors.sandbox.salesforce.query import Queries
-from connectors.sandbox.salesforce.replication import Replication
+from connectors.sandbox.salesforce.reading import Reading
 from connectors.sandbox.salesforce.sessions import OAuthError, Sessions
+from connectors.sandbox.salesforce.shapes import ApiError, Call, answer, object_in, object_of
 from connectors.sandbox.salesforce.soap import SoapApi
-from connectors.sandbox.salesforce.standard import TOOLING
 from connectors.sandbox.salesforce.store import Store
 
 VERSIONS = ("64.0", "65.0", "66.0")
 DAILY_LIMIT = 100_000
-_JSON = "application/json;charset=UTF-8"
 
 _DATA = "/services/data"
-
-
-class ApiError(Exception):
-    """An answer that is not a success: HTTP status, Salesforce code, words."""
-
-    def __init__(self, status: int, code: str, message: str, fields: list[str] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = [{"message": message, "errorCode": code} | ({"fields": fields} if fields is not None else {})]
-
-
-class Call(NamedTuple):
-    """One request with its body."""
-
-    request: Request
-    body: bytes
-
-
-def answer(content: Any, status: int = 200, **headers: str) -> Response:
-    """A JSON response, or an empty one for None."""
-    body = b"" if content is None else msgspec.json.encode(content)
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(body, status, headers=named, media_type=_JSON if body else None)
 
 
 class RestApi:
@@ -75,30 +48,16 @@ class RestApi:
         self.others = 0
         self.daily_limit = DAILY_LIMIT
         self.latency = 0.0
-        self.queries = Queries(store)
-        self.replication = Replication(store)
-        self.bulk = BulkJobs()
+        self.reading = Reading(store, clock)
         self.base_url = ""
         self.app = Starlette(routes=self._routes())
 
     def _routes(self) -> list[Route]:
         v = _DATA + "/v{version}"
         table: list[tuple[str, str, str, Callable[..., Response]]] = [
-            ("GET", v + "/query", "query", self._query),
-            ("GET", v + "/query/", "query", self._query),
-            ("GET", v + "/query/{cursor}", "query", self._query_more),
-            ("GET", v + "/queryAll", "query", self._query_all),
-            ("GET", v + "/queryAll/", "query", self._query_all),
-            ("GET", v + "/queryAll/{cursor}", "query", self._query_more),
-            ("GET", v + "/tooling/query", "query", self._tooling),
-            ("GET", v + "/tooling/query/", "query", self._tooling),
-            ("GET", v + "/sobjects/{object}/updated", "query", self._updated),
-            ("GET", v + "/sobjects/{object}/updated/", "query", self._updated),
-            ("GET", v + "/sobjects/{object}/deleted", "query", self._deleted),
-            ("GET", v + "/sobjects/{object}/deleted/", "query", self._deleted),
+            *self.reading.routes(v),
             ("GET", v + "/limits", "limits", self._limits),
             ("GET", v + "/limits/", "limits", self._limits),
-            ("GET", v + "/sobjects/{object}/describe", "describe", self._describe),
             ("GET", v + "/sobjects/{object}/{id}", "read", self._get_row),
             ("PATCH", v + "/sobjects/{object}/{id}", "read", self._patch_row),
             ("DELETE", v + "/sobjects/{object}/{id}", "read", self._delete_row),
@@ -107,9 +66,6 @@ class RestApi:
             ("PATCH", v + "/composite/sobjects", "collections", self._collections),
             ("POST", v + "/composite/sobjects", "collections", self._collections),
             ("POST", v + "/composite", "composite", self._composite),
-            ("POST", v + "/jobs/query", "bulk", self._job_made),
-            ("GET", v + "/jobs/query/{id}", "bulk", self._job),
-            ("GET", v + "/jobs/query/{id}/results", "bulk", self._job_results),
             ("GET", "/services/oauth2/userinfo", "login", self._userinfo),
         ]
         routes = [
@@ -228,73 +184,7 @@ class RestApi:
             }
         )
 
-    # Reading
-
-    def _query(self, call: Call, include_deleted: bool = False) -> Response:
-        return self._queried(
-            lambda: self.queries.run(call.request.query_params.get("q", ""), include_deleted, call.request)
-        )
-
-    def _tooling(self, call: Call) -> Response:
-        return self._queried(
-            lambda: self.queries.run(call.request.query_params.get("q", ""), False, call.request, TOOLING)
-        )
-
-    def _updated(self, call: Call) -> Response:
-        return self._replicated(call, self.replication.updated)
-
-    def _deleted(self, call: Call) -> Response:
-        return self._replicated(call, self.replication.deleted)
-
-    def _replicated(self, call: Call, run: Callable[[str, str, str, datetime], dict[str, Any]]) -> Response:
-        asked = call.request.query_params
-        name = self._object(call.request)
-        return self._queried(lambda: run(name, asked.get("start", ""), asked.get("end", ""), self.clock()))
-
-    def _query_all(self, call: Call) -> Response:
-        return self._query(call, include_deleted=True)
-
-    def _query_more(self, call: Call) -> Response:
-        return self._queried(lambda: self.queries.more(call.request.path_params["cursor"], call.request))
-
-    @staticmethod
-    def _queried(run: Callable[[], dict[str, Any]]) -> Response:
-        try:
-            return answer(run())
-        except SaveError as error:
-            raise ApiError(400, error.code, error.message) from error
-
-    def _job_made(self, call: Call) -> Response:
-        wanted = object_in(call.body)
-
-        def make() -> dict[str, Any]:
-            deleted = wanted.get("operation") == "queryAll"
-            return self.bulk.create(wanted, *self.queries.select(str(wanted.get("query", "")), deleted), self.clock())
-
-        return self._queried(make)
-
-    def _job(self, call: Call) -> Response:
-        return self._of_job(lambda: answer(self.bulk.look(call.request.path_params["id"])))
-
-    def _job_results(self, call: Call) -> Response:
-        asked = call.request.query_params
-
-        def read() -> Response:
-            most = int(asked.get("maxRecords", "50000"))
-            text, following, rows = self.bulk.results(call.request.path_params["id"], asked.get("locator", ""), most)
-            headers = {"Sforce-Locator": following, "Sforce-NumberOfRecords": str(rows)}
-            return Response(text.encode(), headers=headers, media_type="text/csv")
-
-        return self._of_job(read)
-
-    @staticmethod
-    def _of_job(read: Callable[[], Response]) -> Response:
-        try:
-            return read()
-        except KeyError as error:
-            raise ApiError(404, "NOT_FOUND", "The requested resource does not exist") from error
-        except SaveError as error:
-            raise ApiError(400, error.code, error.message) from error
+    # Records
 
     def _limits(self, _: Call) -> Response:
         used, most = self.usage
@@ -305,19 +195,8 @@ class RestApi:
             }
         )
 
-    def _object(self, request: Request) -> str:
-        name = str(request.path_params["object"])
-        if name not in self.store.objects:
-            raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
-        return name
-
-    def _describe(self, call: Call) -> Response:
-        name = self._object(call.request)
-        hidden, invisible = (frozenset(one.get(name, ())) for one in (self.store.hidden, self.store.invisible))
-        return answer(self.store.objects[name].describe(hidden, invisible, name not in self.store.kept))
-
     def _row(self, request: Request) -> tuple[str, dict[str, Any]]:
-        name = self._object(request)
+        name = object_of(self.store, request)
         row = self.store.find(name, request.path_params["id"])
         if row is None:
             raise ApiError(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: ")
@@ -363,7 +242,9 @@ class RestApi:
         return result
 
     def _post_row(self, call: Call) -> Response:
-        created = self._one(call.request, Operation("create", self._object(call.request), fields=object_in(call.body)))
+        created = self._one(
+            call.request, Operation("create", object_of(self.store, call.request), fields=object_in(call.body))
+        )
         return answer({"id": created, "success": True, "errors": []}, 201)
 
     def _patch_row(self, call: Call) -> Response:
@@ -411,13 +292,3 @@ async def _hang_up(request: Request) -> Response:
     request.scope["fingerpost.transport"].abort()
     await asyncio.sleep(0)  # lets the server notice that the connection is gone
     return Response()
-
-
-def object_in(body: bytes) -> dict[str, Any]:
-    try:
-        content = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise ApiError(400, "JSON_PARSER_ERROR", f"Unexpected content: {error}") from error
-    if not isinstance(content, dict):
-        raise ApiError(400, "JSON_PARSER_ERROR", "Can not deserialize: unexpected array")
-    return content

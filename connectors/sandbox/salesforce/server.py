@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -234,6 +235,11 @@ class SalesforceSandbox:
             operations, actor=actor or self.admin_user_id, client=origin, origin=full, trusted=True
         )
 
+    def together(self, writes: Sequence[Mapping[str, Any]], actor: str = "") -> list[str]:
+        """One transaction of writes like ``{"kind": "create", "object": "Lead", "fields": {…}}``, all or none: the ids. Raises SaveError."""
+        operations = msgspec.convert(writes, list[Operation])
+        return joins.all_or_none(self.store, operations, {"actor": actor or self.admin_user_id})
+
     def _save(self, operation: Operation, actor: str, origin: str) -> str:
         [result] = self.transact([operation], actor, origin)
         if isinstance(result, SaveError):
@@ -327,7 +333,7 @@ class SalesforceSandbox:
     def convert(self, record_id: str, account: str = "", contact: str = "") -> str:
         """A person makes a lead a contact; the contact's id. Raises SaveError."""
         given = {"leadId": record_id, "accountId": account, "contactId": contact, "convertedStatus": CONVERTED}
-        given["ownerId"] = self.admin_user_id
+        given |= {"ownerId": self.admin_user_id, "doNotCreateOpportunity": "true"}
         return joins.convert(self.store, given, {"actor": self.admin_user_id})["contactId"]
 
     def impose(self, values: Mapping[str, Any]) -> None:
@@ -349,17 +355,17 @@ class SalesforceSandbox:
     @property
     def replication(self) -> Replication:
         """What getUpdated and getDeleted know."""
-        return self.rest.replication
+        return self.rest.reading.replication
 
     @property
     def bulk(self) -> BulkJobs:
         """The query jobs of Bulk API 2.0."""
-        return self.rest.bulk
+        return self.rest.reading.bulk
 
     # The event bus on a bad day
 
     def spoil_next(self, spoil: Spoil, times: int = 1) -> None:
-        """The next events come out duplicated, with an unknown schema, cut off, or with an impossible bitmap."""
+        """The next events come out duplicated, not at all, with an unknown schema, cut off, or with an impossible bitmap."""
         self.bus.spoil_next(spoil, times)
 
     def gap(self, name: str, record_ids: Sequence[str], change_type: str = "GAP_UPDATE") -> None:

@@ -39,6 +39,15 @@ def test_a_salesforce_lead_is_converted_by_its_new_owner() -> None:
     assert (conversion.still, conversion.about) == ({"owner": ANA_ID}, ("lead", record.record_id))
 
 
+def test_an_opportunity_is_asked_for_where_the_rung_says_so() -> None:
+    record = lead(email="a@acme.com")
+    rungs = ladder("{otherwise: Ana Diaz, convert: matched account with an opportunity}")
+    [conversion] = writes(
+        decide(event(record), view(record, ACME), policy(engagement=rungs, fields=REFERENCE)), "convert"
+    )
+    assert conversion.fields == {"account": "001A", "owner": ANA_ID, "opportunity": True}
+
+
 def test_the_same_person_at_the_account_is_the_contact() -> None:
     record = lead(email="pat@acme.com", first_name="Pat", last_name="Smith")
     person = {"email": "pat@acme.com", "first_name": "Pat", "last_name": "Smith"}

@@ -121,6 +121,12 @@ def test_what_a_rung_does_besides_comes_with_the_walk() -> None:
     )
 
 
+def test_a_conversion_says_whether_an_opportunity_is_made() -> None:
+    text = DOES.replace("convert: matched account", "convert: Matched account  with an opportunity")
+    found = walk(policy(text, fields=FREE), facts({"country": "DE"}, {"name": "Acme"}))
+    assert found.effects[-1] == Effect("convert", "account", True)
+
+
 def test_without_an_account_nothing_is_converted_and_nobody_of_it_is_told() -> None:
     found = walk(policy(DOES, fields=FREE), facts({"country": "DE"}))
     assert [effect.kind for effect in found.effects if effect.kind in ("convert", "task")] == []
@@ -147,6 +153,8 @@ def test_without_an_account_nothing_is_converted_and_nobody_of_it_is_told() -> N
         ("who: [owner, Ana Diaz]", "who: [owner, Ana Daiz]", "9:27", "did you mean 'Ana Diaz'?"),
         ("who: [owner, Ana Diaz], ", "", "9:13", "does not say who"),
         ("matched account", "mached account", "10:14", "did you mean 'matched account'?"),
+        ("matched account", "matched account with an oportunity", "10:14", "'matched account with an opportunity'?"),
+        ("convert: matched", "attach: matched account with an opportunity #", "10:13", "did you mean"),
         (
             "convert: matched account",
             "merge: elder lead",

@@ -62,13 +62,13 @@ def raw_event(
 
 
 def events(raw: RawEvent, maps: Mapping[str, EntityMap] = MAPS) -> list[ChangeEvent]:
-    found = list(decoder(maps).decode(raw, NOW))
+    found = list(decoder(maps).decode(raw, NOW).items)
     assert all(isinstance(item, ChangeEvent) for item in found), found
     return found  # type: ignore[return-value]
 
 
 def unreadable(raw: RawEvent) -> Unreadable:
-    [item] = decoder().decode(raw, NOW)
+    [item] = decoder().decode(raw, NOW).items
     assert isinstance(item, Unreadable)
     return item
 
@@ -190,11 +190,11 @@ def test_a_new_policy_is_taken_up() -> None:
     made = EventDecoder(lambda: live, schema_json)
     raw = raw_event("UPDATE", {"Phone": "1"})
     made.refresh()
-    assert made.decode(raw, NOW) == []
+    assert made.decode(raw, NOW).items == []
     lead = MAPS["lead"]
     live = {"lead": msgspec.structs.replace(lead, fields=lead.fields | {"phone": "Phone"})}
     made.refresh()
-    [event] = made.decode(raw, NOW)
+    [event] = made.decode(raw, NOW).items
     assert isinstance(event, ChangeEvent)
     assert event.values == {"phone": "1"}
 
@@ -263,7 +263,7 @@ GOOD = raw_event("UPDATE", {"City": "Bonn", "OwnerId": ANA, "Company": "Acme"})
 def test_damaged_payloads_never_raise(position: int, noise: bytes, cut: bool) -> None:
     tail = b"" if cut else GOOD.payload[position + len(noise) :]
     damaged = msgspec.structs.replace(GOOD, payload=GOOD.payload[:position] + noise + tail)
-    for item in decoder().decode(damaged, NOW):
+    for item in decoder().decode(damaged, NOW).items:
         assert isinstance(item, (ChangeEvent, Unreadable))
         msgspec.json.encode(item)  # can be stored
 

@@ -1,0 +1,76 @@
+"""Which records were merged into which. Change events tell of a merge as of a deletion; only the deleted row names who took over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from threading import Event
+
+import msgspec
+import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_when_event_set, wait_random_exponential
+from tenacity.nap import sleep_using_event
+
+from connectors.errors import ConnectorError, Transient
+from connectors.salesforce.budget import Urgency
+from connectors.salesforce.client import SalesforceClient
+from connectors.salesforce.transactions import Item
+from routing.core.model import ChangeEvent, EntityMap
+
+log = structlog.get_logger(__name__)
+
+_MERGEABLE = ("Lead", "Contact", "Account", "Case")  # nothing else can be
+_IDS = 200
+_TRIES, _LONGEST_WAIT = 4, 5.0  # seconds; the stream waits meanwhile
+
+
+def merged_into(client: SalesforceClient, entity_map: EntityMap, ids: Sequence[str]) -> dict[str, str]:
+    """Which of those deleted were merged into another, and into which. Blocks: a call for 200. Raises ConnectorError."""
+    found: dict[str, str] = {}
+    if entity_map.remote not in _MERGEABLE:
+        return found
+    for start in range(0, len(ids), _IDS):
+        listed = ",".join(f"'{one}'" for one in ids[start : start + _IDS])
+        query = (
+            f"SELECT Id, MasterRecordId FROM {entity_map.remote} "  # noqa: S608 - ids of Salesforce's own
+            f"WHERE IsDeleted = true AND MasterRecordId != null AND Id IN ({listed})"
+        )
+        what = "asking which deleted records were merged"
+        answer = client.call("GET", "queryAll/", params={"q": query}, what=what, urgency=Urgency.NORMAL)
+        found |= {row["Id"]: row["MasterRecordId"] for row in answer["records"]}
+    return found
+
+
+def with_masters(
+    client: SalesforceClient, maps: Mapping[str, EntityMap], items: Sequence[Item], stop: Event
+) -> Sequence[Item]:
+    """The items, those ``merged`` that were told as deleted. Where Salesforce does not answer, some seconds long, they stay deleted: nothing
+    stops the stream but the stream."""
+    gone: dict[str, list[str]] = {}
+    for item in items:
+        if isinstance(item, ChangeEvent) and item.kind == "deleted" and item.record_id.isalnum():
+            gone.setdefault(item.entity, []).append(item.record_id)
+    masters: dict[tuple[str, str], str] = {}
+    trying = Retrying(
+        retry=retry_if_exception_type(Transient),
+        stop=stop_after_attempt(_TRIES) | stop_when_event_set(stop),
+        wait=wait_random_exponential(multiplier=0.25, max=_LONGEST_WAIT),
+        sleep=sleep_using_event(stop),
+        reraise=True,
+    )
+    for entity, ids in gone.items():
+        if entity not in maps:
+            continue
+        try:
+            found = trying(merged_into, client, maps[entity], ids)
+        except ConnectorError as error:
+            log.warning("salesforce_merges_unknown", entity=entity, records=len(ids), reason=str(error))
+        else:
+            masters |= {(entity, one): master for one, master in found.items()}
+    if not masters:
+        return items
+    return [
+        msgspec.structs.replace(item, kind="merged", into=masters[item.entity, item.record_id])
+        if isinstance(item, ChangeEvent) and item.kind == "deleted" and (item.entity, item.record_id) in masters
+        else item
+        for item in items
+    ]

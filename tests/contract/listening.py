@@ -1,0 +1,278 @@
+"""What every source and every intake must do, written once; see ``suites.py``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import pytest
+
+from connectors.contract import Source, Webhook
+from connectors.errors import ConnectorError, SignatureRefused
+from routing.core.model import ChangeEvent, Unreadable
+from tests.contract.suites import Stand, write_of
+
+WAIT = 30.0  # seconds until a test gives up waiting for a condition
+
+
+class Heard:
+    """An ``accept`` that remembers, and can be waited on."""
+
+    def __init__(self) -> None:
+        self.items: list[ChangeEvent | Unreadable] = []
+        self.positions: list[bytes | None] = []
+        self.batches: list[tuple[int, bytes | None]] = []
+        self._changed = threading.Condition()
+
+    def __call__(self, items: Sequence[ChangeEvent | Unreadable], position: bytes | None) -> None:
+        with self._changed:
+            self.items.extend(items)
+            self.positions.append(position)
+            self.batches.append((len(items), position))
+            self._changed.notify_all()
+
+    @property
+    def events(self) -> list[ChangeEvent]:
+        return [item for item in self.items if isinstance(item, ChangeEvent)]
+
+    @property
+    def unreadable(self) -> list[Unreadable]:
+        return [item for item in self.items if isinstance(item, Unreadable)]
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Waits until ``condition`` holds; fails the test after WAIT seconds."""
+        with self._changed:
+            assert self._changed.wait_for(condition, WAIT), f"heard only {self.items!r} at {self.positions!r}"
+
+
+class Running:
+    """A source running in a thread of its own, for a ``with`` block. What it raised is in ``error``."""
+
+    def __init__(self, source: Source, position: bytes | None, accept: Callable[..., None]) -> None:
+        self._stop = threading.Event()
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(source, position, accept), daemon=True)
+
+    def _run(self, source: Source, position: bytes | None, accept: Callable[..., None]) -> None:
+        try:
+            source.run(position, accept, self._stop)
+        except BaseException as error:  # noqa: BLE001 - shown to the test that waits for it
+            self.error = error
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self.join()
+
+    def join(self) -> None:
+        """Waits for the source to return."""
+        self._thread.join(WAIT)
+        assert not self._thread.is_alive(), "the source did not stop when asked to"
+
+
+class SourceStand(Stand, Protocol):
+    """A stand with a ``Source``."""
+
+    source: Source
+
+    def break_streams(self) -> None:
+        """Ends every open subscription, as a restart of the system would."""
+        ...
+
+    def deliver_twice(self) -> None:
+        """Makes the system deliver its next event twice."""
+        ...
+
+    def deliver_garbage(self) -> None:
+        """Makes the system deliver something that cannot be read."""
+        ...
+
+
+class SourceSuite:
+    """``Source``: everything is delivered, in order, from the position on; nothing readable or not is dropped."""
+
+    @pytest.fixture
+    def heard(self) -> Heard:
+        return Heard()
+
+    def test_the_first_position_comes_with_the_subscription(self, stand: SourceStand, heard: Heard) -> None:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: any(position is not None for position in heard.positions))
+        assert heard.items == []
+
+    def test_a_creation_and_a_change_arrive_in_order_with_their_values(self, stand: SourceStand, heard: Heard) -> None:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            record = stand.create({stand.text_field: "first", stand.owner_field: stand.owners[0]})
+            stand.change(record, {stand.text_field: "second"})
+            heard.until(lambda: len(heard.events) >= 2)
+        created, changed = heard.events
+        assert (created.kind, changed.kind) == ("created", "updated")
+        assert created.record_id == changed.record_id == record
+        assert created.values[stand.text_field] == "first"
+        assert changed.changed == (stand.text_field,)
+        assert changed.values == {stand.text_field: "second"}
+        assert changed.actor
+        assert changed.occurred_at.tzinfo is not None
+        assert created.occurred_at <= changed.occurred_at
+
+    def test_an_emptied_field_arrives_as_none(self, stand: SourceStand, heard: Heard) -> None:
+        record = stand.create({stand.other_field: "something"})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.change(record, {stand.other_field: None})
+            heard.until(lambda: bool(heard.events))
+        assert heard.events[0].changed == (stand.other_field,)
+        assert heard.events[0].values == {stand.other_field: None}
+
+    def test_a_deletion_arrives(self, stand: SourceStand, heard: Heard) -> None:
+        record = stand.create({stand.text_field: "x"})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.delete(record)
+            heard.until(lambda: bool(heard.events))
+        assert (heard.events[0].kind, heard.events[0].record_id) == ("deleted", record)
+
+    def test_what_we_wrote_is_told_back_as_we_wrote_it(self, stand: SourceStand, heard: Heard) -> None:
+        record = stand.create({stand.owner_field: stand.owners[0]})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            [result] = stand.connection.write([write_of(stand, record, **{stand.owner_field: stand.owners[1]})])
+            assert result.error is None
+            heard.until(lambda: any(event.values.get(stand.owner_field) == stand.owners[1] for event in heard.events))
+        echo = next(event for event in heard.events if event.values.get(stand.owner_field) == stand.owners[1])
+        assert (echo.record_id, echo.entity) == (record, stand.entity)
+
+    def test_resumes_after_the_position_with_the_same_ids(self, stand: SourceStand, heard: Heard) -> None:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            start = heard.positions[0]
+            stand.create({stand.text_field: "seen"})
+            heard.until(lambda: len(heard.events) == 1)
+            seen = heard.positions[-1]
+        stand.create({stand.text_field: "missed"})  # while nobody listened
+        again, rest = Heard(), Heard()
+        with Running(stand.source, start, again):
+            again.until(lambda: len(again.events) >= 2)
+        with Running(stand.source, seen, rest):
+            rest.until(lambda: len(rest.events) >= 1)
+        assert [event.values[stand.text_field] for event in again.events] == ["seen", "missed"]
+        assert [event.values[stand.text_field] for event in rest.events] == ["missed"]
+        assert again.events[0].event_id == heard.events[0].event_id
+        assert again.events[1].event_id == rest.events[0].event_id
+
+    def test_what_accept_raises_goes_through_and_is_delivered_again(self, stand: SourceStand, heard: Heard) -> None:
+        class LedgerDown(Exception):
+            pass
+
+        def refuse(items: Sequence[ChangeEvent | Unreadable], position: bytes | None) -> None:
+            if items:
+                raise LedgerDown
+            heard(items, position)
+
+        with Running(stand.source, None, refuse) as running:
+            heard.until(lambda: bool(heard.positions))
+            stand.create({stand.text_field: "kept"})
+            running.join()
+        assert isinstance(running.error, LedgerDown)
+        with Running(stand.source, heard.positions[-1], heard):
+            heard.until(lambda: bool(heard.events))
+        assert heard.events[0].values[stand.text_field] == "kept"
+
+    def test_a_broken_stream_is_taken_up_again_without_loss(self, stand: SourceStand, heard: Heard) -> None:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.create({stand.text_field: "before"})
+            heard.until(lambda: len(heard.events) == 1)
+            stand.break_streams()
+            stand.create({stand.text_field: "after"})
+            heard.until(lambda: len({event.event_id for event in heard.events}) == 2)
+        assert [event.values[stand.text_field] for event in heard.events] == ["before", "after"]
+
+    def test_a_repeated_delivery_has_the_same_id(self, stand: SourceStand, heard: Heard) -> None:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.deliver_twice()
+            stand.create({stand.text_field: "twice"})
+            heard.until(lambda: len(heard.events) == 2)
+        assert heard.events[0].event_id == heard.events[1].event_id
+
+    def test_what_cannot_be_read_is_kept_and_the_rest_goes_on(self, stand: SourceStand, heard: Heard) -> None:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.deliver_garbage()
+            stand.create({stand.text_field: "readable"})
+            heard.until(lambda: bool(heard.events) and bool(heard.unreadable))
+        [kept] = heard.unreadable
+        assert kept.raw
+        assert kept.error
+        assert heard.events[-1].values[stand.text_field] == "readable"
+        with pytest.raises(ConnectorError):
+            stand.source.reread(kept.raw, datetime(2026, 11, 22, tzinfo=UTC))
+
+
+class WebhookStand(Protocol):
+    """A system that calls us: what it would send, and the intake under test."""
+
+    webhook: Webhook
+
+    def request(self, record_id: str, at: datetime) -> tuple[dict[str, str], bytes]:
+        """Headers (lower-case names) and body of a genuine call about one record, sent ``at``."""
+        ...
+
+    def sealed(self, body: bytes, at: datetime) -> dict[str, str]:
+        """The headers with which the system would send any body."""
+        ...
+
+
+class WebhookSuite:
+    """``Webhook``: only the system itself is heard, nothing it says is dropped, and what it says twice is one event."""
+
+    NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+    def received(self, stand: WebhookStand, headers: Mapping[str, str], body: bytes) -> list[ChangeEvent | Unreadable]:
+        return stand.webhook.receive("POST", stand.webhook.path, "", headers, body, self.NOW)
+
+    def test_a_genuine_call_is_an_event_of_its_record(self, webhook_stand: WebhookStand) -> None:
+        [event] = self.received(webhook_stand, *webhook_stand.request("1001", self.NOW))
+        assert isinstance(event, ChangeEvent)
+        assert (event.system, event.record_id) == (webhook_stand.webhook.system, "1001")
+        assert event.observed_at == self.NOW
+
+    def test_without_its_seal_nothing_is_read(self, webhook_stand: WebhookStand) -> None:
+        _, body = webhook_stand.request("1001", self.NOW)
+        with pytest.raises(SignatureRefused):
+            self.received(webhook_stand, {}, body)
+
+    def test_each_part_of_the_seal_counts(self, webhook_stand: WebhookStand) -> None:
+        headers, body = webhook_stand.request("1001", self.NOW)
+        sealed = webhook_stand.sealed(body, self.NOW)
+        for name in sealed:
+            with pytest.raises(SignatureRefused):
+                self.received(webhook_stand, {**headers, name: f"{sealed[name]}x"}, body)
+
+    def test_a_refusal_shows_no_secret(self, webhook_stand: WebhookStand) -> None:
+        headers, body = webhook_stand.request("1001", self.NOW)
+        with pytest.raises(SignatureRefused) as caught:
+            self.received(webhook_stand, dict.fromkeys(headers, "wrong"), body)
+        assert not any(value in str(caught.value) for value in webhook_stand.sealed(body, self.NOW).values())
+
+    def test_the_same_call_twice_is_one_event(self, webhook_stand: WebhookStand) -> None:
+        call = webhook_stand.request("1001", self.NOW)
+        [one], [two] = self.received(webhook_stand, *call), self.received(webhook_stand, *call)
+        other = self.received(webhook_stand, *webhook_stand.request("1002", self.NOW))
+        assert one.event_id == two.event_id != other[0].event_id
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"null", b"7", b"[" * 100_000])
+    def test_a_sealed_body_that_cannot_be_read_is_kept(self, webhook_stand: WebhookStand, body: bytes) -> None:
+        [kept] = self.received(webhook_stand, webhook_stand.sealed(body, self.NOW), body)
+        assert isinstance(kept, Unreadable)
+        assert kept.raw == body
+        assert kept.error
+        with pytest.raises(ConnectorError):
+            webhook_stand.webhook.reread(kept.raw, self.NOW)
