@@ -1,8 +1,13 @@
-"""What the benchmarks of deciding work on: inbound leads, the people who get them, and the accounts of some of their firms."""
+"""What the benchmarks of deciding work on: inbound leads, the people who get them, and the accounts of some of their firms.
+
+Real firms, where the file of them is there: made-up names are made of few parts, so that each is like a dozen others.
+"""
 
 from __future__ import annotations
 
+import csv
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from connectors.sandbox.names import slug, words
@@ -14,14 +19,26 @@ from routing.ledger.schema import metadata
 from routing.ledger.sql import take_stock
 from routing.runtime.backfill import store_snapshots
 from routing.runtime.clock import utcnow
+from tests.bench.matching_fetch import more as more_companies
 from tests.processes import POLICY
 
-FIRMS, KNOWN = 5_000, 2_000
+FIRMS = 5_000  # of two in five there is an account
 COUNTRIES = ("US", "DE", "FR", "GB", "CA", "NL")
 
 
-def firm(n: int) -> str:
-    """The n-th name; no two are alike, as with real firms."""
+@cache
+def firms() -> list[tuple[str, str]]:
+    """FIRMS names, no two alike, each with a domain."""
+    listed = more_companies()
+    if not listed.exists():
+        return [(f"{name} Ltd", f"{slug(name)}.example") for name in map(_made_up, range(FIRMS))]
+    with listed.open(encoding="utf-8-sig", newline="") as file:
+        found = {row["name"]: row["website"].split("://")[-1].removeprefix("www.") for row in csv.DictReader(file)}
+    named = [(name, domain) for name, domain in found.items() if domain]
+    return [named[n * len(named) // FIRMS] for n in range(FIRMS)]
+
+
+def _made_up(n: int) -> str:
     parts = words()
     adjectives, nouns = len(parts.adjectives), len(parts.nouns)
     rest, first = divmod(n, adjectives)
@@ -36,11 +53,12 @@ def leads(count: int, start: int = 0) -> list[ChangeEvent]:
     for n in range(start, start + count):
         again = n % 10 == 9
         who = max(0, n - 12_007) if again else n
+        company, domain = firms()[who % FIRMS]
         values: dict[str, Any] = {
             "first_name": "Ana",
             "last_name": f"Rossi {who}",
-            "email": f"ana.{who}@{slug(firm(who % FIRMS))}.example",
-            "company": f"{firm(who % FIRMS)} Ltd",
+            "email": f"ana.{who}@{domain}",
+            "company": company,
             "country": COUNTRIES[who % len(COUNTRIES)],
             "employees": who % 2000,
             "phone": f"+1 415 555 {who % 10000:04}",
@@ -84,13 +102,14 @@ def _accounts() -> list[ChangeEvent]:
         _snapshot(
             "account",
             f"001BENCH{n:010d}",
-            name=f"{firm(n)} Ltd",
-            website=f"https://www.{slug(firm(n))}.example",
+            name=name,
+            website=f"https://www.{domain}",
             country="DE",
             employees=n,
             type="Prospect",
         )
-        for n in range(KNOWN)
+        for n, (name, domain) in enumerate(firms())
+        if n % 5 < 2
     ]
 
 

@@ -9,17 +9,18 @@ import sys
 from pathlib import Path
 
 from tests.bench.leads import main as make_leads
+from tests.bench.matching_fetch import more as more_companies
 from tests.bench.report import Line
 from tests.processes import POLICY
 
-COMPANIES = Path(__file__).parents[3] / "shared" / "data" / "companies.csv"
 LEADS = 50_000
 
 
 def run(folder: Path) -> list[Line]:
     leads, accounts, out = folder / "leads.csv", folder / "accounts.csv", folder / "decisions.jsonl"
     order = ["--leads", str(LEADS), "--out", str(leads), "--accounts-out", str(accounts)]
-    make_leads([*order, "--companies", str(COMPANIES)] if COMPANIES.exists() else order)
+    companies = more_companies()
+    make_leads([*order, "--companies", str(companies)] if companies.exists() else order)
     command = [sys.executable, "-m", "routing.cli.app", "route", "--policy", str(POLICY), "--accounts", str(accounts)]
     command += ["--leads", str(leads), "--now", "2026-11-22T12:00:00Z", "--out", str(out), "--json"]
     child = subprocess.Popen(command, stderr=subprocess.PIPE)
