@@ -38,7 +38,7 @@ bench: setup
 	$(BIN)/python -m tests.bench
 
 # Fits the weights that ship with the matcher, from data that anybody can fetch: what a likeness tells depends on how many accounts there
-# are, so from worlds of two sizes, both large: with fewer accounts a match is then surer than it says. Takes some ten minutes and 4 GB.
+# are, so from worlds of two sizes, both large: with fewer accounts a match is then surer than it says.
 # The same data and code give the same file.
 WEIGHTS := routing/core/matching/weights.json
 LABELS := $(VENV)/labels

@@ -216,6 +216,52 @@ class SourceSuite:
             stand.source.reread(kept.raw, datetime(2026, 11, 22, tzinfo=UTC))
 
 
+class NewsSuite(SourceSuite):
+    """For a source that tells that a record is new, not what is in it: that is read back."""
+
+    def test_resumes_after_the_position_with_the_same_ids(self, stand: SourceStand, heard: Heard) -> None:
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.change(record, {stand.text_field: "seen"})
+            heard.until(lambda: len(heard.events) == 1)
+        stand.change(record, {stand.text_field: "missed"})
+        again, rest = Heard(), Heard()
+        with Running(stand.source, heard.positions[0], again):
+            again.until(lambda: len(again.events) >= 2)
+        with Running(stand.source, heard.positions[-1], rest):
+            rest.until(lambda: bool(rest.events))
+        assert [event.values[stand.text_field] for event in again.events] == ["seen", "missed"]
+        assert [event.values[stand.text_field] for event in rest.events] == ["missed"]
+        assert again.events[0].event_id == heard.events[0].event_id
+
+    def test_what_accept_raises_goes_through_and_is_delivered_again(self, stand: SourceStand, heard: Heard) -> None:
+        def refuse(items: object, position: bytes | None) -> None:
+            if items:
+                raise ZeroDivisionError
+            heard([], position)
+
+        with Running(stand.source, None, refuse) as running:
+            heard.until(lambda: bool(heard.positions))
+            record = stand.create({})
+            running.join()
+        assert isinstance(running.error, ZeroDivisionError)
+        with Running(stand.source, heard.positions[-1], heard):
+            heard.until(lambda: bool(heard.events))
+        assert heard.events[0].record_id == record
+
+    def test_a_broken_stream_is_taken_up_again_without_loss(self, stand: SourceStand, heard: Heard) -> None:
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.change(record, {stand.text_field: "before"})
+            heard.until(lambda: len(heard.events) == 1)
+            stand.break_streams()
+            stand.change(record, {stand.text_field: "after"})
+            heard.until(lambda: len(heard.events) == 2)
+        assert [event.values[stand.text_field] for event in heard.events] == ["before", "after"]
+
+
 class WebhookStand(Protocol):
     """A system that calls us: what it would send, and the intake under test."""
 

@@ -16,7 +16,7 @@ from connectors.sandbox.hubspot.journal import CLIENT_ID
 from connectors.sandbox.hubspot.webhooks import PORTAL_ID
 from routing.runtime.clock import utcnow
 from tests.contract.hubspot_stand import MAPS, SECRET, HubSpotStand, hubspot_stand
-from tests.contract.listening import Heard, Running, SourceSuite
+from tests.contract.listening import Heard, NewsSuite, Running
 
 
 class JournalStand(HubSpotStand):
@@ -58,7 +58,7 @@ def stand(running: HubSpotStand) -> Iterator[JournalStand]:
     made.connection.close()
 
 
-class TestSource(SourceSuite):
+class TestSource(NewsSuite):
     def test_a_creation_and_a_change_arrive_in_order_with_their_values(  # type: ignore[override]
         self, stand: JournalStand, heard: Heard
     ) -> None:
@@ -74,54 +74,6 @@ class TestSource(SourceSuite):
         assert changed.values == {"company": "second"}
         assert changed.actor.startswith("userId:")
         assert created.occurred_at < changed.occurred_at
-
-    def test_resumes_after_the_position_with_the_same_ids(  # type: ignore[override]
-        self, stand: JournalStand, heard: Heard
-    ) -> None:
-        record = stand.create({})
-        with Running(stand.source, None, heard):
-            heard.until(lambda: bool(heard.positions))
-            stand.change(record, {"company": "seen"})
-            heard.until(lambda: len(heard.events) == 1)
-        stand.change(record, {"company": "missed"})
-        again, rest = Heard(), Heard()
-        with Running(stand.source, heard.positions[0], again):
-            again.until(lambda: len(again.events) >= 2)
-        with Running(stand.source, heard.positions[-1], rest):
-            rest.until(lambda: bool(rest.events))
-        assert [event.values["company"] for event in again.events] == ["seen", "missed"]
-        assert [event.values["company"] for event in rest.events] == ["missed"]
-        assert again.events[0].event_id == heard.events[0].event_id
-
-    def test_what_accept_raises_goes_through_and_is_delivered_again(  # type: ignore[override]
-        self, stand: JournalStand, heard: Heard
-    ) -> None:
-        def refuse(items: object, position: bytes | None) -> None:
-            if items:
-                raise ZeroDivisionError
-            heard([], position)
-
-        with Running(stand.source, None, refuse) as running:
-            heard.until(lambda: bool(heard.positions))
-            record = stand.create({})
-            running.join()
-        assert isinstance(running.error, ZeroDivisionError)
-        with Running(stand.source, heard.positions[-1], heard):
-            heard.until(lambda: bool(heard.events))
-        assert heard.events[0].record_id == record
-
-    def test_a_broken_stream_is_taken_up_again_without_loss(  # type: ignore[override]
-        self, stand: JournalStand, heard: Heard
-    ) -> None:
-        record = stand.create({})
-        with Running(stand.source, None, heard):
-            heard.until(lambda: bool(heard.positions))
-            stand.change(record, {"company": "before"})
-            heard.until(lambda: len(heard.events) == 1)
-            stand.break_streams()
-            stand.change(record, {"company": "after"})
-            heard.until(lambda: len(heard.events) == 2)
-        assert [event.values["company"] for event in heard.events] == ["before", "after"]
 
     def test_a_repeated_delivery_has_the_same_id(self, stand: JournalStand, heard: Heard) -> None:  # type: ignore[override]
         record = stand.create({})

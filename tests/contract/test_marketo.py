@@ -24,7 +24,7 @@ from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.marketo import MarketoSandbox
 from routing.core.model import ChangeEvent, EntityMap, Unreadable, Values, Write
 from routing.runtime.clock import utcnow
-from tests.contract.listening import WAIT, Heard, Running, SourceSuite, WebhookSuite
+from tests.contract.listening import WAIT, Heard, NewsSuite, Running, WebhookSuite
 from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite, write_of
 
 LEAD = EntityMap(
@@ -217,7 +217,7 @@ class TestSession(SessionSuite):
         assert "very secret" not in str(caught.value) + repr(settings) + repr(caught.value.__cause__)
 
 
-class TestSource(SourceSuite):
+class TestSource(NewsSuite):
     def test_a_creation_and_a_change_arrive_in_order_with_their_values(  # type: ignore[override]
         self, stand: MarketoStand, heard: Heard
     ) -> None:
@@ -233,54 +233,6 @@ class TestSource(SourceSuite):
         assert changed.values == {"company": "second"}
         assert changed.actor == "ana@example.com"
         assert (created.occurred_at, created.sequence) < (changed.occurred_at, changed.sequence)
-
-    def test_resumes_after_the_position_with_the_same_ids(  # type: ignore[override]
-        self, stand: MarketoStand, heard: Heard
-    ) -> None:
-        record = stand.create({})
-        with Running(stand.source, None, heard):
-            heard.until(lambda: bool(heard.positions))
-            stand.change(record, {"company": "seen"})
-            heard.until(lambda: len(heard.events) == 1)
-        stand.change(record, {"company": "missed"})
-        again, rest = Heard(), Heard()
-        with Running(stand.source, heard.positions[0], again):
-            again.until(lambda: len(again.events) >= 2)
-        with Running(stand.source, heard.positions[-1], rest):
-            rest.until(lambda: len(rest.events) >= 1)
-        assert [event.values["company"] for event in again.events] == ["seen", "missed"]
-        assert [event.values["company"] for event in rest.events] == ["missed"]
-        assert again.events[0].event_id == heard.events[0].event_id
-
-    def test_what_accept_raises_goes_through_and_is_delivered_again(  # type: ignore[override]
-        self, stand: MarketoStand, heard: Heard
-    ) -> None:
-        def refuse(items: object, position: bytes | None) -> None:
-            if items:
-                raise ZeroDivisionError
-            heard([], position)
-
-        with Running(stand.source, None, refuse) as running:
-            heard.until(lambda: bool(heard.positions))
-            record = stand.create({})
-            running.join()
-        assert isinstance(running.error, ZeroDivisionError)
-        with Running(stand.source, heard.positions[-1], heard):
-            heard.until(lambda: bool(heard.events))
-        assert heard.events[0].record_id == record
-
-    def test_a_broken_stream_is_taken_up_again_without_loss(  # type: ignore[override]
-        self, stand: MarketoStand, heard: Heard
-    ) -> None:
-        record = stand.create({})
-        with Running(stand.source, None, heard):
-            heard.until(lambda: bool(heard.positions))
-            stand.change(record, {"company": "before"})
-            heard.until(lambda: len(heard.events) == 1)
-            stand.break_streams()
-            stand.change(record, {"company": "after"})
-            heard.until(lambda: len(heard.events) == 2)
-        assert [event.values["company"] for event in heard.events] == ["before", "after"]
 
     def test_a_repeated_delivery_has_the_same_id(self, stand: MarketoStand, heard: Heard) -> None:  # type: ignore[override]
         """A paging token that ended is made anew from the time of the last look, and tells some of it twice."""

@@ -284,10 +284,9 @@ def test_altered_evidence_is_found(history: Ledger) -> None:
         conn.exec_driver_sql("UPDATE decision SET evidence = ? WHERE decision_id = ?", (body, decision_id))
     code, said = run(history)
     assert code == 1
-    # With another address the lead goes another way.
-    assert f"decision {decision_id[:8]}" in said
+    # With another address the lead goes another way, or is matched for other reasons.
+    assert f"different: decision {decision_id[:8]}" in said
     assert "16 identical, 1 different" in said
-    assert "outcome: recorded" in said or "owner: recorded" in said
 
 
 def test_a_policy_or_people_that_are_missing_are_named(history: Ledger) -> None:
