@@ -7,7 +7,7 @@ from functools import lru_cache
 from msgspec import Struct
 from rapidfuzz.distance import OSA
 
-from routing.core.matching.forms import BESIDE, SAME_WORDS
+from routing.core.matching.forms import BESIDE, LEGAL_FORMS, SAME_WORDS
 from routing.core.matching.model import Name
 from routing.core.matching.names import corrected, spellings, weight, whole_sound
 
@@ -49,8 +49,10 @@ def align(lead: Name, account: Name) -> Alignment:
     shared = sum(map(weight, common))
     if not mine and not its:
         return Alignment(False, shared, reordered=True)
-    if mine and common and account.legal and mine[-1] == ours[-1]:
-        mine = mine[: len(mine) - _of_legal_form(mine, ours, account)]
+    if mine and common and account.legal:
+        if mine[-1] == ours[-1]:
+            mine = mine[: len(mine) - _of_legal_form(mine, ours, account)]
+        mine = [word for word in mine if LEGAL_FORMS.get(word, word) not in account.legal]
     numbers, its_numbers = list(filter(_is_number, mine)), list(filter(_is_number, its))
     if numbers or its_numbers:
         mine = [word for word in mine if word not in numbers]
@@ -97,9 +99,13 @@ def _of_legal_form(mine: list[str], ours: tuple[str, ...], account: Name) -> int
     for count in range(most, 0, -1):
         tail = "".join(mine[-count:])
         length = len(tail)
-        allowed = 0 if length < 3 else 1 if length < 6 else 2
+        allowed = 0 if length < 2 else 1 if length < 6 else 2
         for part in parts:
-            if -allowed <= len(part) - length <= allowed and OSA.distance(tail, part, score_cutoff=allowed) <= allowed:
+            if (
+                len(part) > 1
+                and -allowed <= len(part) - length <= allowed
+                and OSA.distance(tail, part, score_cutoff=allowed) <= allowed
+            ):
                 return count
     return 0
 

@@ -80,7 +80,8 @@ def decide(
 ) -> Match:
     """The match of a lead. ``candidates`` are those of the ``shortlist``, in whatever order; ``signs`` by account id.
 
-    A person is also asked where it is surely one of several, and nothing says which: a domain that a group of companies shares.
+    A person is also asked where it is surely one of several, and nothing says which (a domain that a group of companies shares), and
+    where an account has the lead's domain, whatever the names: not where ``bands`` leave no room for questions.
     """
     verdicts = {one.account_id: one for one in sorted(said, key=lambda one: (one.of == "record", one.at))}
     denied = [one for one in candidates if _denied(one, verdicts)] if verdicts else []
@@ -118,6 +119,9 @@ def decide(
     if one_of_them >= bands.match:
         why = f"{_percent(one_of_them)} sure that it is one of these, {_percent(probability)} which: a person is asked"
         return Match(None, probability, "ask", ordered, why, tie)
+    if bands.ask < bands.match and (domain := _shared_domain(lead, listed, by_id)):
+        why = f"{_percent(probability)} sure, as more speaks against it, but {domain} is its domain: a person is asked"
+        return Match(None, probability, "ask", ordered, why, tie)
     why = f"{_percent(probability)} sure at best, and below {_percent(bands.ask)} nothing is found"
     return Match(None, probability, "none", ordered, why, tie)
 
@@ -132,6 +136,12 @@ def company_of(lead: LeadFeatures) -> str:
     if not (words or domain):
         return ""
     return blake2b(f"{words}|{domain}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _shared_domain(lead: LeadFeatures, listed: Iterable[Scored], by_id: Mapping[str, AccountFeatures]) -> str:
+    """The lead's domain that is an account's too, "" for none: a name that is not like it may be a trade name or a translation."""
+    theirs = [one for one in (lead.mail_domain, lead.site) if one]
+    return next((one for one in theirs if any(one in by_id[its.account_id].domains for its in listed)), "")
 
 
 def _denied(one: AccountFeatures, verdicts: Mapping[str, Said]) -> bool:

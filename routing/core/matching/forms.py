@@ -74,6 +74,40 @@ wll: wll w_l_l
 saoc: saoc saog sae psc pjsc_uae
 """)
 
+# Where a company can have these forms. Those that are not here are in use in many countries, or mean several things.
+FORM_COUNTRIES: dict[str, frozenset[str]] = {
+    form: frozenset(countries.split())
+    for form, countries in {
+        "ab": "SE FI LT",
+        "aktb": "SE",
+        "ag": "DE AT CH LI LU",
+        "aps": "DK FO GL",
+        "as": "NO DK CZ SK EE LV TR IS FO",
+        "bv": "NL BE CW SX",
+        "dd": "HR SI BA",
+        "doo": "HR RS SI BA ME MK",
+        "eireli": "BR",
+        "eood": "BG",
+        "gmbh": "DE AT CH LI LU",
+        "kft": "HU",
+        "kk": "JP",
+        "lda": "PT AO MZ",
+        "nv": "NL BE CW SX SR",
+        "ou": "EE",
+        "oy": "FI",
+        "pt": "ID",
+        "pvt": "IN PK LK BD NP BT MV SG MY BN AU ZA ZW BW NA KE MT",
+        "sia": "LV",
+        "sl": "ES AD",
+        "spa": "IT CL DZ",
+        "sro": "CZ SK",
+        "srl": "IT RO MD BE LU SM ES AR BO PE CR UY PY DO MX VE GT HN",
+        "uab": "LT",
+        "zoo": "PL",
+        "zrt": "HU",
+    }.items()
+}
+
 # Forms that stand before the name in some countries.
 LEADING_FORMS = frozenset(
     ("ooo", "oao", "pao", "zao", "ao", "too", "tov", "pt", "uab", "sia", "pat", "prat", "jsc", "pjsc", "kk")
@@ -83,6 +117,9 @@ LEADING_FORMS = frozenset(
 LONGEST_FORM = max(form.count(" ") + 1 for form in LEGAL_FORMS)
 # With one of these words a form ends: behind any other no longer one need be looked for.
 FORM_ENDS = frozenset(form.split()[-1] for form in LEGAL_FORMS)
+
+# Words of forms that are long enough for slips.
+FORM_WORDS = tuple(sorted({word for form in LEGAL_FORMS for word in form.split() if len(word) >= 9}))
 
 # Short for, other spelling of, or another language's word for: both sides are compared in the spelling before the colon.
 SAME_WORDS: dict[str, str] = _table("""

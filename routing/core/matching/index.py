@@ -16,11 +16,12 @@ from struct import Struct
 from typing import Protocol
 
 from routing.core.matching.domains import brand
+from routing.core.matching.forms import BESIDE
 from routing.core.matching.model import AccountFeatures, LeadFeatures, Name
 from routing.core.matching.names import RARE, corrected, skeleton, sound, weight
 
 # Changes whenever keys or features do: an index of another version is made anew.
-INDEX_VERSION = "4"
+INDEX_VERSION = "5"
 
 ACCOUNT_KEYS = 40
 LEAD_KEYS = 52  # four that are sure, and _MOST of each other sort, _SLIPPED of slips
@@ -112,10 +113,11 @@ def near_keys(lead: LeadFeatures) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
         found["q" + phone[:-3]] = 8.0
     alike: dict[str, float] = {}
     for name in lead.names[:2]:
-        alike |= _name_keys(name)
-        words = tuple(map(corrected, name.words))
-        if words != name.words:
-            meant = Name(words)
+        # What only says where in the company is no part of its name; where it is after all, the whole name finds it.
+        words = tuple([word for word in name.words if word not in BESIDE]) or name.words
+        alike |= _name_keys(name if words == name.words else Name(words))
+        meant = Name(tuple(map(corrected, words)))
+        if meant.words != name.words:
             alike = {_whole(meant): 12.0, **dict(_name_keys(meant)), **alike}
         if (named := "".join(name.words)) and len(named) >= 5:
             found.setdefault("b" + named, 7.0)

@@ -11,7 +11,7 @@ from rapidfuzz.distance import Prefix
 
 from routing.core.matching.align import Alignment, align
 from routing.core.matching.domains import brand
-from routing.core.matching.forms import ARTICLES
+from routing.core.matching.forms import ARTICLES, FORM_COUNTRIES
 from routing.core.matching.model import AccountFeatures, LeadFeatures, Name
 from routing.core.matching.names import COMMON, weight, whole_sound
 
@@ -47,7 +47,8 @@ AGAINST = frozenset(
             "name_one_word",
             "rivals",
         ),
-        *("name_none", "legal_other", "legal_missing", "mail_domain_other", "site_domain_other"),
+        *("name_none", "legal_other", "legal_missing", "legal_added", "legal_abroad"),
+        *("mail_domain_other", "site_domain_other"),
         "domain_as_lead",
         *("country_other", "state_other", "city_other", "postal_code_other", "phone_other"),
     )
@@ -148,7 +149,7 @@ def _name(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float])
         found["name_none"] = 1.0
         return None
     pairs = [
-        (name_pieces(ours, theirs, alignment := align(ours, theirs)), alignment)
+        (name_pieces(ours, theirs, alignment := align(ours, theirs), account.place.country), alignment)
         for ours in lead.names
         for theirs in account.names
     ]
@@ -162,8 +163,8 @@ def _shared(pair: tuple[dict[str, float], Alignment]) -> float:
     return pieces.get("name_share", 0.0) + (pieces.get("name_shared", 0.0) + pieces.get("name_acronym", 0.0)) / 100
 
 
-def name_pieces(lead: Name, account: Name, alignment: Alignment) -> dict[str, float]:
-    """The evidence of two names."""
+def name_pieces(lead: Name, account: Name, alignment: Alignment, country: str) -> dict[str, float]:
+    """The evidence of two names; ``country`` is the account's."""
     shared = alignment.shared
     pieces: dict[str, float] = {}
     if shared:
@@ -179,15 +180,30 @@ def name_pieces(lead: Name, account: Name, alignment: Alignment) -> dict[str, fl
             pieces["name_filler"] = 1.0
     else:
         _differing(alignment, pieces)
-    if lead.legal and account.legal:
-        if lead.legal == account.legal:
+    if lead.legal == account.legal:
+        if lead.legal:
             pieces["legal_same"] = 1.0
-        else:
-            both = len(set(lead.legal) & set(account.legal))
-            pieces["legal_other"] = 0.5 if both else 1.0
-    elif lead.legal or account.legal:
+    elif not lead.legal:
         pieces["legal_missing"] = 1.0
+    else:
+        if not account.legal:
+            pieces["legal_added"] = 1.0
+        else:
+            pieces["legal_other"] = 1.0 if set(lead.legal).isdisjoint(account.legal) else 0.5
+        if _abroad(lead.legal, account.legal, country):
+            pieces["legal_abroad"] = 1.0
     return pieces
+
+
+@lru_cache(maxsize=4_096)
+def _abroad(legal: tuple[str, ...], other: tuple[str, ...], country: str) -> bool:
+    """Whether no company of the other's country, as far as that or its legal form tells it, can have this legal form."""
+    ours, theirs = _countries(legal), {country} if country else _countries(other)
+    return bool(ours and theirs) and ours.isdisjoint(theirs)
+
+
+def _countries(legal: Iterable[str]) -> set[str]:
+    return {country for form in legal for country in FORM_COUNTRIES.get(form, ())}
 
 
 @lru_cache(maxsize=4_096)

@@ -11,15 +11,17 @@ import math
 import pkgutil
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 
 from anyascii import anyascii
 from rapidfuzz.distance import OSA
+from rapidfuzz.process import extractOne
 
 from routing.core.matching.forms import (
     FILLERS,
     FORM_ENDS,
+    FORM_WORDS,
     LEADING_FORMS,
     LEGAL_FORMS,
     LONGEST_FORM,
@@ -131,7 +133,9 @@ def _split(said: str) -> list[str]:
 
 
 def _join(found: re.Match[str]) -> str:
-    joined = re.sub(r"[^\w]", "", found[0])
+    *first, last = [re.sub(r"[^\w]", "", part) for part in found[0].split()]
+    # Initials that end with a legal form, as in "& C. S.A.S.", are two words.
+    joined = "".join(first) + (" " if last in LEGAL_FORMS else "") + last
     return joined + " " if found[0][-1].isspace() else joined
 
 
@@ -144,30 +148,55 @@ def _spellings() -> dict[str, str]:
     written = [(known.get(meant, RARE), word) for word, meant in SAME_WORDS.items() if len(word) > _LEAST_CORRECTED]
     for tells, word in sorted([(tells, word) for word, tells in known.items()] + written):
         if len(word) >= _LEAST_CORRECTED and tells < COMMON:
-            for short in (word, *(word[:n] + word[n + 1 :] for n in range(len(word)))):
+            for short in (word, *_shorter(word)):
                 table.setdefault(short, word)
     return table
 
 
 @lru_cache(maxsize=16_384)
 def corrected(word: str) -> str:
-    """The common word of company names that an unknown word is one slip away from; the word itself when there is none."""
+    """The common word of company names that an unknown word is one slip away from, a long one two; the word itself when there is none."""
     if len(word) < _LEAST_CORRECTED or len(word) > 24 or word.isdigit() or word in frequencies():
         return word
     table = _spellings()
-    for short in (word, *(word[:n] + word[n + 1 :] for n in range(len(word)))):
+    for short in (word, *_shorter(word)):
         found = table.get(short)
         if found is not None and OSA.distance(word, found, score_cutoff=1) < 2:
             return _same(found)
-    return word
+    return _same(_nearest(word, _common_words(), 2)) if len(word) >= _LONG_CORRECTED else word
 
 
-_LEAST_CORRECTED = 4
+def _shorter(word: str) -> list[str]:
+    return [word[:n] + word[n + 1 :] for n in range(len(word))]
+
+
+def _nearest(word: str, listed: Mapping[str, Sequence[str]], slips: int) -> str:
+    """Of the words that begin as it does the one with the fewest slips, the first of several; the word itself when all have more."""
+    found = extractOne(word, listed.get(word[:2], ()), scorer=OSA.distance, processor=None, score_cutoff=slips)
+    return found[0] if found else word
+
+
+def _by_beginning(words: Iterable[str]) -> dict[str, list[str]]:
+    table: dict[str, list[str]] = {}
+    for word in words:
+        table.setdefault(word[:2], []).append(word)
+    return table
+
+
+@cache
+def _common_words() -> dict[str, list[str]]:
+    """The long ones of those that are put right, the most common first."""
+    return _by_beginning(dict.fromkeys(one for one in _spellings().values() if len(one) >= _LONG_CORRECTED))
+
+
+# Letters in which one slip is put right, and two.
+_LEAST_CORRECTED, _LONG_CORRECTED = 4, 9
 
 
 def _without_legal_form(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """The words, and the legal forms at the end (or, where that is the custom, the beginning) in one spelling. One word stays."""
     legal: list[str] = []
+    words = list(map(_form_word, words))
     if "odpowiedzialnoscia" in words or "tarsasag" in words:
         words, legal = [word for word in words if word not in _SPELT_OUT], ["kft" if "tarsasag" in words else "zoo"]
     words = [word for word in words if word not in ("and", "und", "et")] or words
@@ -190,7 +219,12 @@ def _without_legal_form(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
 @lru_cache(maxsize=4_096)
 def _misspelt_form(word: str) -> str | None:
     """The legal form that a word which no company bears is one slip away from."""
-    if len(word) < 3 or word in LEGAL_FORMS or frequencies().get(word, RARE) < (COMMON if len(word) > 3 else RARE):
+    if (
+        len(word) < 3
+        or word in LEGAL_FORMS
+        or word in SAME_WORDS
+        or frequencies().get(word, RARE) < (COMMON if len(word) > 3 else RARE)
+    ):
         return None
     for form in _LONG_FORMS:
         if abs(len(form) - len(word)) < 2 and OSA.distance(form, word, score_cutoff=1) < 2:
@@ -198,12 +232,27 @@ def _misspelt_form(word: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=16_384)
+def _form_word(word: str) -> str:
+    """The long word of a legal form that an unknown word is a slip or two away from; the word itself when there is none."""
+    if len(word) < _LONG_FORM or word in frequencies():
+        return word
+    return _nearest(word, _FORM_WORDS, 2)
+
+
+_FORM_WORDS = _by_beginning(FORM_WORDS)
+_LONG_FORM = 8  # letters from which a word of a form is put right
+
+
 # Forms that are spelt out in several words, of which some may be left out or have others between.
 _SPELT_OUT = frozenset(
     ["spolka", "z", "o", "ograniczona", "odpowiedzialnoscia", "korlatolt", "felelossegu", "tarsasag"]
 )
 # Of these a word one slip away is taken for the same.
-_LONG_FORMS = ("limited", "private", "incorporated", "corporation", "company", "gmbh", "corp", "inc", "llc", "ltd")
+_LONG_FORMS = (
+    *("limited", "private", "incorporated", "corporation", "company", "gmbh", "corp", "inc", "llc", "ltd"),
+    *("llp", "pvt", "pte", "pty", "srl", "sarl"),
+)
 
 
 @cache

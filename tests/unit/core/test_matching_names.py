@@ -32,6 +32,12 @@ def words(text: str) -> tuple[str, ...]:
         ("L'Oréal S.A.", "Loreal"),
         ("Кaltrоn", "Kaltron"),  # two letters are Cyrillic
         ("Kaltron Private Limtied", "Kaltron Pvt Ltd"),
+        ("Kaltron Spółka z ograniczoną odpowiedzialnoością", "Kaltron Sp. z o.o."),
+        ("Kaltron Società a Responsabillità Limitata", "Kaltron S.r.l."),
+        ("Kaltron & C. S.A.S.", "Kaltron & C."),
+        ("Kaltron, S.L.U. S.L.", "Kaltron S.L."),
+        ("Kaltron Ind Pvt Ltd", "Kaltron Industries"),
+        ("Kaltron Inv s.r.o.", "Kaltron Investment"),
     ],
 )
 def test_spellings_of_one_name(one: str, other: str) -> None:
@@ -58,6 +64,7 @@ def test_spellings_that_sound_alike_share_their_skeleton() -> None:
 
 def test_a_misspelt_common_word_is_known_a_name_is_left_alone() -> None:
     assert corrected("maagement") == "management"
+    assert corrected("devvelpoment") == "development"
     assert corrected("kaltron") == "kaltron"
 
 

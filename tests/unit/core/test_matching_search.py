@@ -13,7 +13,7 @@ from routing.core.matching.index import Key, MemoryIndex, Postings, found_by, se
 from routing.core.matching.measure import measured
 from routing.core.matching.model import Match
 from routing.core.matching.score import score, scored, shipped
-from rules.model import Matching
+from rules.model import Bands, Matching
 
 KALTRON = {"name": "Kaltron Weizen GmbH", "website": "kaltron.com", "country": "DE"}
 
@@ -76,6 +76,12 @@ def test_of_a_series_the_fund_of_that_number_comes_first() -> None:
     series = [{"name": f"Colonial First State Investment Fund {n}"} for n in range(60)]
     _, found = steps({"company": "Team Colonial First State Fund 37"}, *series)
     assert found[0] == "A37"
+
+
+@pytest.mark.parametrize("written", ["Eqi (Head Office)", "Team Eqi", "EQI IT Department", "Eqi Headquarters"])
+def test_what_only_says_where_in_the_company_does_not_hide_it(written: str) -> None:
+    _, found = steps({"company": written}, KALTRON, {"name": "Eqi, Inc."})
+    assert found == ["A1"]
 
 
 def test_initials_find_the_name() -> None:
@@ -166,6 +172,19 @@ def test_the_domain_of_the_parent_speaks_for_the_subsidiary_that_is_named() -> N
     assert other.probability < found.probability
 
 
+def test_who_writes_from_an_accounts_domain_is_asked_about_whatever_the_name() -> None:
+    account = account_features("A", {"name": "Deutsche Kaltron AG", "website": "kaltron.com"})
+    lead = lead_features("L", {"company": "German Coldworks", "email": "ana@kaltron.com"})
+    found = decide(lead, [account], shipped(), Matching(), {})
+    assert found.probability < Matching().bands.ask
+    assert (found.account_id, found.band) == (None, "ask")
+    assert "kaltron.com is its domain" in found.why
+    elsewhere = lead_features("L", {"company": "German Coldworks", "email": "ana@kaltron.net"})
+    assert decide(elsewhere, [account], shipped(), Matching(), {}).band == "none"
+    unasked = Matching(bands=Bands(match=0.9, ask=0.9))
+    assert decide(lead, [account], shipped(), unasked, {}).band == "none"
+
+
 def test_a_family_that_shares_a_domain_is_no_match() -> None:
     account = account_features("A", {"name": "Kaltron Growth Fund 2", "website": "kaltron.com"})
     other = lead_features("L", {"company": "Kaltron Growth Fund 3", "email": "ana@kaltron.com"})
@@ -182,11 +201,30 @@ def test_a_family_that_shares_a_domain_is_no_match() -> None:
         ("Medwix Assets Pyblic Conpany", "Medwix Assets Public Company Limited"),
         ("Medwix Hospital Public Company", "Medwix Hospital Public Company Limited"),
         ("Flutech Engineering Private Limiyrd", "Flutech Engineering Private Limited"),
+        ("Kaltron Hotel, LL", "Kaltron Hotel, LLC"),
+        ("W. Kaltron Beheer V.V.", "W. Kaltron Beheer B.V."),
+        ("Kaltron Co Products Limited", "Kaltron Products Co Limited"),
     ],
 )
 def test_a_misspelt_legal_form_or_common_word_is_taken_for_what_was_meant(written: str, meant: str) -> None:
     found = measured(lead_features("L", {"company": written}), [account_features("A", {"name": meant})])[0]
     assert not found.keys() & {"name_only_lead", "name_only_account", "name_numbers", "name_number_missing"}
+
+
+@pytest.mark.parametrize(
+    ("company", "account", "abroad"),
+    [
+        ("Kaltron Aktiebolag", {"name": "Kaltron Private Limited"}, True),
+        ("Kaltron S.r.l.", {"name": "Kaltron", "country": "CZ"}, True),
+        ("Kaltron GmbH", {"name": "Kaltron AG", "country": "CH"}, False),
+        ("Kaltron GmbH", {"name": "Kaltron GmbH", "country": "US"}, False),  # the account's own form, wherever it is
+        ("Kaltron Ltd", {"name": "Kaltron GmbH"}, False),  # everywhere there are companies of that form
+        ("Kaltron", {"name": "Kaltron GmbH", "country": "DE"}, False),
+    ],
+)
+def test_a_legal_form_of_another_country_speaks_against(company: str, account: dict[str, str], abroad: bool) -> None:
+    found = measured(lead_features("L", {"company": company}), [account_features("A", account)])[0]
+    assert ("legal_abroad" in found) is abroad
 
 
 def test_a_number_is_never_taken_for_a_legal_form() -> None:
