@@ -7,6 +7,12 @@ from pathlib import Path
 
 from connectors.sandbox.world import PersonSeed
 
+# Who serves where nobody was named.
+ANYBODY = [
+    PersonSeed("Ana Diaz", "ana@sandbox.example"),
+    PersonSeed("Bo Li", "bo@sandbox.example"),
+    PersonSeed("Chris Okafor", "chris@sandbox.example"),
+]
 _NO = frozenset({"no", "n", "false", "0", "inactive"})
 
 

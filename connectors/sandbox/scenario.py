@@ -24,18 +24,23 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
-import msgspec
 import structlog
 import yaml
 from msgspec import Struct
 
+import connectors.sandbox.hubspot.server as hubspot
+import connectors.sandbox.marketo.server as marketo
+import connectors.sandbox.salesforce.server as salesforce
 from connectors.sandbox.faults import Fault
+from connectors.sandbox.faults import check as check_fault
 from connectors.sandbox.hubspot.webhooks import Mischief
 from connectors.sandbox.traffic import TrafficOrder
+from connectors.sandbox.wording import check_conditions, one_of, take
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +55,7 @@ DEEDS: dict[str, tuple[str, ...]] = {
         *(
             "forbid",
             "forbid_conversions",
+            "forbid_creations",
             "forbid_deletions",
             "revoke",
             "add_field",
@@ -57,11 +63,18 @@ DEEDS: dict[str, tuple[str, ...]] = {
             "add_duplicate_rule",
             "add_flow",
             "deselect",
+            "select",
+            "allow",
             "use_up",
         ),
         *("impose", "gap", "expire_events", "break_streams", "expire_sessions", "spoil_next", *_RESTART),
     ),
     "marketo": ("create", "update", "delete", "merge", "impose", "expire_tokens", *_RESTART),
+}
+SANDBOXES: dict[str, tuple[type, Collection[str]]] = {
+    "hubspot": (hubspot.HubSpotSandbox, hubspot.CONDITIONS),
+    "salesforce": (salesforce.SalesforceSandbox, salesforce.CONDITIONS),
+    "marketo": (marketo.MarketoSandbox, marketo.CONDITIONS),
 }
 _AT_ONCE = ("newest", "oldest")
 _USUAL = {"hubspot": "contacts", "salesforce": "Lead", "marketo": "leads"}
@@ -72,6 +85,13 @@ class WebhookOrder(Struct, forbid_unknown_fields=True):
 
     url: str | None = None
     mischief: Mischief | None = None
+    object_names: bool | None = None  # events in the newer form: object.creation, with an objectTypeId
+    drop_refused: bool | None = None  # what is answered with 4xx is not tried again, as there
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url or "")
+        if self.url and (parts.scheme != "http" or not parts.hostname):
+            raise ValueError(f"url: {self.url!r} is no address like http://127.0.0.1:8080/hooks/hubspot")
 
 
 class Deed(Struct, frozen=True, forbid_unknown_fields=True, rename={"given": "with"}):
@@ -106,23 +126,55 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
         for number, (before, step) in enumerate(zip([Step(), *self.steps], self.steps, strict=False), 1):
             if step.at < before.at:
                 raise ValueError(f"step {number} is at {step.at:g} s, before the one above it at {before.at:g} s")
-            for deed in step.deeds:
-                check(deed)
+            try:
+                for fault in step.faults:
+                    check_fault(fault)
+                for deed in step.deeds:
+                    check(deed)
+            except ValueError as error:
+                raise ValueError(f"step {number} at {step.at:g} s: {error}") from None
+
+
+# The form of what stands below each name of an order.
+FORMS: dict[str, type[Struct]] = {
+    **{"": Scenario, "steps": Step, "step": Step, "faults": Fault, "webhook": WebhookOrder, "mischief": Mischief},
+    **{"traffic": TrafficOrder, "deeds": Deed},
+}
 
 
 def check(deed: Deed) -> None:
-    """Raises ValueError for what no sandbox can do."""
+    """Raises ValueError for what no sandbox can do, or not with this."""
     known = DEEDS.get(deed.system)
     if known is None:
-        raise ValueError(f"no sandbox is called {deed.system!r}; there are: {', '.join(DEEDS)}")
+        raise ValueError(f"no sandbox is called {deed.system!r}; {one_of(deed.system, DEEDS)}")
     if deed.do not in known:
-        raise ValueError(f"{deed.system} has no deed {deed.do!r}; it has: {', '.join(known)}")
+        raise ValueError(f"{deed.system} has no deed {deed.do!r}; {one_of(deed.do, known)}")
+    sandbox, conditions = SANDBOXES[deed.system]
+    method = getattr(sandbox, deed.do)
+    takes = list(inspect.signature(method).parameters)[1:]
+    try:
+        inspect.signature(method).bind(None, **deed.given)
+    except TypeError as error:
+        raise ValueError(f"{deed.system} {deed.do}: {error}; it takes: {', '.join(takes) or 'nothing'}") from None
+    hints = get_type_hints(method)
+    for name, value in deed.given.items():
+        kind = list[str] if hints[name] == Iterable[str] else hints[name]
+        try:
+            take(value, kind, {})
+        except ValueError as error:
+            options = get_args(kind) if get_origin(kind) is Literal else ()
+            said = f"there is no {value!r}; {one_of(str(value), options)}" if options else str(error)
+            raise ValueError(f"{deed.system} {deed.do}: {name}: {said}") from None
+    if deed.do == "impose":
+        check_conditions(deed.system, deed.given["values"], conditions)
 
 
 def read_scenario(path: Path) -> Scenario:
     """Reads a scenario file. Raises ValueError, with the file and the place in it; OSError when it cannot be read."""
     try:
         raw = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: there is no such file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -132,10 +184,13 @@ def read_scenario(path: Path) -> Scenario:
 
 def decode(raw: Any, name: str) -> Scenario:
     """A scenario out of plain values. Raises ValueError."""
+    if raw is None:
+        raise ValueError(f"{name}: it is empty; a scenario has a name (scenario: …) and steps")
     try:
-        return msgspec.convert(raw, Scenario)
-    except (msgspec.ValidationError, ValueError) as error:
+        scenario: Scenario = take(raw, Scenario, FORMS)
+    except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+    return scenario
 
 
 def carry_out(deed: Deed, sandboxes: Mapping[str, Any], newest: Callable[[str, str, str], str]) -> Any:
@@ -153,11 +208,6 @@ def carry_out(deed: Deed, sandboxes: Mapping[str, Any], newest: Callable[[str, s
     if given.get("record_id") in _AT_ONCE:
         name = str(given.get("kind") or given.get("name") or _USUAL[deed.system])
         given["record_id"] = newest(deed.system, name, given["record_id"])
-    try:
-        inspect.signature(method).bind(**given)
-    except TypeError as error:
-        takes = ", ".join(inspect.signature(method).parameters)
-        raise ValueError(f"{deed.system} {deed.do}: {error}; it takes: {takes or 'nothing'}") from None
     return method(**given)
 
 

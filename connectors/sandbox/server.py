@@ -2,6 +2,7 @@
 
 | request | does |
 |---|---|
+| GET / | what all of these take: see ``manual`` |
 | GET /state | counts: leads made, whether done, webhooks pending, faults armed |
 | POST /traffic | starts the lead generator; body as ``TrafficOrder`` |
 | POST /faults | arms a ``Fault`` (or a list of them); ``{"clear": true}`` disarms all |
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -28,16 +29,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connectors.sandbox.faults import Fault, Faults
+from connectors.sandbox.faults import check as check_fault
 from connectors.sandbox.hubspot import HubSpotSandbox
 from connectors.sandbox.hubspot.properties import PROPERTIES, Refusal
 from connectors.sandbox.hubspot.server import summary
+from connectors.sandbox.manual import manual
 from connectors.sandbox.marketo import MarketoSandbox
 from connectors.sandbox.marketo.store import Refusal as MarketoRefusal
 from connectors.sandbox.salesforce import SalesforceSandbox
 from connectors.sandbox.salesforce.checks import SaveError
-from connectors.sandbox.scenario import Deed, Player, Step, WebhookOrder, carry_out, decode
+from connectors.sandbox.scenario import FORMS, Deed, Player, Step, WebhookOrder, carry_out, check, decode
 from connectors.sandbox.serving import Served
 from connectors.sandbox.traffic import Traffic, TrafficOrder
+from connectors.sandbox.wording import one_of, take
 from connectors.sandbox.world import PersonSeed, World
 
 WEBHOOK_SECRET = "sandbox-webhook-secret"  # noqa: S105 - it opens nothing but this sandbox
@@ -172,13 +176,18 @@ class SandboxServer:
             for item in self.hubspot.store.page(name, 0, 10**18)[0]:
                 fields = dict(item.properties)
                 yield {"id": item.id, "owner": fields.get("hubspot_owner_id"), "fields": fields, "writes": item.writes}
-        elif system == "marketo":
+        elif system == "marketo" and name in ("", "leads"):
             for lead in self.marketo.store.leads.values():
                 yield {"id": str(lead.id), "owner": None, "fields": dict(lead.values), "writes": lead.writes}
         else:
-            raise ValueError(
-                f"no object {name!r} in system {system!r}: salesforce Lead, Account …; hubspot contacts, companies"
-            )
+            known: dict[str, Iterable[str]] = {
+                "salesforce": self.salesforce.store.objects,
+                "hubspot": PROPERTIES,
+                "marketo": ["leads"],
+            }
+            if system not in known:
+                raise ValueError(f"no sandbox is called {system!r}; {one_of(system, known)}")
+            raise ValueError(f"{system} has no object {name!r}; {one_of(name, sorted(known[system]))}")
 
     def _salesforce_records(self, name: str) -> Iterator[dict[str, Any]]:
         for row in sorted(self.salesforce.records(name), key=lambda row: str(row["Id"])):
@@ -205,7 +214,11 @@ class SandboxServer:
                 return _json({"error": str(error)}, 400)
             return Response(b"".join(line + b"\n" for line in lines), media_type="application/x-ndjson")
 
+        async def get_manual(_: Request) -> Response:
+            return Response(manual(), media_type="text/plain")
+
         routes = [
+            Route("/", get_manual, methods=["GET"]),
             Route("/state", get_state, methods=["GET"]),
             Route("/records", get_records, methods=["GET"]),
             Route("/traffic", self._order(self._traffic), methods=["POST"]),
@@ -228,28 +241,38 @@ class SandboxServer:
         return endpoint
 
     def _traffic(self, body: bytes) -> None:
-        self.traffic.start(msgspec.json.decode(body, type=TrafficOrder))
+        self.traffic.start(take(msgspec.json.decode(body), TrafficOrder, {"": TrafficOrder}))
 
     def _arm(self, body: bytes) -> None:
         given = msgspec.json.decode(body)
         if isinstance(given, dict) and given.get("clear"):
             self.faults.clear()
             return
-        for fault in msgspec.convert(given if isinstance(given, list) else [given], list[Fault]):
+        faults = take(given, list[Fault], {"": Fault}) if isinstance(given, list) else [take(given, Fault, {"": Fault})]
+        for fault in faults:
+            check_fault(fault)
+        for fault in faults:
             self.faults.add(fault)
 
     def _aim(self, body: bytes) -> None:
-        self._aim_at(msgspec.json.decode(body, type=WebhookOrder))
+        self._aim_at(take(msgspec.json.decode(body), WebhookOrder, {**FORMS, "": WebhookOrder}))
 
     def _aim_at(self, order: WebhookOrder) -> None:
         if order.url is not None:
             self.hubspot.webhook_url = order.url
         if order.mischief is not None:
             self.hubspot.webhooks.mischief = order.mischief
+        if order.object_names is not None:
+            self.hubspot.webhooks.object_names = order.object_names
+        if order.drop_refused is not None:
+            self.hubspot.webhooks.drop_refused = order.drop_refused
 
     def _do(self, body: bytes) -> None:
         given = msgspec.json.decode(body)
-        for deed in msgspec.convert(given if isinstance(given, list) else [given], list[Deed]):
+        deeds = take(given, list[Deed], {"": Deed}) if isinstance(given, list) else [take(given, Deed, {"": Deed})]
+        for deed in deeds:
+            check(deed)
+        for deed in deeds:
             self._carry_out(deed)
 
     def _play(self, body: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from random import Random
 
 from msgspec import Struct
@@ -20,7 +20,7 @@ _TICK = 0.005  # seconds between looks at the clock
 _CHURN_EVERY = 10  # leads
 
 
-class TrafficOrder(Struct, frozen=True, kw_only=True):
+class TrafficOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much traffic: ``leads`` in all (None: without end), ``rate`` a second (None: as fast as it goes).
 
     ``churn`` also changes accounts, opportunities and users a little. ``today`` (ISO date; "": what the clock shows) is when people
@@ -40,6 +40,8 @@ class TrafficOrder(Struct, frozen=True, kw_only=True):
             raise ValueError(f"rate is {self.rate:g}; it must be above 0 leads a second")
         if not 0 <= self.hubspot_share <= 1:
             raise ValueError(f"hubspot_share is {self.hubspot_share:g}; it is a share between 0 and 1")
+        if self.today:
+            date.fromisoformat(self.today)
 
 
 class Traffic:

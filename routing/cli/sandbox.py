@@ -14,8 +14,6 @@ import typer
 import yaml
 
 if TYPE_CHECKING:
-    import requests
-
     from connectors.sandbox.server import SandboxOptions
 
 app = typer.Typer(no_args_is_help=True)
@@ -30,7 +28,13 @@ def sandbox() -> None:
 
 @app.command()
 def serve(
-    people: Annotated[Path, typer.Option(help="people.csv: who the CRMs' users and owners are.")],
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV with the columns name and email (as well, if you like: active, role, region): who the CRMs' users and "
+            "owners are. Without it, three made-up people."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same world and the same leads.")] = 1,
     accounts: Annotated[int, typer.Option(min=0, help="How many accounts the world starts with.")] = 2000,
     salesforce_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
@@ -78,19 +82,17 @@ def load(
 
     Exit codes: 0 it plays (with --wait: it was played to its end); 1 a step failed; 2 the file cannot be used, or no sandbox answers.
     """
-    import requests
-
     from connectors.sandbox.scenario import read_scenario
 
     try:
         read_scenario(scenario)
         url = admin or _admin_of(settings)
         body = json.dumps(yaml.safe_load(scenario.read_text("utf-8")))
-        state = _scenario(requests.post(f"{url}/scenario", data=body.encode(), timeout=10))
+        state = _asked(url, "POST", "scenario", body.encode())
         while wait and state["playing"]:
             time.sleep(_LOOK)
-            state = _scenario(requests.get(f"{url}/state", timeout=10))
-    except (OSError, ValueError, KeyError) as error:
+            state = _asked(url, "GET", "state")
+    except (OSError, ValueError) as error:
         typer.echo(f"The scenario was not loaded: {error}", err=True)
         raise typer.Exit(2) from error
     if state["error"]:
@@ -99,28 +101,43 @@ def load(
     typer.echo(f"{state['scenario']}: {state['steps_done']} of {state['steps']} steps done.")
 
 
-def _scenario(answer: requests.Response) -> dict[str, Any]:
-    """How far it is. Raises ValueError with what the sandbox refused."""
-    said: dict[str, Any] = answer.json()
-    if answer.status_code != 200:
-        raise ValueError(said["error"])
-    state: dict[str, Any] = said["scenario"]
-    return state
+def _asked(url: str, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+    """How far the scenario is. Raises ValueError with what the sandbox refused, or why it was not heard."""
+    import requests
+
+    try:
+        answer = requests.request(method, f"{url}/{path}", data=body, timeout=10)
+        said = answer.json()
+        if answer.status_code == 200:
+            return dict(said["scenario"])
+        refused = str(said["error"])
+    except requests.JSONDecodeError as error:
+        raise ValueError(f"{url} answers, but is no admin_url of a sandbox") from error
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise ValueError(f"no sandbox answers at {url}: is `fingerpost sandbox serve` running?") from error
+    except requests.RequestException as error:
+        raise ValueError(f"a sandbox has an address like http://127.0.0.1:21800, not {url!r}") from error
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{url} answers, but is no admin_url of a sandbox") from error
+    raise ValueError(refused)
 
 
 def _admin_of(settings: Path | None) -> str:
     if settings is None:
         raise ValueError("name the sandbox: --admin URL, or --settings FILE that serve --settings-out wrote")
-    return str(json.loads(settings.read_text("utf-8"))["admin_url"])
+    try:
+        return str(json.loads(settings.read_text("utf-8"))["admin_url"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{settings} is not what `fingerpost sandbox serve --settings-out` writes") from error
 
 
-def _serve(people: Path, options: SandboxOptions, settings_out: Path | None, with_parent: bool) -> None:
-    from connectors.sandbox.people import read_people
+def _serve(people: Path | None, options: SandboxOptions, settings_out: Path | None, with_parent: bool) -> None:
+    from connectors.sandbox.people import ANYBODY, read_people
     from connectors.sandbox.server import SandboxServer
     from routing.runtime.clock import monotonic, utcnow
 
     parent = os.getppid()
-    server = SandboxServer(read_people(people), utcnow, monotonic, options)
+    server = SandboxServer(read_people(people) if people else ANYBODY, utcnow, monotonic, options)
     asked: list[int] = []  # an Event's lock must not be taken in a signal handler
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, _: asked.append(signum))

@@ -24,9 +24,10 @@ COMMAND = [sys.executable, "-c", "from routing.cli.sandbox import app; app()", "
 
 
 @contextmanager
-def sandbox(folder: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def sandbox(folder: Path, *more: str, people: bool = True) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     (folder / "people.csv").write_text(PEOPLE)
-    command = [*COMMAND, "--people", str(folder / "people.csv"), "--accounts", "100", *more]
+    whose = ["--people", str(folder / "people.csv")] if people else []
+    command = [*COMMAND, *whose, "--accounts", "100", *more]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -52,6 +53,13 @@ def made(admin: str) -> dict[str, Any]:
             return state
         threading.Event().wait(0.02)
     raise AssertionError("the leads were not made in time")
+
+
+def test_it_serves_without_a_file_of_people(tmp_path: Path) -> None:
+    with sandbox(tmp_path, people=False) as (_, settings):
+        users = requests.get(f"{settings['admin_url']}/records?system=salesforce&object=User", timeout=30)
+        names = [json.loads(line)["fields"]["Email"] for line in users.text.splitlines()]
+        assert "ana@sandbox.example" in names
 
 
 def test_two_runs_of_one_seed_end_alike_and_another_seed_does_not(tmp_path: Path) -> None:
@@ -88,7 +96,7 @@ def test_orders_that_make_no_sense_are_refused_with_a_reason(tmp_path: Path) -> 
         for path, body, words in (
             ("traffic", {"leads": -1}, "negative"),
             ("traffic", {"rate": 0}, "above 0"),
-            ("traffic", {"leads": "many"}, "int"),
+            ("traffic", {"leads": "many"}, "leads: it is a whole number"),
             ("faults", {"system": "sap", "kind": "lock"}, "no sandbox is called 'sap'"),
             ("faults", {"system": "hubspot", "kind": "earthquake"}, "earthquake"),
         ):

@@ -32,6 +32,14 @@ def load(server: SandboxServer, path: Path, *more: str) -> Any:
     return CliRunner().invoke(app, ["sandbox", "load", "--scenario", str(path), "--admin", server.admin_url, *more])
 
 
+def later(step: str) -> str:
+    return f"scenario: x\nsteps:\n  - traffic: {{leads: 1}}\n  - at: 0.2\n    {step}\n"
+
+
+def deed(system: str, do: str, given: str) -> str:
+    return later(f"deeds: [{{system: {system}, do: {do}, with: {{{given}}}}}]")
+
+
 def test_steps_happen_in_order(server: SandboxServer, tmp_path: Path) -> None:
     path = tmp_path / "one.yaml"
     path.write_text(
@@ -74,17 +82,42 @@ def test_what_ships_can_be_played(server: SandboxServer, path: Path) -> None:
     [
         ("scenario: x\nsteps: []", "at least one"),
         ("scenario: x\nsteps: [{at: 5}, {at: 1}]", "step 2 is at 1 s"),
-        ("scenario: x\nsteps: [{att: 5}]", "att"),
+        ("scenario: x\nsteps: [{att: 5}]", "step 1: there is no 'att'; is it 'at'?"),
+        ("", "it is empty"),
+        ("scenario: x\nsteps: [{at: abc}]", "step 1, at: it is a number, not 'abc'"),
+        ("scenario: x\nsteps: [{traffic: {rat: 5}}]", "step 1, traffic: there is no 'rat'; is it 'rate'?"),
+        ("scenario: x\nsteps: [{webhook: {mischief: {duplicate_evry: 3}}}]", "is it 'duplicate_every'?"),
+        ("scenario: x\nsteps: [{webhook: {url: nowhere}}]", "no address like http://"),
         ("scenario: [", "not YAML"),
         ("scenario: x\nsteps: [{deeds: [{system: hubspot, do: fly}]}]", "no deed 'fly'"),
         ("scenario: x\nsteps: [{deeds: [{system: sap, do: update}]}]", "no sandbox is called 'sap'"),
+        # Each of these after a step that would play.
+        (
+            later("faults: [{system: hubspot, operation: fly, kind: slow}]"),
+            "step 2 at 0.2 s: hubspot has no operation 'fly'",
+        ),
+        (
+            later("faults: [{system: hubspot, kind: slow, tiems: 3}]"),
+            "step 2, fault 1: there is no 'tiems'; is it 'times'?",
+        ),
+        (later("faults: [{system: hubspot, kind: slwo}]"), "there is no 'slwo'; is it 'slow'?"),
+        (
+            deed("hubspot", "create", "kind: kontacts, properties: {}"),
+            "kind: there is no 'kontacts'; is it 'contacts'?",
+        ),
+        (deed("hubspot", "update", "kind: contacts, record_id: newest, prperties: {}"), "record_id, properties"),
+        (deed("hubspot", "delete", "kind: contacts, record: '1'"), "it takes: kind, record_id, user"),
+        (deed("hubspot", "create", "kind: contacts, properties: {numemployees: 5}"), "it is text, not 5"),
+        (deed("salesforce", "impose", "values: {latncy: 5}"), "salesforce has no condition 'latncy'; is it 'latency'?"),
     ],
 )
 def test_a_bad_file_is_refused_with_what_is_wrong(server: SandboxServer, tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text, "utf-8")
+    before = server.player.state()
     refused = load(server, path)
     assert refused.exit_code == 2
+    assert server.player.state() == before, "nothing was played"
     assert says in refused.output
     assert "bad.yaml" in refused.output
 
@@ -92,13 +125,147 @@ def test_a_bad_file_is_refused_with_what_is_wrong(server: SandboxServer, tmp_pat
 def test_a_step_that_fails_ends_it_and_says_which(server: SandboxServer, tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(
-        "scenario: x\nsteps:\n  - deeds: [{system: hubspot, do: delete, with: {kind: contacts, record: '1'}}]\n",
+        "scenario: x\nsteps:\n  - deeds: [{system: hubspot, do: delete, with: {kind: contacts, record_id: '1'}}]\n",
         "utf-8",
     )
     ended = load(server, path, "--wait")
     assert ended.exit_code == 1
-    assert "step 1 at 0 s: hubspot delete" in ended.output
-    assert "it takes: kind, record_id, user" in ended.output
+    assert "step 1 at 0 s: resource not found: 1" in ended.output
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--admin", "http://127.0.0.1:1"], "no sandbox answers at http://127.0.0.1:1"),
+        (["--admin", "127.0.0.1:21800"], "an address like http://"),
+        (["--settings", "{folder}/x.yaml"], "is not what `fingerpost sandbox serve --settings-out` writes"),
+        (["--admin", "{hubspot}"], "is no admin_url of a sandbox"),
+        (["--admin", "{admin}", "--scenario", "/nope.yaml"], "/nope.yaml: there is no such file"),
+    ],
+)
+def test_who_cannot_be_heard_is_told_so(server: SandboxServer, tmp_path: Path, given: list[str], says: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("scenario: x\nsteps: [{at: 0}]\n", "utf-8")
+    words = {"folder": tmp_path, "hubspot": server.hubspot.url, "admin": server.admin_url}
+    more = [one.format(**words) for one in given]
+    refused = CliRunner().invoke(app, ["sandbox", "load", "--scenario", str(path), *more])
+    assert refused.exit_code == 2
+    assert says in refused.output
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("faults", {"system": "hubspot", "kind": "slow", "tiems": 3}, "there is no 'tiems'; is it 'times'?"),
+        (
+            "faults",
+            [{"system": "hubspot", "kind": "slow"}, {"system": "hubspot", "kind": "slow", "share": 7}],
+            "share is 7",
+        ),
+        ("faults", {"system": "hubspot", "kind": "partial", "share": -1}, "share is -1"),
+        ("faults", {"system": "hubspot", "kind": "slow", "seconds": -3}, "seconds is -3"),
+        ("faults", {"system": "hubspot", "kind": "rate_limited", "retry_after": -5}, "retry_after is -5"),
+        ("faults", {"system": "marketo", "kind": "person_edits", "operation": "read"}, "it can to: *, write"),
+        ("faults", {"system": "salesforce", "kind": "lock", "operation": "query"}, "lock cannot happen to query"),
+        ("webhook", {"mischief": {"duplicate_evry": 3}}, "mischief: there is no 'duplicate_evry'"),
+        ("webhook", {"mischief": {"duplicate_every": -3}}, "duplicate_every is -3"),
+        ("webhook", {"mischief": {"late_seconds": -3}}, "late_seconds is -3"),
+        ("webhook", {"url": "not a url"}, "no address like http://"),
+        ("traffic", {"leads": 3, "rat": 5}, "there is no 'rat'; is it 'rate'?"),
+    ],
+)
+def test_an_order_that_is_misspelled_or_impossible_changes_nothing(
+    server: SandboxServer, path: str, body: Any, says: str
+) -> None:
+    server.faults.clear()
+    mischief, url = server.hubspot.webhooks.mischief, server.hubspot.webhook_url
+    refused = requests.post(f"{server.admin_url}/{path}", json=body, timeout=30)
+    assert refused.status_code == 400
+    assert says in refused.json()["error"]
+    assert server.faults.all() == []
+    assert (server.hubspot.webhooks.mischief, server.hubspot.webhook_url) == (mischief, url)
+
+
+@pytest.mark.parametrize(
+    ("system", "do", "given", "says"),
+    [
+        ("hubspot", "create", {"kind": "nosuch", "properties": {}}, "There are: contacts, companies"),
+        ("hubspot", "create", {"kind": "contacts", "properties": "x"}, "properties: it is a mapping, not 'x'"),
+        ("hubspot", "create", {"kind": "contacts", "properties": {"nosuch": "x"}}, 'Property "nosuch" does not exist'),
+        (
+            "hubspot",
+            "update",
+            {"kind": "nosuch", "record_id": "newest", "properties": {}},
+            "kind: there is no 'nosuch'",
+        ),
+        ("hubspot", "impose", {"values": {"search_lag": 1e300}}, "search_lag: 1e+300 is no number from 0 to 1e+09"),
+        ("hubspot", "add_workflow", {"owner": "nobody@x"}, "hubspot has no owner 'nobody@x'"),
+        ("hubspot", "delete", {"kind": "contacts", "record_id": "newest", "user": "nobody@x"}, "no user 'nobody@x'"),
+        ("salesforce", "create", {"name": "Lead", "fields": 5}, "fields: it is a mapping, not 5"),
+        ("salesforce", "add_field", {"name": "Nope", "field": "X__c"}, "salesforce has no object 'Nope'"),
+        ("salesforce", "add_field", {"name": "Lead", "field": "X__c", "kind": "weird"}, "kind: there is no 'weird'"),
+        ("salesforce", "deselect", {"name": "Nope"}, "salesforce has no object 'Nope'"),
+        ("salesforce", "gap", {"name": "Nope", "record_ids": ["x"]}, "salesforce has no object 'Nope'"),
+        (
+            "salesforce",
+            "gap",
+            {"name": "Lead", "record_ids": ["x"], "change_type": "GAP_FLY"},
+            "no event is of the type",
+        ),
+        ("salesforce", "impose", {"values": ["x"]}, "values: it is a mapping"),
+        ("salesforce", "revoke", {"name": "Lead", "field": "Fone"}, "Lead has no field 'Fone'; is it 'Phone'?"),
+        ("salesforce", "forbid", {"name": "Lead", "field": "Nope"}, "Lead has no field 'Nope'"),
+        ("salesforce", "add_queue", {"label": "Q"}, "it takes: label, objects"),
+        ("salesforce", "add_queue", {"label": "Q", "objects": ["Nope"]}, "salesforce has no object 'Nope'"),
+        ("salesforce", "add_duplicate_rule", {"name": "Nope"}, "salesforce has no object 'Nope'"),
+        ("salesforce", "add_duplicate_rule", {"name": "Lead", "field": "Nope"}, "Lead has no field 'Nope'"),
+        ("salesforce", "add_flow", {"owner": "nobody"}, "no user or queue 'nobody'"),
+        ("salesforce", "spoil_next", {"spoil": "melt"}, "There are: duplicate, missing"),
+        ("salesforce", "lock", {"record_id": "nope"}, "no record 'nope' that could be locked"),
+        ("marketo", "create", {"values": {"nosuch": 1}}, "Field 'nosuch' not found"),
+        ("marketo", "update", {"record_id": "x", "values": {}}, "'x' is no id of a lead"),
+        ("marketo", "merge", {"record_id": "999", "others": ["1000"]}, "Lead not found: 999"),
+        ("marketo", "impose", {"values": {"page": 0}}, "one entry at least"),
+    ],
+)
+def test_a_deed_that_cannot_be_done_is_refused_in_words(
+    server: SandboxServer, system: str, do: str, given: dict[str, Any], says: str
+) -> None:
+    refused = requests.post(f"{server.admin_url}/do", json={"system": system, "do": do, "with": given}, timeout=30)
+    assert refused.status_code == 400, refused.text
+    assert says in refused.json()["error"]
+
+
+def test_what_an_administrator_took_can_be_given_back(server: SandboxServer) -> None:
+    org = server.salesforce
+    flow = {"system": "salesforce", "do": "add_flow", "with": {"owner": org.admin_user_id}}
+    field = {"name": "Lead", "field": "Phone"}
+    took = [flow, flow, *({"system": "salesforce", "do": do, "with": field} for do in ("forbid", "revoke"))]
+    assert requests.post(f"{server.admin_url}/do", json=took, timeout=30).status_code == 200
+    deselect = {"system": "salesforce", "do": "deselect", "with": {"name": "Case"}}
+    assert requests.post(f"{server.admin_url}/do", json=deselect, timeout=30).status_code == 200
+    assert len(org.records("FlowDefinitionView")) == 1, "one flow, whose owner may change"
+    assert "Phone" in org.store.hidden["Lead"] & org.store.invisible["Lead"]
+    gave = [
+        {"system": "salesforce", "do": "add_flow", "with": {"owner": ""}},
+        {"system": "salesforce", "do": "allow", "with": field},
+        {"system": "salesforce", "do": "select", "with": {"name": "Case"}},
+    ]
+    assert requests.post(f"{server.admin_url}/do", json=gave, timeout=30).status_code == 200
+    assert org.records("FlowDefinitionView") == []
+    assert "Phone" not in org.store.hidden["Lead"] | org.store.invisible["Lead"]
+    selected = [row["SelectedEntity"] for row in org.records("PlatformEventChannelMember")]
+    assert selected.count("CaseChangeEvent") == 1
+
+
+def test_how_webhooks_are_told_can_be_chosen(server: SandboxServer) -> None:
+    order = {"object_names": True, "drop_refused": True}
+    assert requests.post(f"{server.admin_url}/webhook", json=order, timeout=30).status_code == 200
+    webhooks = server.hubspot.webhooks
+    assert (webhooks.object_names, webhooks.drop_refused) == (True, True)
+    back = {"object_names": False, "drop_refused": False}
+    assert requests.post(f"{server.admin_url}/webhook", json=back, timeout=30).status_code == 200
+    assert (webhooks.object_names, webhooks.drop_refused) == (False, False)
 
 
 def test_one_deed_by_hand(server: SandboxServer) -> None:
@@ -108,3 +275,31 @@ def test_one_deed_by_hand(server: SandboxServer) -> None:
     gone = {"system": "hubspot", "do": "delete", "with": {"kind": "contacts", "record_id": "1"}}
     refused = requests.post(f"{server.admin_url}/do", json=gone, timeout=30)
     assert (refused.status_code, refused.json()["error"]) == (400, "resource not found: 1")
+
+
+def test_the_admin_address_tells_what_can_be_asked(server: SandboxServer) -> None:
+    told = requests.get(server.admin_url, timeout=30).text
+    for word in ("POST /faults", "broken_after_commit", "batch_update", "duplicate_every=0", "hubspot_share=0.2"):
+        assert word in told
+    assert "update(kind, record_id, properties" in told
+    assert "add_queue(label, objects): A queue" in told
+    assert "search_lag, ten_seconds" in told
+    for line in told.splitlines():
+        assert not line.endswith(": "), "every deed says what it does"
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ("", "There are: salesforce, hubspot, marketo"),
+        ("system=salesforce&object=lead", "is it 'Lead'?"),
+        ("system=hubspot&object=contact", "is it 'contacts'?"),
+        ("system=marketo&object=people", "There are: leads"),
+    ],
+)
+def test_records_that_there_are_not_are_refused_with_those_that_there_are(
+    server: SandboxServer, asked: str, says: str
+) -> None:
+    refused = requests.get(f"{server.admin_url}/records?{asked}", timeout=30)
+    assert refused.status_code == 400
+    assert says in refused.json()["error"]

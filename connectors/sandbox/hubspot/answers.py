@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,7 +19,12 @@ DEFAULTS = {
     "tasks": ("hs_createdate", "hs_lastmodifieddate", "hs_object_id"),
     "leads": ("hs_createdate", "hs_lastmodifieddate", "hs_object_id"),
 }
-_CORRELATION = "5a4db0c5-0000-4000-8000-00000000f1a9"
+_answers = itertools.count(1)
+
+
+def correlation_id() -> str:
+    """What an answer is known by to support: no two have the same."""
+    return f"5a4db0c5-0000-4000-8000-{next(_answers):012x}"
 
 
 class HttpRefusal(Exception):
@@ -27,7 +33,8 @@ class HttpRefusal(Exception):
     def __init__(self, status: int, category: str, message: str, **more: Any) -> None:
         super().__init__(message)
         self.status = status
-        self.body = {"status": "error", "message": message, "correlationId": _CORRELATION, "category": category, **more}
+        self.body = {"status": "error", "message": message, "correlationId": correlation_id()}
+        self.body |= {"category": category, **more}
 
 
 def missing_scope(scope: str) -> HttpRefusal:
@@ -62,7 +69,7 @@ def rate_limited(policy: str, headers: Mapping[str, str], retry_after: float | N
         "status": "error",
         "message": f"You have reached your {spoken} limit.",
         "errorType": "RATE_LIMIT",
-        "correlationId": _CORRELATION,
+        "correlationId": correlation_id(),
         "policyName": policy,
     }
     wait = {} if retry_after is None else {"Retry-After": f"{retry_after:g}"}

@@ -161,7 +161,7 @@ def _told(event: Event) -> dict[str, Any]:
         found["propertyChanges"] = {event.property: event.value}
     if event.verb == "merge":
         merged = [int(one) for one in event.merged]
-        found |= {"primaryObjectId": int(event.object_id), "mergedObjectIds": merged}
+        found |= {"primaryObjectId": merged[0], "mergedObjectIds": merged[1:], "newObjectId": int(event.object_id)}
     return found
 
 

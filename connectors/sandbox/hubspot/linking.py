@@ -18,6 +18,7 @@ from connectors.sandbox.hubspot.store import Item, Store
 from connectors.sandbox.world import stamp
 
 LEAD_TO_PRIMARY_CONTACT = 578
+LINKED_LIMIT = 500  # associations in a page of the list
 # HubSpot's own types of the plain association from one object to another.
 TYPE_IDS = {
     ("tasks", "contacts"): 204,
@@ -180,7 +181,10 @@ class Linking:
         record_id = request.path_params["id"]
         if self._store.get(kind, record_id) is None:
             raise HttpRefusal(404, "OBJECT_NOT_FOUND", "Object not found.")
-        linked = self._store.linked(kind, record_id, to)
+        after = int(request.query_params.get("after", "0"))
+        limit = min(int(request.query_params.get("limit", "500")), LINKED_LIMIT)
+        everything = self._store.linked(kind, record_id, to)
+        linked = dict(list(everything.items())[after : after + limit])
         results = [
             {
                 "toObjectId": int(one),
@@ -188,7 +192,8 @@ class Linking:
             }
             for one, number in linked.items()
         ]
-        return answer({"results": results})
+        more = after + limit < len(everything)
+        return answer({"results": results, **({"paging": {"next": {"after": str(after + limit)}}} if more else {})})
 
     def _labels(self, request: Request, _body: bytes, _: Fault | None) -> Response:
         kind, to = kind_of(request), kind_of(request, "to")

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -121,8 +122,24 @@ class RestApi:
             routes=[
                 Route(path, self._guarded(operation, handler), methods=[method])
                 for method, path, operation, handler in routes
-            ]
+            ],
+            exception_handlers={404: self._unserved, 405: self._unserved},
         )
+
+    async def _unserved(self, request: Request, error: Exception) -> Response:
+        """An address that there is not, or not with this method."""
+        wrong = isinstance(error, HTTPException) and error.status_code == 405
+        said = (
+            (405, "METHOD_NOT_ALLOWED", "Method not allowed")
+            if wrong
+            else (404, "OBJECT_NOT_FOUND", "resource not found")
+        )
+
+        def refuse(_request: Request, _body: bytes, _: Fault | None) -> Response:
+            raise HttpRefusal(*said)
+
+        answered: Response = await self._guarded("", refuse)(request)
+        return answered
 
     def _guarded(self, operation: str, handler: Handler) -> Callable[[Request], Any]:
         """Token, limits and faults before the handler; refusals in HubSpot's shape after it."""
@@ -165,7 +182,9 @@ class RestApi:
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
             return handler(request, body, None)
-        if fault.kind == "broken":
+        if fault.kind in ("timeout_after_commit", "broken_after_commit"):
+            handler(request, body, None)
+        if fault.kind in ("broken", "broken_after_commit"):
             raise HttpRefusal(500, "INTERNAL_ERROR", "internal error")
         if fault.kind == "daily_limit":
             return rate_limited("DAILY", headers, fault.retry_after)
@@ -173,8 +192,6 @@ class RestApi:
             return rate_limited("TEN_SECONDLY_ROLLING", headers, fault.retry_after)
         if fault.kind == "expired_session":
             raise HttpRefusal(401, "EXPIRED_AUTHENTICATION", "The OAuth token used to make this call expired.")
-        if fault.kind == "timeout_after_commit":
-            handler(request, body, None)
         if fault.kind in ("timeout", "timeout_after_commit"):
             await break_off(request)
             return Response()
@@ -182,7 +199,9 @@ class RestApi:
 
     def _authorize(self, request: Request, operation: str) -> None:
         given = request.headers.get("authorization", "")
-        good = self._journal.authorized(given) if operation == "journal" else given == f"Bearer {self.access_token}"
+        good = operation != "journal" and given == f"Bearer {self.access_token}"
+        # An address that there is not is told to whoever has any token.
+        good = good or (operation in ("journal", "") and self._journal.authorized(given))
         if not good and operation not in _OPEN:
             message = "Authentication credentials not found. This API supports OAuth 2.0 authentication."
             raise HttpRefusal(401, "INVALID_AUTHENTICATION", message)

@@ -9,14 +9,15 @@ from typing import Any, Literal
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.hubspot.journal import Journal
 from connectors.sandbox.hubspot.limits import Limits
-from connectors.sandbox.hubspot.properties import PROPERTIES
+from connectors.sandbox.hubspot.properties import PROPERTIES, Refusal
 from connectors.sandbox.hubspot.rest import RestApi
 from connectors.sandbox.hubspot.store import Entry, Event, Item, Source, Store
 from connectors.sandbox.hubspot.webhooks import WebhookSender
 from connectors.sandbox.serving import Served
+from connectors.sandbox.wording import one_of
 from connectors.sandbox.world import World
 
-CONDITIONS = ("search_lag", "ten_seconds", "daily", "used_today", "searches")
+CONDITIONS = ("search_lag", "ten_seconds", "daily", "used_today", "searches", "merge_creation")
 Kind = Literal["contacts", "companies", "tasks", "leads"]
 
 
@@ -48,6 +49,7 @@ class HubSpotSandbox:
         self.limits = Limits(clock, ten_seconds, daily)
         self._rest = RestApi(self.store, world.owners, faults, self.limits, clock, self.journal)
         self._user_ids = {owner["email"].lower(): owner["userId"] for owner in world.owners}
+        self._owners = {owner["id"] for owner in world.owners}
         self._served = Served(self._rest.app, port, "sandbox-hubspot")
 
     def _announce(self, events: list[Event]) -> None:
@@ -74,7 +76,8 @@ class HubSpotSandbox:
 
     def impose(self, values: Mapping[str, Any]) -> None:
         """Lasting conditions: ``search_lag`` (seconds until the search shows a change), ``ten_seconds``, ``daily``, ``searches`` (a second;
-        limits), ``used_today`` (requests that somebody else made). Raises ValueError."""
+        limits), ``used_today`` (requests that somebody else made), ``merge_creation`` (whether what a merge makes is told as a creation, too:
+        0 no, 1 before the merge, 2 after it). Raises ValueError."""
         for name, value in values.items():
             if name not in CONDITIONS or isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
                 raise ValueError(
@@ -83,6 +86,8 @@ class HubSpotSandbox:
         for name, value in values.items():
             if name == "search_lag":
                 self._rest.search_lag = timedelta(seconds=value)
+            elif name == "merge_creation":
+                self.store.merge_creation = int(value)
             elif name == "used_today":
                 self.limits.use(int(value))
             else:
@@ -119,13 +124,15 @@ class HubSpotSandbox:
     # -- the account, as its people and forms handle it -----------------------------------------------------------
 
     def create(self, kind: Kind, properties: Mapping[str, str], change_source: str = "FORM", user: str = "") -> str:
-        """Makes a record and returns its id. ``user`` is the e-mail of the person who does it."""
+        """Makes a record and returns its id. ``user`` is the e-mail of the person who does it. Raises Refusal, ValueError."""
+        self._check(kind, properties)
         return self.store.create(kind, properties, self._source(change_source, user)).id
 
     def update(
         self, kind: Kind, record_id: str, properties: Mapping[str, str], change_source: str = "CRM_UI", user: str = ""
     ) -> None:
-        """Changes a record. Raises Refusal when it is not there."""
+        """Changes a record. Raises Refusal, ValueError."""
+        self._check(kind, properties)
         self.store.update(kind, record_id, properties, self._source(change_source, user))
 
     def delete(self, kind: Kind, record_id: str, user: str = "") -> None:
@@ -140,9 +147,9 @@ class HubSpotSandbox:
         """Erases a contact for good, as a data subject may demand."""
         self.store.end("contacts", record_id, "privacyDeletion", self._source("CRM_UI", user))
 
-    def merge(self, kind: Kind, primary: str, others: Iterable[str], user: str = "") -> None:
-        """Merges ``others`` into ``primary``."""
-        self.store.merge(kind, primary, others, self._source("CRM_UI", user))
+    def merge(self, kind: Kind, primary: str, others: Iterable[str], user: str = "") -> str:
+        """Merges ``others`` and ``primary`` into a new record; its id."""
+        return self.store.merge(kind, primary, others, self._source("CRM_UI", user))
 
     # Settings, as an administrator changes them
 
@@ -166,6 +173,8 @@ class HubSpotSandbox:
 
     def add_workflow(self, owner: str) -> None:
         """A workflow that gives each record to ``owner`` a moment after the API gave it to somebody; "" switches it off."""
+        if owner and owner not in self._owners:
+            raise ValueError(f"hubspot has no owner {owner!r} to whom a workflow could give records")
         self.store.workflow_owner = owner
 
     def record(self, kind: Kind, record_id: str) -> dict[str, str] | None:
@@ -188,8 +197,20 @@ class HubSpotSandbox:
         found, _ = self.store.page(kind, 0, 10**9)
         yield from found
 
+    @staticmethod
+    def _check(kind: Kind, properties: Mapping[str, str]) -> None:
+        for name in properties:
+            if name not in PROPERTIES[kind]:
+                raise Refusal(
+                    "VALIDATION_ERROR",
+                    "PROPERTY_DOESNT_EXIST",
+                    f'Property "{name}" does not exist. {one_of(name, sorted(PROPERTIES[kind]))}',
+                )
+
     def _source(self, change_source: str, user: str) -> Source:
         user_id: int | None = self._user_ids.get(user.lower())
+        if user and user_id is None:
+            raise ValueError(f"hubspot has no user {user!r}")
         return Source(change_source, f"userId:{user_id}" if user_id is not None else "", user_id)
 
 

@@ -29,6 +29,7 @@ IMPORT = Source("IMPORT")
 FORM = Source("FORM")
 WORKFLOW = Source("AUTOMATION_PLATFORM", "workflowId:271828")
 OWNER = "hubspot_owner_id"
+_MERGED = "hs_merged_object_ids"
 
 
 class Entry(Struct, frozen=True):
@@ -84,7 +85,8 @@ class Item(Struct):
 
 
 class Event(Struct, frozen=True):
-    """What the webhooks hear. ``verb`` is creation, propertyChange, deletion, restore, privacyDeletion or merge."""
+    """What the webhooks hear. ``verb`` is creation, propertyChange, deletion, restore, privacyDeletion or merge. Of a merge the object is
+    the one that is left, and ``merged`` are those that went, the primary one first."""
 
     verb: str
     kind: str
@@ -94,6 +96,7 @@ class Event(Struct, frozen=True):
     property: str = ""
     value: str = ""
     merged: tuple[str, ...] = ()
+    moved: int = 0  # of a merge: how many values came from the others
 
 
 class Store:
@@ -107,6 +110,11 @@ class Store:
         self._order: dict[str, list[int]] = {kind: [] for kind in PROPERTIES}
         self._by_email: dict[str, str] = {}
         self._made = dict.fromkeys(PROPERTIES, 0)
+        self._merges = dict.fromkeys(PROPERTIES, 0)
+        self._left: dict[tuple[str, str], str] = {}  # by kind and id, into which record one was merged
+        self.merge_creation = (
+            1  # whether what a merge makes is told as a creation too: 0 no, 1 before the merge, 2 after it
+        )
         self._links: dict[tuple[str, str, str], dict[str, int]] = {}
         self.archived: dict[str, set[str]] = {kind: set() for kind in PROPERTIES}  # properties that somebody archived
         self.workflow_owner = ""  # to whom a workflow gives each record that the API gives somebody
@@ -124,9 +132,8 @@ class Store:
             kept = _kept({name: value for name, value in properties.items() if value})
             if counted:
                 self._check_unique(kind, "", kept)
-            self._made[kind] += 1
             now = self._now()
-            item = Item(kind, str(_FIRST_NEW[kind] + self._made[kind] * 13), kept, now, now, source, {}, source.user_id)
+            item = Item(kind, self._new_id(kind), kept, now, now, source, {}, source.user_id)
             if counted:
                 item.writes = dict.fromkeys(kept, 1)
             self._insert(item)
@@ -142,7 +149,7 @@ class Store:
             if item is None:
                 raise Refusal("OBJECT_NOT_FOUND", "", f"resource not found: {record_id}")
             given = _kept(properties)
-            self._check_unique(kind, record_id, given)
+            self._check_unique(kind, item.id, given)
             # Two changes of one record never carry the same millisecond, here as there.
             now = max(self._now(), item.updated_at + _TICK)
             events = []
@@ -153,7 +160,7 @@ class Store:
                 if before == value:
                     continue
                 self._set(item, name, before, Entry(value, now, source))
-                events.append(Event("propertyChange", kind, record_id, now, source, name, value))
+                events.append(Event("propertyChange", kind, item.id, now, source, name, value))
             if events:
                 item.updated_at, item.updated_by = now, source.user_id
                 self.announce(events)
@@ -167,7 +174,7 @@ class Store:
     def end(self, kind: str, record_id: str, verb: str, source: Source) -> None:
         """Deletes (``deletion``), erases (``privacyDeletion``) or brings back (``restore``) a record. Raises Refusal."""
         with self.lock:
-            item = self._items[kind].get(record_id)
+            item = self._items[kind].get(self._now_of(kind, record_id))
             if item is None or item.archived == (verb != "restore"):
                 raise Refusal("OBJECT_NOT_FOUND", "", f"resource not found: {record_id}")
             item.archived = verb != "restore"
@@ -177,30 +184,55 @@ class Store:
                 item.updated_at = now
             if verb == "privacyDeletion":
                 item.properties, item.changes = {}, {}
-            self.announce([Event(verb, kind, record_id, now, source)])
+            self.announce([Event(verb, kind, item.id, now, source)])
 
-    def merge(self, kind: str, primary: str, others: Iterable[str], source: Source) -> None:
-        """``others`` go, ``primary`` stays and takes over what it lacks. Raises Refusal."""
+    def merge(self, kind: str, primary: str, others: Iterable[str], source: Source) -> str:
+        """All of them go into a new record, which has the values of ``primary`` and what that one lacked; its id. Asked for by their ids, they
+        are that one. Raises Refusal."""
         with self.lock:
-            winner = self.get(kind, primary)
-            losers = [self.get(kind, other) for other in others]
-            if winner is None or None in losers:
+            old = [item for one in (primary, *others) if (item := self.get(kind, one)) is not None]
+            if len({item.id for item in old}) < 2 or old[0] is not self.get(kind, primary):
                 raise Refusal("OBJECT_NOT_FOUND", "", f"resource not found: {primary}")
-            for loser in losers:
-                assert loser is not None
-                loser.archived = True
-            gone = tuple(loser.id for loser in losers if loser is not None)
-            now = max(self._now(), winner.updated_at + _TICK)
-            merged = ";".join((*filter(None, [winner.properties.get("hs_merged_object_ids")]), *gone))
-            gained = {name: value for loser in losers if loser for name, value in loser.properties.items()}
-            for name, value in {**gained, **winner.properties, "hs_merged_object_ids": merged}.items():
-                before = winner.properties.get(name, "")
-                if value != before:
-                    self._set(
-                        winner, name, before, Entry(value, now, Source("MERGE_OBJECTS", source.id, source.user_id))
-                    )
-            winner.updated_at, winner.updated_by = now, source.user_id
-            self.announce([Event("merge", kind, primary, winner.updated_at, source, merged=gone)])
+            now = max(self._now(), *(item.updated_at + _TICK for item in old))
+            properties: dict[str, str] = {}
+            changes: dict[str, list[Entry]] = {}
+            for item in old:
+                for name in item.properties.keys() - properties.keys() - {_MERGED}:
+                    properties[name], changes[name] = item.properties[name], item.history(name)[::-1]
+            gone = [
+                one for item in old for one in (item.id, *filter(None, item.properties.get(_MERGED, "").split(";")))
+            ]
+            by = Source("MERGE_OBJECTS", source.id, source.user_id)
+            properties[_MERGED], changes[_MERGED] = ";".join(gone), [Entry(";".join(gone), now, by)]
+            new = Item(
+                kind, self._new_id(kind), properties, now, now, by, changes, source.user_id, writes=old[0].writes
+            )
+            self._merges[kind] += 1
+            for item in old:
+                item.archived = True
+                self._left[kind, item.id] = new.id
+                self._by_email.update({email: new.id for email, one in self._by_email.items() if one == item.id})
+                self._move_links(item, new)
+            self._insert(new)
+            went = tuple(item.id for item in old)
+            moved = len(properties) - len(old[0].properties.keys() | {_MERGED})
+            told = [Event("merge", kind, new.id, now, source, merged=went, moved=moved)]
+            told += [Event("deletion", kind, one, now, source) for one in went[1:]]
+            if self.merge_creation:
+                told.insert(0 if self.merge_creation == 1 else len(told), Event("creation", kind, new.id, now, source))
+            self.announce(told)
+            return new.id
+
+    def _move_links(self, item: Item, new: Item) -> None:
+        for (kind, record_id, to_kind), ids in list(self._links.items()):
+            if (kind, record_id) == (item.kind, item.id):
+                self._links.setdefault((kind, new.id, to_kind), {}).update(ids)
+            elif to_kind == item.kind and item.id in ids:
+                ids[new.id] = ids.pop(item.id)
+
+    def _new_id(self, kind: str) -> str:
+        self._made[kind] += 1
+        return str(_FIRST_NEW[kind] + self._made[kind] * 13)
 
     def link(self, one: tuple[str, str], other: tuple[str, str], type_id: int) -> None:
         """Associates two records (kind and id), both ways. Linked already: nothing happens. Raises Refusal."""
@@ -222,7 +254,7 @@ class Store:
 
     def get(self, kind: str, record_id: str) -> Item | None:
         """A live record; None when it is not there or deleted."""
-        item = self._items[kind].get(record_id)
+        item = self._items[kind].get(self._now_of(kind, record_id))
         return None if item is None or item.archived else item
 
     def page(self, kind: str, after: int, limit: int, *, archived: bool = False) -> tuple[list[Item], int | None]:
@@ -240,13 +272,19 @@ class Store:
             return found, None
 
     def count(self, kind: str) -> int:
-        """How many records were made since the start, the seed not counted."""
-        return self._made[kind]
+        """How many records were made since the start, the seed and what merges left not counted."""
+        return self._made[kind] - self._merges[kind]
 
     def _now(self) -> datetime:
         """The time in whole milliseconds, as HubSpot keeps it."""
         now = self._clock()
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+    def _now_of(self, kind: str, record_id: str) -> str:
+        """The id of a merged record leads to the one that is left."""
+        while (kind, record_id) in self._left:
+            record_id = self._left[kind, record_id]
+        return record_id
 
     def _insert(self, item: Item) -> None:
         self._items[item.kind][item.id] = item

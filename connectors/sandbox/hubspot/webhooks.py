@@ -21,6 +21,7 @@ from connectors.sandbox.hubspot.store import Event
 PORTAL_ID = 24_681_012
 APP_ID = 1_357_911
 BATCH = 100  # events in one request; the vendor's limit
+_MOST = 1e6  # of anything in a mischief
 _TIMEOUT = 5.0  # seconds HubSpot waits for an answer
 _SHORT, _LONG = 0.05, 1.0  # seconds between tries; the real one waits minutes, nobody here would
 
@@ -29,7 +30,7 @@ TYPE_ID = {"contacts": "0-1", "companies": "0-2"}
 _VERBS = ("creation", "deletion", "restore", "privacyDeletion", "merge")
 
 
-class Mischief(Struct, frozen=True, kw_only=True):
+class Mischief(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What goes wrong on the way. The ``…_every`` count requests: 3 means every third one; 0 is never.
 
     A badly signed, stale or future request comes *before* the right one with the same events, so that nothing is lost.
@@ -42,6 +43,12 @@ class Mischief(Struct, frozen=True, kw_only=True):
     future_every: int = 0
     lose_every: int = 0  # events, not requests: every third one is never sent
     late_seconds: float = 0.0  # every event waits so long before it is sent
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if not 0 <= value <= _MOST:
+                raise ValueError(f"{name} is {value:g}; it is a number from 0 to {_MOST:g}")
 
 
 class WebhookSender:
@@ -240,7 +247,8 @@ class WebhookSender:
             found |= {"propertyName": event.property, "propertyValue": event.value}
         elif event.verb == "merge":
             merged = [int(one) for one in event.merged]
-            found |= {"primaryObjectId": int(event.object_id), "mergedObjectIds": merged, "changeFlag": "MERGED"}
+            found |= {"primaryObjectId": merged[0], "mergedObjectIds": merged[1:], "newObjectId": int(event.object_id)}
+            found |= {"numberOfPropertiesMoved": event.moved, "changeFlag": "MERGED"}
         elif event.verb in ("creation", "deletion"):
             found["changeFlag"] = "NEW" if event.verb == "creation" else "DELETED"
         return found

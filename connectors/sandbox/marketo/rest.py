@@ -13,9 +13,11 @@ from email.utils import format_datetime
 from threading import Lock
 from typing import Any
 from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -25,7 +27,15 @@ from connectors.sandbox.marketo.store import DATA_VALUE, DELETE_LEAD, FIELDS, NE
 from connectors.sandbox.serving import break_off
 
 PAGE = 300
+# What the identity service answers under a fault instead of a token.
+_NO_LOGIN = {
+    "unavailable": (503, "temporarily_unavailable", "The service is unavailable"),
+    **dict.fromkeys(("broken", "broken_after_commit"), (500, "server_error", "Internal server error")),
+    "rate_limited": (429, "rate_limited", "Too many requests"),
+    "expired_session": (401, "invalid_client", "Bad client credentials"),
+}
 _WINDOW, _TOKEN_SECONDS = timedelta(seconds=20), 3600
+_CHICAGO = ZoneInfo("America/Chicago")
 _QUERY_LIMIT = 8_000  # bytes of an address
 
 Query = Mapping[str, str]
@@ -42,7 +52,7 @@ class Failure(Exception):
 
 _FAILURES = {
     "unavailable": Failure("608", "API Temporarily Unavailable"),
-    "broken": Failure("611", "System error"),
+    **dict.fromkeys(("broken", "broken_after_commit"), Failure("611", "System error")),
     "rate_limited": Failure("606", "Max rate limit '100' exceeded with in '20' secs"),
     "daily_limit": Failure("607", "Daily quota reached"),
     "at_once": Failure("615", "Concurrent access limit reached"),
@@ -56,7 +66,7 @@ class RestApi:
         self.client_id, self.client_secret = "sandbox-service", secret
         self.requests = 0
         self.window, self.daily = 100, 50_000  # calls in 20 seconds, in a day
-        self.used = 0
+        self._used, self._day = 0, ""
         self.at_once, self.under_way = 10, 0  # requests allowed at the same moment, and those that are
         self.page = PAGE  # activities in a page; fewer make short ones
         self._store, self._faults, self._clock = store, faults, clock
@@ -87,8 +97,28 @@ class RestApi:
             return answer
 
         made.append(Route("/rest/v1/leads.json", post_leads, methods=["POST"]))
-        made.append(Route("/identity/oauth/token", self._login, methods=["POST"]))
-        self.app = Starlette(routes=made)
+        made.append(Route("/identity/oauth/token", self._login, methods=["GET", "POST"]))
+        gone = self._guarded("", _refusing(Failure("610", "Requested resource not found")))
+        other = self._guarded("", _refusing(Failure("605", "HTTP Method not supported")))
+
+        async def refuse(request: Request, error: Exception) -> Response:
+            status = error.status_code if isinstance(error, HTTPException) else 404
+            answer: Response = await (other if status == 405 else gone)(request)
+            return answer
+
+        self.app = Starlette(routes=made, exception_handlers={404: refuse, 405: refuse})
+
+    @property
+    def used(self) -> int:
+        """Calls of the day, which ends at midnight in Chicago."""
+        return self._used if self._day == self._today() else 0
+
+    @used.setter
+    def used(self, calls: int) -> None:
+        self._used, self._day = calls, self._today()
+
+    def _today(self) -> str:
+        return self._clock().astimezone(_CHICAGO).date().isoformat()
 
     def expire_tokens(self) -> None:
         """Every token given out so far is over."""
@@ -97,10 +127,23 @@ class RestApi:
     # -- around every request -------------------------------------------------------------------------------------
 
     async def _login(self, request: Request) -> Response:
-        given = dict(parse_qsl((await request.body()).decode()))
+        given = {**request.query_params, **dict(parse_qsl((await request.body()).decode("utf-8", "replace")))}
         fault = self._faults.take("marketo", "login")
-        if fault is not None:
-            return Response(b"unavailable", 503)
+        kind = fault.kind if fault is not None else ""
+        if fault is not None and kind == "slow":
+            await asyncio.sleep(fault.seconds)
+        if kind in _NO_LOGIN:
+            status, code, words = _NO_LOGIN[kind]
+            response = _json({"error": code, "error_description": words}, status)
+        else:
+            response = self._grant(given)  # a time-out hides it, before or after makes no difference to a client
+        if kind in ("timeout", "timeout_after_commit"):
+            await break_off(request)
+        if fault is not None and fault.retry_after is not None:
+            response.headers["Retry-After"] = f"{fault.retry_after:g}"
+        return response
+
+    def _grant(self, given: Query) -> Response:
         if (given.get("client_id"), given.get("client_secret")) != (self.client_id, self.client_secret):
             return _json({"error": "invalid_client", "error_description": "Bad client credentials"}, 401)
         with self._lock:
@@ -120,6 +163,7 @@ class RestApi:
         async def endpoint(request: Request) -> Response:
             body = await request.body()
             self.requests += 1
+            request_id = f"sandbox#{self.requests:x}"
             headers = {"Date": format_datetime(self._clock(), usegmt=True)}
             query: dict[str, str] = {**request.query_params, **request.path_params}
             if len(str(request.url.query)) > _QUERY_LIMIT:
@@ -140,13 +184,13 @@ class RestApi:
                 if fault is not None and fault.retry_after is not None:
                     headers["Retry-After"] = f"{fault.retry_after:g}"
                 said = [{"code": error.code, "message": error.message}]
-                return _json({"requestId": "sandbox#1", "success": False, "errors": said}, 200, headers)
+                return _json({"requestId": request_id, "success": False, "errors": said}, 200, headers)
             except msgspec.DecodeError as error:
                 said = [{"code": "609", "message": f"Invalid JSON: {error}"}]
-                return _json({"requestId": "sandbox#1", "success": False, "errors": said}, 200, headers)
+                return _json({"requestId": request_id, "success": False, "errors": said}, 200, headers)
             if isinstance(result, bytes):
                 return Response(result, headers=headers, media_type="text/csv;charset=UTF-8")
-            return _json({"requestId": "sandbox#1", "success": True, **result}, 200, headers)
+            return _json({"requestId": request_id, "success": True, **result}, 200, headers)
 
         return counted
 
@@ -154,6 +198,8 @@ class RestApi:
         self, fault: Fault, request: Request, query: Query, body: bytes, handler: Handler
     ) -> Response | None:
         """What a fault makes of the request; None: it goes on. Raises Failure."""
+        if fault.kind in ("timeout_after_commit", "broken_after_commit"):
+            handler(query, body, None)
         if fault.kind in _FAILURES:
             raise _FAILURES[fault.kind]
         if fault.kind == "expired_session":
@@ -161,8 +207,6 @@ class RestApi:
             raise Failure("602", "Access token expired")
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
-        if fault.kind == "timeout_after_commit":
-            handler(query, body, None)
         if fault.kind in ("timeout", "timeout_after_commit"):
             await break_off(request)
             return Response()
@@ -190,7 +234,7 @@ class RestApi:
             if len(self._recent) >= self.window:
                 raise _FAILURES["rate_limited"]
             self._recent.append(now)
-            self.used += 1
+            self.used += 1  # on a new day: of none
 
     # -- leads ----------------------------------------------------------------------------------------------------
 
@@ -274,7 +318,7 @@ class RestApi:
         }
 
     def _usage(self, _query: Query, _body: bytes, _: Fault | None) -> Any:
-        return {"result": [{"date": self._clock().date().isoformat(), "total": self.used, "users": []}]}
+        return {"result": [{"date": self._today(), "total": self.used, "users": []}]}
 
     # -- activities -----------------------------------------------------------------------------------------------
 
@@ -344,6 +388,13 @@ class RestApi:
         if query["job"] not in self._exports:
             raise Failure("1013", "Object not found")
         return self._exports[query["job"]]
+
+
+def _refusing(failure: Failure) -> Handler:
+    def handler(_query: Query, _body: bytes, _: Fault | None) -> Any:
+        raise failure
+
+    return handler
 
 
 class _Write(msgspec.Struct, rename="camel"):

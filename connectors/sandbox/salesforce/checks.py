@@ -57,6 +57,7 @@ def check(store: Store, operation: Operation, trusted: bool, insists: bool) -> S
     found = None if operation.kind == "create" else _check_there(store, operation, definition, trusted)
     return (
         found
+        or _check_right(store, operation, trusted)
         or _check_lock(store, operation)
         or _check_fields(store, operation, definition, trusted)
         or _check_required(operation, definition)
@@ -122,6 +123,12 @@ def _check_fields(store: Store, operation: Operation, definition: SandboxObject,
             return SaveError("STRING_TOO_LONG", f"{name}: data value too large (max length=255)", [name])
         if name == "OwnerId" and (error := _check_owner(store, definition.name, str(value or ""))):
             return error
+    return None
+
+
+def _check_right(store: Store, operation: Operation, trusted: bool) -> SaveError | None:
+    if operation.kind == "create" and operation.object in store.closed and not trusted:
+        return SaveError("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
     return None
 
 

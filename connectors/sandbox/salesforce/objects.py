@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import fastavro
 from msgspec import Struct
@@ -35,6 +35,23 @@ _AVRO = {
     "datetime": "long",
 }
 _GUESSED = {bool: "boolean", int: "int", float: "double", list: "multipicklist"}
+FieldKind = Literal[
+    "string",
+    "textarea",
+    "picklist",
+    "multipicklist",
+    "email",
+    "phone",
+    "url",
+    "reference",
+    "boolean",
+    "int",
+    "double",
+    "currency",
+    "percent",
+    "date",
+    "datetime",
+]
 _CHANGE_TYPES = ["CREATE", "UPDATE", "DELETE", "UNDELETE"]
 CHANGE_TYPES = [*_CHANGE_TYPES, *(f"GAP_{kind}" for kind in _CHANGE_TYPES), "GAP_OVERFLOW", "SNAPSHOT"]
 
@@ -113,14 +130,16 @@ class SandboxObject:
         audit = next(position for position, line in enumerate(self.lines) if line[0] == "CreatedDate")
         return SandboxObject(self.name, self.prefix, [*self.lines[:audit], [name, kind], *self.lines[audit:]])
 
-    def describe(self, hidden: frozenset[str], invisible: frozenset[str], deletable: bool) -> dict[str, Any]:
+    def describe(
+        self, hidden: frozenset[str], invisible: frozenset[str], deletable: bool, createable: bool
+    ) -> dict[str, Any]:
         """The answer of ``describe``; ``hidden`` fields are not updateable for the integration user, ``invisible`` not there."""
         return {
             "name": self.name,
             "label": self.name,
             "keyPrefix": self.prefix,
             "queryable": True,
-            "createable": True,
+            "createable": createable,
             "updateable": True,
             "deletable": deletable,
             "replicateable": True,

@@ -116,4 +116,8 @@ class Reading:
     def _describe(self, call: Call) -> Response:
         name = object_of(self.store, call.request)
         hidden, invisible = (frozenset(one.get(name, ())) for one in (self.store.hidden, self.store.invisible))
-        return answer(self.store.objects[name].describe(hidden, invisible, name not in self.store.kept))
+        return answer(
+            self.store.objects[name].describe(
+                hidden, invisible, name not in self.store.kept, name not in self.store.closed
+            )
+        )

@@ -12,12 +12,13 @@ from urllib.parse import parse_qsl
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.salesforce import composite
 from connectors.sandbox.salesforce.checks import Operation, SaveError, WriteKind
 from connectors.sandbox.salesforce.collections import by_fault, edit_before, save
+from connectors.sandbox.salesforce.day import RollingDay
 from connectors.sandbox.salesforce.reading import Reading
 from connectors.sandbox.salesforce.sessions import OAuthError, Sessions
 from connectors.sandbox.salesforce.shapes import ApiError, Call, answer, object_in, object_of
@@ -28,11 +29,18 @@ VERSIONS = ("64.0", "65.0", "66.0")
 DAILY_LIMIT = 100_000
 
 _DATA = "/services/data"
+# What the token endpoint answers under a fault instead of a token.
+_NO_LOGIN = {
+    "unavailable": (503, "server_error", "try again later"),
+    "broken": (500, "server_error", "unexpected error"),
+    "rate_limited": (400, "rate_limit_exceeded", "number of logins exceeded"),
+    "expired_session": (400, "invalid_grant", "authentication failure"),
+}
 
 
 class RestApi:
-    """The ASGI application, over a Store. ``requests`` counts our calls as the daily limit does (logins are free),
-    ``others`` those of everybody else; both together end at ``daily_limit``.
+    """The ASGI application, over a Store. ``requests`` counts our calls since the start (logins are free), ``day`` those of the last
+    24 hours, everybody's: they end at ``daily_limit``.
     """
 
     def __init__(
@@ -45,12 +53,18 @@ class RestApi:
         self.actor = actor
         self.org_id = org_id
         self.requests = 0
-        self.others = 0
+        self.day = RollingDay(clock)
         self.daily_limit = DAILY_LIMIT
         self.latency = 0.0
         self.reading = Reading(store, clock)
         self.base_url = ""
-        self.app = Starlette(routes=self._routes())
+        unserved = self._guarded("", self._unserved)
+
+        async def refuse(request: Request, _: Exception) -> Response:
+            answered: Response = await unserved(request)
+            return answered
+
+        self.app = Starlette(routes=self._routes(), exception_handlers={404: refuse, 405: refuse})
 
     def _routes(self) -> list[Route]:
         v = _DATA + "/v{version}"
@@ -121,13 +135,15 @@ class RestApi:
     def spend(self) -> bool:
         """Counts a call of ours, unless the day's are used up."""
         used, most = self.usage
-        self.requests += int(used < most)
+        if used < most:
+            self.requests += 1
+            self.day.count()
         return used < most
 
     @property
     def usage(self) -> tuple[int, int]:
         """The org's calls of the day, and how many there may be."""
-        return self.requests + self.others, self.daily_limit
+        return self.day.used(), self.daily_limit
 
     async def _faulty(self, fault: Fault, call: Call, handler: Callable[..., Response]) -> Response:
         if fault.kind == "unavailable":
@@ -135,15 +151,15 @@ class RestApi:
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
             return handler(call)
-        if fault.kind == "broken":
+        if fault.kind in ("timeout_after_commit", "broken_after_commit"):
+            handler(call)
+        if fault.kind in ("broken", "broken_after_commit"):
             raise ApiError(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred.")
         if fault.kind in ("rate_limited", "daily_limit"):
             raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
         if fault.kind == "expired_session":
             self.sessions.expire()
             raise ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
-        if fault.kind == "timeout_after_commit":
-            handler(call)
         if fault.kind in ("timeout", "timeout_after_commit"):
             return await _hang_up(call.request)
         if handler in (self._collections, self._composite):
@@ -152,17 +168,45 @@ class RestApi:
             raise ApiError(400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")
         raise ApiError(400, "FIELD_CUSTOM_VALIDATION_EXCEPTION", "A validation rule of the sandbox said no", [])
 
+    def _unserved(self, call: Call) -> Response:
+        """An address that there is not, or not with this method."""
+        methods = {
+            method
+            for route in self.app.routes
+            if isinstance(route, Route) and route.matches(call.request.scope)[0] is Match.PARTIAL
+            for method in route.methods or ()
+        }
+        if not methods:
+            raise ApiError(404, "NOT_FOUND", "The requested resource does not exist")
+        allowed = ",".join(sorted(methods))
+        raise ApiError(
+            405, "METHOD_NOT_ALLOWED", f"HTTP Method '{call.request.method}' not allowed. Allowed are {allowed}"
+        )
+
     # Login
 
     async def _token(self, request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode("utf-8", "replace")))
         fault = self.faults.take("salesforce", "login")
-        if fault is not None and fault.kind == "unavailable":
-            return answer({"error": "server_error", "error_description": "try again later"}, 503)
-        if fault is not None and fault.kind in ("timeout", "timeout_after_commit"):
+        kind = fault.kind if fault is not None else ""
+        if fault is not None and kind == "slow":
+            await asyncio.sleep(fault.seconds)
+        if kind == "timeout":
             return await _hang_up(request)
-        if fault is not None:
-            return answer({"error": "invalid_grant", "error_description": "authentication failure"}, 400)
+        if kind in _NO_LOGIN:
+            status, code, words = _NO_LOGIN[kind]
+            response = answer({"error": code, "error_description": words}, status)
+        else:
+            response = self._grant(request, form)
+        if kind == "timeout_after_commit":
+            return await _hang_up(request)
+        if kind == "broken_after_commit":
+            response = answer({"error": "server_error", "error_description": "unexpected error"}, 500)
+        if fault is not None and fault.retry_after is not None:
+            response.headers["Retry-After"] = f"{fault.retry_after:g}"
+        return response
+
+    def _grant(self, request: Request, form: dict[str, str]) -> Response:
         try:
             granted = self.sessions.grant(form, request.headers.get("authorization", ""), self.base_url, self.clock())
         except OAuthError as error:

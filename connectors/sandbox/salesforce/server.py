@@ -22,7 +22,7 @@ from connectors.sandbox.salesforce.bulk import BulkJobs
 from connectors.sandbox.salesforce.bus import EventBus, Spoil
 from connectors.sandbox.salesforce.changes import encode, header_of
 from connectors.sandbox.salesforce.checks import DuplicateRule, Operation, SaveError
-from connectors.sandbox.salesforce.objects import build_objects
+from connectors.sandbox.salesforce.objects import CHANGE_TYPES, FieldKind, build_objects
 from connectors.sandbox.salesforce.pubsub import PubSubServer
 from connectors.sandbox.salesforce.replication import Replication
 from connectors.sandbox.salesforce.rest import RestApi
@@ -30,6 +30,7 @@ from connectors.sandbox.salesforce.sessions import Sessions
 from connectors.sandbox.salesforce.standard import CONVERTED, LEAD_STATUSES, UNTOLD
 from connectors.sandbox.salesforce.store import HistoryEntry, Store
 from connectors.sandbox.salesforce.tls import make_certificate
+from connectors.sandbox.wording import check_conditions, one_of
 
 Row = dict[str, Any]
 _STARTUP_SECONDS = 20.0
@@ -38,7 +39,7 @@ _STARTUP_SECONDS = 20.0
 # What can be imposed: whose attribute it is, and of which type.
 CONDITIONS: dict[str, Callable[[Any], tuple[Any, str, Callable[[float], float]]]] = {
     "daily": lambda org: (org.rest, "daily_limit", int),  # calls that the org may make in 24 hours
-    "used_today": lambda org: (org.rest, "others", int),  # those that somebody else made
+    "used_today": lambda org: (org.rest.day, "others", int),  # those that somebody else made
     "latency": lambda org: (org.rest, "latency", float),  # seconds until any answer of REST
     "session_minutes": lambda org: (org.sessions, "minutes", float),  # until a session ends; 0: only on demand
     "most_ids": lambda org: (org.replication, "most_ids", int),  # that getUpdated and getDeleted answer
@@ -266,6 +267,7 @@ class SalesforceSandbox:
 
     def forbid(self, name: str, field: str) -> None:
         """Takes the integration user's right to write a field away."""
+        self._check(name, field)
         self.store.hidden.setdefault(name, set()).add(field)
 
     def forbid_conversions(self) -> None:
@@ -275,21 +277,46 @@ class SalesforceSandbox:
 
     def forbid_deletions(self, name: str) -> None:
         """Takes the right to delete an object's records, and so to merge them, away from the integration user."""
+        self._check(name)
         self.store.kept.add(name)
+
+    def forbid_creations(self, name: str) -> None:
+        """Takes the right to make an object's records away from the integration user."""
+        self.store.closed.add(name)
 
     def revoke(self, name: str, field: str) -> None:
         """Takes the integration user's right to see a field away: queries that name it are refused."""
+        self._check(name, field)
         self.store.invisible.setdefault(name, set()).add(field)
 
-    def add_field(self, name: str, field: str, kind: str = "string") -> None:
-        """A new custom field: from now on change events come in another schema."""
+    def allow(self, name: str, field: str) -> None:
+        """Gives back what ``forbid`` or ``revoke`` took."""
+        self._check(name, field)
+        self.store.hidden.get(name, set()).discard(field)
+        self.store.invisible.get(name, set()).discard(field)
+
+    def _check(self, name: str, field: str = "") -> None:
+        """Raises ValueError for an object, or a field of it, that the org has not."""
+        definition = self.store.objects.get(name)
+        if definition is None:
+            raise ValueError(f"salesforce has no object {name!r}; {one_of(name, sorted(self.store.objects))}")
+        if field and field not in definition.fields:
+            raise ValueError(f"{name} has no field {field!r}; {one_of(field, sorted(definition.fields))}")
+
+    def add_field(self, name: str, field: str, kind: FieldKind = "string") -> None:
+        """A new custom field: from now on change events come in another schema. Raises ValueError when it is there already."""
+        self._check(name)
+        if field in self.store.objects[name].fields:
+            raise ValueError(f"{name} has a field {field!r} already")
         definition = self.store.objects[name].with_field(field, kind)
         with self.store.lock:
             self.bus.schemas[definition.schema_id] = definition.schema_json
             self.store.redefine(definition)
 
-    def add_queue(self, label: str, *objects: str) -> str:
+    def add_queue(self, label: str, objects: Sequence[str]) -> str:
         """A queue that may own records of those objects; its id."""
+        for name in objects:
+            self._check(name)
         queue = self.create("Group", {"Name": label, "Type": "Queue"})
         for name in objects:
             self.create("QueueSobject", {"QueueId": queue, "SobjectType": name})
@@ -297,29 +324,47 @@ class SalesforceSandbox:
 
     def add_duplicate_rule(self, name: str, field: str = "Email", blocks: bool = False) -> None:
         """An active duplicate rule: records of an object with the same field."""
+        self._check(name, field)
         self.store.duplicate_rules.append(DuplicateRule(name, field, blocks))
         rule = {"DeveloperName": f"Same_{field}", "MasterLabel": f"Same {field}", "SobjectType": name}
         self.create("DuplicateRule", {**rule, "IsActive": True})
 
     def add_flow(self, owner: str) -> None:
-        """A flow that gives each lead to ``owner`` whenever the API gives it to somebody; no header stops it."""
+        """A flow that gives each lead to ``owner`` whenever the API gives it to somebody; no header stops it. "" switches it off."""
+        if owner and self.store.find("User", owner) is None and self.store.find("Group", owner) is None:
+            raise ValueError(f"salesforce has no user or queue {owner!r} to whom a flow could give leads")
         self.store.flow_owner = owner
         flow = {"ApiName": "Give_leads_back", "Label": "Give leads back", "ProcessType": "AutoLaunchedFlow"}
         trigger = {"TriggerType": "RecordAfterSave", "TriggerObjectOrEventLabel": "Lead", "IsActive": True}
-        self.create("FlowDefinitionView", {**flow, **trigger})
+        for row in self.records("FlowDefinitionView"):
+            if row["ApiName"] == flow["ApiName"]:
+                self.delete("FlowDefinitionView", row["Id"])
+        if owner:
+            self.create("FlowDefinitionView", {**flow, **trigger})
 
     def deselect(self, name: str) -> None:
         """Takes an object out of Change Data Capture."""
+        self._check(name)
         self.bus.selected.discard(name)
         event = self.store.objects[name].event
         for row in self.records("PlatformEventChannelMember"):
             if row["SelectedEntity"] == event:
                 self.delete("PlatformEventChannelMember", row["Id"])
 
+    def select(self, name: str) -> None:
+        """Puts it in again."""
+        self._check(name)
+        event = self.store.objects[name].event
+        if name not in self.bus.selected:
+            self.bus.selected.add(name)
+            self.create("PlatformEventChannelMember", {"EventChannel": "ChangeEvents", "SelectedEntity": event})
+
     # What people do at the same moment
 
     def lock(self, record_id: str, times: int = 1) -> None:
         """The next ``times`` saves of this record, or of one below it, find it locked."""
+        if not any(self.store.find(name, record_id) for name in self.store.objects):
+            raise ValueError(f"salesforce has no record {record_id!r} that could be locked")
         self.store.locked[record_id[:15]] = times
 
     def undelete(self, name: str, record_id: str) -> None:
@@ -338,18 +383,14 @@ class SalesforceSandbox:
 
     def impose(self, values: Mapping[str, Any]) -> None:
         """Lasting conditions, see ``CONDITIONS``. Raises ValueError."""
-        for name, value in values.items():
-            if name not in CONDITIONS or isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                raise ValueError(
-                    f"salesforce: {name}: {value!r} is no condition; there are {', '.join(CONDITIONS)}, numbers"
-                )
+        check_conditions("salesforce", values, CONDITIONS)
         for name, value in values.items():
             owner, attribute, kind = CONDITIONS[name](self)
             setattr(owner, attribute, kind(value))
 
     def use_up(self, calls: int, limit: int | None = None) -> None:
         """Others made so many API calls today; ``limit`` changes how many the org has."""
-        self.rest.others = calls
+        self.rest.day.others = calls
         self.rest.daily_limit = limit or self.rest.daily_limit
 
     @property
@@ -370,6 +411,9 @@ class SalesforceSandbox:
 
     def gap(self, name: str, record_ids: Sequence[str], change_type: str = "GAP_UPDATE") -> None:
         """Publishes a gap event: something happened to these records, the bus does not know what."""
+        self._check(name)
+        if change_type not in CHANGE_TYPES:
+            raise ValueError(f"no event is of the type {change_type!r}; {one_of(change_type, CHANGE_TYPES)}")
         definition = self.store.objects[name]
         number = self.store.next_number()
         header = header_of(name, record_ids, change_type, number=number, at=self._clock())

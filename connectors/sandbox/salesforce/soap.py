@@ -60,10 +60,18 @@ class SoapApi:
         try:
             root = self._read(request, body)
             fault = self._door.faults.take("salesforce", "soap")
-            if fault is None or fault.kind in ("slow", "partial", "lock", "timeout_after_commit"):
+            if fault is None or fault.kind in (
+                "slow",
+                "partial",
+                "lock",
+                "timeout_after_commit",
+                "broken_after_commit",
+            ):
                 results = self._carry_out(root, fault)
                 if fault is not None and fault.kind == "timeout_after_commit":
                     return await self._hang_up(request)  # type: ignore[no-any-return]
+                if fault is not None and fault.kind == "broken_after_commit":
+                    self._refuse(fault)
                 if fault is not None and fault.kind == "slow":
                     await self._pause(fault.seconds)
                 return self._answer(results)

@@ -57,6 +57,7 @@ class Store:
         self.hidden: dict[str, set[str]] = {}  # object -> fields the integration user may not write
         self.invisible: dict[str, set[str]] = {}  # object -> fields the integration user may not even see
         self.kept: set[str] = set()  # objects whose records the integration user may not delete, nor merge
+        self.closed: set[str] = set()  # those of which it may make none
         self.duplicate_rules: list[DuplicateRule] = []
         self.locked: dict[str, int] = {}  # 15-character id -> how many more saves find it locked by somebody else
         self.flow_owner = ""  # to whom a flow gives each lead that the API gives somebody
