@@ -22,11 +22,17 @@ Accept = Callable[[Sequence[ChangeEvent | Unreadable], bytes | None], None]
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
-    """A record as the CRM holds it now: canonical ``values``, who changed it last (a CRM id) and when."""
+    """A record as the CRM holds it now: canonical ``values``, who changed it last (a CRM id) and when.
+
+    ``into`` is the id of the record that holds them, where that is another one: the one asked for was merged into it, and the CRM answers,
+    and takes writes, under the old id too. ``continues`` are the ids of the records that this one was made of by a merge.
+    """
 
     values: Values
     modified_at: datetime | None = None
     modified_by: str = ""
+    into: str = ""
+    continues: tuple[str, ...] = ()
 
 
 class WriteResult(Struct, frozen=True):
@@ -127,6 +133,15 @@ class Sink(Protocol):
     def created(self, writes: Sequence[Write]) -> dict[str, str]:
         """Of these creates, whose answer was lost, those that did happen: write id -> id of the new record. Changes nothing."""
         ...
+
+
+class CallsToday(Struct, frozen=True):
+    """The calls of a system's day, everybody's: ``used`` of ``limit``. At ``none_left_at`` nothing will be left for us if they go on at the
+    present pace; None when that is not within a day, or not known."""
+
+    used: int
+    limit: int
+    none_left_at: datetime | None = None
 
 
 class Tally(Protocol):

@@ -13,11 +13,24 @@ a secret, a token or a body with personal data.
 | PermissionDenied | the integration user may not | park the write |
 | Misconfigured | a setting, a field or an object is not there | park the write |
 | Conflict | a lock or a concurrent edit | try this write again, with jitter |
-| RecordRejected | the record was refused (validation, deleted, inactive owner) | park the write, with the vendor's words |
+| RecordRejected | the record was refused (validation, deleted, a duplicate) | park the write, with the vendor's words |
+| OwnerRefused | whom it was to belong to may not own it (inactive, not allowed) | route the record again, to somebody else; park the write of a queue |
 | ConnectorBug | an answer we do not understand | park the write |
 """
 
 from __future__ import annotations
+
+import re
+
+_EMAIL = re.compile(r"[^\s'\"<>:,;(]+@[^\s'\"<>:,;)]+")
+_LONGEST = 300  # of a vendor's words; longer ones repeat the input
+
+
+def vendor_words(text: object) -> str:
+    """What a system said, for a message of ours: without e-mail addresses, since it may quote the record, not endlessly, and without the
+    full stop at its end."""
+    words = _EMAIL.sub("(an e-mail address)", " ".join(str(text).split())).rstrip(".")
+    return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 
 
 class ConnectorError(Exception):
@@ -69,6 +82,10 @@ class Conflict(ConnectorError):
 
 class RecordRejected(ConnectorError):
     """This record, and only this, was refused."""
+
+
+class OwnerRefused(RecordRejected):
+    """The record was refused because of its new owner: somebody else may have it."""
 
 
 class ConnectorBug(ConnectorError):

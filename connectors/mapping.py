@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 from connectors.errors import Misconfigured, RecordRejected
 from routing.core.model import EntityMap, Value, Values, Write
+
+# An escaped character of JSON: a whole pair of surrogates, half of one, or anything else.
+_ESCAPED = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
+    re.DOTALL,
+)
+
+
+def mended(body: bytes) -> bytes:
+    """JSON without the halves of characters that are left where a text was cut in the middle of an emoji: they become U+FFFD."""
+    return _ESCAPED.sub(lambda found: rb"\ufffd" if found["half"] else found[0], body)
 
 
 class Unconvertible(ValueError):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from email.utils import mktime_tz, parsedate_tz
 from threading import Event
 from typing import Any
 
@@ -16,6 +18,30 @@ from connectors.errors import ConnectorError, RateLimited
 
 log = structlog.get_logger(__name__)
 _SHORTEST = 0.05  # seconds
+LONGEST_ASKED = 3600.0  # seconds; what asks for more is asked again then
+_SECONDS = re.compile(r"[0-9]{1,300}(\.[0-9]{1,9})?")
+
+
+def wait_asked(headers: Mapping[str, str], system: str) -> float | None:
+    """The seconds that an answer's Retry-After asks for, None where it asks for nothing that can be read (RFC 9110: seconds, or a date).
+
+    At most an hour: then ``system`` is asked again, which costs one request, where a slip of whoever sends it would stop all writes.
+    """
+    told = {name.lower(): value.strip() for name, value in headers.items()}
+    text = told.get("retry-after", "")
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+    else:
+        until, now = parsedate_tz(text), parsedate_tz(told.get("date", ""))  # by their clock: ours may be another
+        if until is None or now is None:
+            return None
+        try:
+            seconds = max(0.0, float(mktime_tz(until) - mktime_tz(now)))
+        except (ValueError, OverflowError):
+            return None
+    if seconds > LONGEST_ASKED:
+        log.warning("a system asks for a very long wait", system=system, asked=text[:40], seconds=LONGEST_ASKED)
+    return min(seconds, LONGEST_ASKED)
 
 
 class Hold:
@@ -26,8 +52,9 @@ class Hold:
         self._asked: tuple[datetime, float] | None = None
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
-        """Around each request. Raises RateLimited while the system wants none; notes what a failure within asks for."""
+    def heeded(self, but: str = "") -> Iterator[None]:
+        """Around each request. Raises RateLimited while the system wants none; notes what a failure within asks for, ``but`` one of that
+        code, which says nothing of other requests."""
         asked = self._asked
         if asked is not None:
             since = (self._clock() - asked[0]).total_seconds()
@@ -40,7 +67,7 @@ class Hold:
         try:
             yield
         except ConnectorError as error:
-            if error.retry_after is not None:
+            if error.retry_after is not None and (not but or error.code != but):
                 self._asked = self._clock(), error.retry_after
             raise
 

@@ -54,7 +54,7 @@ class Client:
 
     def __init__(self, settings: HubSpotSettings, clock: Callable[[], datetime]) -> None:
         self.settings = settings
-        self._quota = Quota(clock, settings.daily_reserve)
+        self.quota = Quota(clock, settings.daily_reserve)
         self.hold, self.search_hold = Hold(SYSTEM, clock), Hold(SYSTEM, clock)
         # retry=False: urllib3 would otherwise repeat GETs by itself; repeating is decided in one place, elsewhere.
         crm = hubspot.HubSpot(access_token=settings.access_token, host=settings.host.rstrip("/"), retry=False).crm
@@ -79,7 +79,7 @@ class Client:
 
         ``what`` names it for the operator; what is not ``urgent`` leaves the day's last requests to others. Raises ConnectorError.
         """
-        self._quota.check(urgent=urgent)
+        self.quota.check(urgent=urgent)
         # Searches have a limit of their own.
         with (self.search_hold if function == self.search.do_search else self.hold).heeded():
             return self._exchange(what, function, *args, writing=writing, **options)
@@ -94,10 +94,10 @@ class Client:
                 _request_timeout=(self.settings.connect_timeout, self.settings.read_timeout),
                 **options,
             )
-            self._quota.note(response.headers)
+            self.quota.note(response.headers)
             return Answer(response.status, response.headers, response.data)
         except _API_ERRORS as error:
-            self._quota.note(error.headers or {})
+            self.quota.note(error.headers or {})
             raise errors.of_status(error.status, error.body, error.headers, what, writing=writing) from error
         except urllib3.exceptions.HTTPError as error:
             raise errors.of_network(error, what, writing=writing) from error

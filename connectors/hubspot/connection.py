@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from connectors.contract import Finding, Maps, Snapshot, WriteResult
+from connectors.contract import CallsToday, Finding, Maps, Snapshot, WriteResult
 from connectors.hubspot.client import Client
 from connectors.hubspot.doctor import Doctor
 from connectors.hubspot.reader import HubSpotReader
@@ -36,6 +36,10 @@ class HubSpotConnection:
     @calls.setter
     def calls(self, value: int) -> None:
         self._client.calls = value
+
+    def calls_today(self) -> CallsToday | None:
+        """See ``contract.CallsToday``; as the last answer said."""
+        return self._client.quota.calls_today()
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         """See ``contract.Reader``; 100 ids a request."""

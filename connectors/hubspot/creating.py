@@ -3,8 +3,8 @@
 | entity | its fields | made once because |
 |---|---|---|
 | task | those of ``Write`` (without ``due``: now) | its body ends with the write's id, and the record's tasks are read |
-| one that fields.yaml calls HubSpot's leads | its own, ``name`` among them | the contact's lead objects are read, one of that name counts |
-| one that is HubSpot's contacts | its own, ``email`` among them | it is an upsert by e-mail address |
+| one that fields.yaml calls HubSpot's leads | its own, ``name`` among them | a contact that has a lead object of that name gets no second one |
+| one that is HubSpot's contacts | its own, ``email`` among them | it is an upsert by e-mail address; one that is there is left as it is |
 | association | to_entity, to | associating twice is once |
 
 After a lost answer the associations of the record are read, not the search, whose index would be late. Of nothing else could it be
@@ -13,9 +13,10 @@ told then whether it was made, so nothing else is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -33,6 +34,7 @@ LEAD_TO_PRIMARY_CONTACT = 578  # the vendor's number of the association that a l
 _CATEGORY = "HUBSPOT_DEFINED"
 _MARK = "Fingerpost "
 _LEAD_NAME = "hs_lead_name"
+_OTHER_EMAILS = "hs_additional_emails"  # joined by ";"; HubSpot finds a contact by these too
 _ABOUT = ("about", "about_entity")
 
 
@@ -44,6 +46,20 @@ class _Label(msgspec.Struct, frozen=True, rename="camel"):
 
 class _Labels(msgspec.Struct, frozen=True):
     results: list[_Label]
+
+
+class _Id(msgspec.Struct, frozen=True):
+    id: str = ""
+
+
+class _Pair(msgspec.Struct, frozen=True, rename={"one": "from"}):
+    one: _Id
+    to: _Id
+
+
+class _Pairs(msgspec.Struct, frozen=True):
+    results: list[_Pair] = []
+    errors: list[ErrorBody] = []
 
 
 class _Made(msgspec.Struct, frozen=True, rename="camel"):
@@ -61,8 +77,17 @@ class _Linked(msgspec.Struct, frozen=True, rename="camel"):
     to_object_id: int
 
 
+class _Next(msgspec.Struct, frozen=True):
+    after: str = ""
+
+
+class _Paging(msgspec.Struct, frozen=True):
+    next: _Next | None = None
+
+
 class _Links(msgspec.Struct, frozen=True):
     results: list[_Linked]
+    paging: _Paging | None = None
 
 
 class Creator:
@@ -81,6 +106,7 @@ class Creator:
                 inputs[write.write_id] = self._input(write)
             except ConnectorError as error:
                 errors[write.write_id] = error
+        self._refuse_known(writes, inputs, errors)
         made: dict[str, WriteResult] = {}
         kinds = {write.write_id: self._kind(write) for write in writes if write.write_id in inputs}
         for kind in dict.fromkeys(kinds.values()):
@@ -113,6 +139,24 @@ class Creator:
             return self._pair(write)
         make = {"tasks": self._task, "leads": self._lead, "contacts": self._contact}[kind]
         return {"objectWriteTraceId": write.write_id, **make(write)}
+
+    def _refuse_known(
+        self, writes: Sequence[Write], inputs: dict[str, dict[str, Any]], errors: dict[str, ConnectorError]
+    ) -> None:
+        """Takes lead objects out that are there already: after a lost answer nothing else tells whether one of that name is ours.
+
+        Raises ConnectorError; nothing is sent then.
+        """
+        for write in writes:
+            if write.write_id not in inputs or self._kind(write) != "leads":
+                continue
+            there = self._find(write)
+            if there:
+                del inputs[write.write_id]
+                name = f"contact {write.about[1]} has a lead object of that name already: {there}"
+                errors[write.write_id] = RecordRejected(
+                    f"{name}. Give it another name, or discard this one", system=SYSTEM
+                )
 
     def _kind(self, write: Write) -> str:
         if write.entity in ("task", "association"):
@@ -169,6 +213,13 @@ class Creator:
         return {"from": {"id": write.about[1]}, "to": {"id": str(write.fields.get("to") or "")}}
 
     def _send(self, remote: str, writes: Sequence[Write], inputs: list[dict[str, Any]]) -> dict[str, WriteResult]:
+        held: dict[str, WriteResult] = {}
+        if remote == "contacts":
+            held = self._held([one["id"] for one in inputs], writes)
+            left = [(write, one) for write, one in zip(writes, inputs, strict=True) if write.write_id not in held]
+            if not left:
+                return held
+            writes, inputs = [write for write, _ in left], [one for _, one in left]
         what = f"creating {len(inputs)} {remote}"
         function = self._client.batch.upsert if remote == "contacts" else self._client.batch.create
         answer = self._client.call(what, function, remote, {"inputs": inputs}, writing=True)
@@ -186,10 +237,23 @@ class Creator:
         for said in outcome.errors:
             for trace in said.context.get("objectWriteTraceId") or ():
                 refused[str(trace)] = of_input(said, f"(new, write {trace})")
-        return {
+        return held | {
             write.write_id: made.get(write.write_id)
             or WriteResult(write.write_id, refused.get(write.write_id) or _unnamed(remote, write.write_id))
             for write in writes
+        }
+
+    def _held(self, emails: list[str], writes: Sequence[Write]) -> dict[str, WriteResult]:
+        """Those whose contact is there: what people entered is not overwritten by a creation."""
+        there: dict[str, str] = {}
+        for one in self._read("contacts", emails, ["email", _OTHER_EMAILS], by="email"):
+            known = f"{one.properties.get('email') or ''};{one.properties.get(_OTHER_EMAILS) or ''}"
+            there |= {email.strip().lower(): one.id for email in known.split(";") if email.strip()}
+        asked = zip(writes, emails, strict=True)
+        return {
+            write.write_id: WriteResult(write.write_id, None, there[email.lower()])
+            for write, email in asked
+            if email.lower() in there
         }
 
     def _associate(self, writes: Sequence[Write]) -> dict[str, WriteResult]:
@@ -203,13 +267,13 @@ class Creator:
             what = f"associating {len(pairs)} {one} with {other}"
             path = f"/crm/v4/associations/{one}/{other}/batch/associate/default"
             body = {"inputs": [self._pair(write) for write in pairs]}
-            said = self._client.post(what, path, body, writing=True).decode(_Outcome, what)
-            failed = {str(name): error for error in said.errors for name in error.context.get("ids") or ()}
+            said = self._client.post(what, path, body, writing=True).decode(_Pairs, what)
+            done = {(pair.one.id, pair.to.id) for pair in said.results}
             for write in pairs:
-                error = failed.get(write.about[1])
-                results[write.write_id] = WriteResult(
-                    write.write_id, of_input(error, write.about[1]) if error else None, ""
-                )
+                ids = write.about[1], str(write.fields.get("to") or "")
+                # What is wrong with a pair names the ids of either side; which keys hold them is not documented.
+                error = None if not said.errors or ids in done else _error_of(ids, said.errors)
+                results[write.write_id] = WriteResult(write.write_id, of_input(error, ids[0]) if error else None, "")
         return results
 
     # -- what there is already ------------------------------------------------------------------------------------
@@ -227,14 +291,23 @@ class Creator:
         wanted = f"{_MARK}{write.write_id}" if kind == "tasks" else self._properties(write).get(_LEAD_NAME, "")
         what = f"looking for the {kind} of a record"
         about = self._map(entity).remote
-        links = self._client.get(what, f"/crm/v4/objects/{about}/{record_id}/associations/{kind}?limit=500")
-        ids = [str(one.to_object_id) for one in links.decode(_Links, what).results]
-        for start in range(0, len(ids), 100):
-            for one in self._read(kind, ids[start : start + 100], [name]):
-                held = str(one.properties.get(name) or "")
-                if held.endswith(wanted) if kind == "tasks" else held == wanted:
-                    return one.id
+        for ids in self._linked(what, f"/crm/v4/objects/{about}/{record_id}/associations/{kind}?limit=500"):
+            for start in range(0, len(ids), 100):
+                for one in self._read(kind, ids[start : start + 100], [name]):
+                    held = str(one.properties.get(name) or "")
+                    if held.endswith(wanted) if kind == "tasks" else held == wanted:
+                        return one.id
         return ""
+
+    def _linked(self, what: str, path: str) -> Iterator[list[str]]:
+        """The ids in a list of associations, a page of 500 each."""
+        after: str | None = ""
+        while after is not None:
+            page = self._client.get(what, path + (f"&after={quote(after, safe='')}" if after else "")).decode(
+                _Links, what
+            )
+            yield [str(one.to_object_id) for one in page.results]
+            after = page.paging.next.after or None if page.paging and page.paging.next else None
 
     def _read(self, remote: str, ids: list[str], names: list[str], by: str = "") -> list[_Made]:
         what = f"reading {len(ids)} {remote}"
@@ -269,6 +342,15 @@ def _link(record_id: str, type_id: int) -> Mapping[str, Any]:
         "to": {"id": record_id},
         "types": [{"associationCategory": _CATEGORY, "associationTypeId": type_id}],
     }
+
+
+def _error_of(ids: tuple[str, str], errors: Sequence[ErrorBody]) -> ErrorBody:
+    """Which of the errors is about that pair: the one that names most of it."""
+    return max(errors, key=lambda error: sum(one in _named(error) for one in ids))
+
+
+def _named(error: ErrorBody) -> set[str]:
+    return {str(one) for held in error.context.values() for one in (held if isinstance(held, list) else [held])}
 
 
 def _iso(moment: datetime) -> str:

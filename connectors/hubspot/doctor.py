@@ -145,7 +145,10 @@ class Doctor:
             "Create them in HubSpot (Settings, Properties) or correct their names in fields.yaml." if missing else ""
         )
         yield Finding(
-            check, not missing, f"missing: {', '.join(missing)}" if missing else f"{len(found.fields)}", advice
+            check,
+            not missing,
+            f"missing: {', '.join(missing)}" if missing else f"{len(found.fields)} properties",
+            advice,
         )
         locked = sorted(
             field

@@ -14,12 +14,15 @@ from connectors.errors import (
     ConnectorBug,
     ConnectorError,
     Misconfigured,
+    OwnerRefused,
     PermissionDenied,
     RateLimited,
     RecordRejected,
     Transient,
+    vendor_words,
 )
 from connectors.hubspot.settings import SYSTEM
+from connectors.patience import wait_asked
 
 # Without a Retry-After: the ten-second window is over after ten seconds; the daily one at midnight of the account, so ask
 # again every ten minutes.
@@ -52,7 +55,7 @@ _CATEGORY: dict[str, type[ConnectorError]] = {
     "RATE_LIMITS": RateLimited,
     "INTERNAL_ERROR": Transient,
 }
-_WORDS_LIMIT = 300  # of a vendor's message; longer ones repeat the input
+OWNER = "hubspot_owner_id"  # a refusal of values names their properties
 
 
 class ErrorDetail(msgspec.Struct, frozen=True):
@@ -79,9 +82,8 @@ class ErrorBody(msgspec.Struct, frozen=True, rename="camel"):
         return next((error.code for error in self.errors if error.code), "") or self.category
 
     def words(self) -> str:
-        """What HubSpot says, cut short."""
-        said = self.message or next((error.message for error in self.errors), "") or "no reason was given"
-        return said if len(said) <= _WORDS_LIMIT else said[:_WORDS_LIMIT] + "…"
+        """What HubSpot says, cut short, and without e-mail addresses."""
+        return vendor_words(self.message or next((error.message for error in self.errors), "") or "no reason was given")
 
 
 def read_body(body: str | bytes | None) -> ErrorBody:
@@ -97,16 +99,16 @@ def of_status(
 ) -> ConnectorError:
     """An answer that is no success. ``what`` names the request; ``writing`` whether it could have changed anything."""
     said = read_body(body)
+    wait = wait_asked(headers or {}, SYSTEM)
     if status >= 500:
         # A gateway that gives up does not know whether the work was done; only 503 is refused before any work.
         unknown = writing and status != 503
         message = f"HubSpot is not available ({status}) for {what}; it is tried again later"
-        return Transient(message, system=SYSTEM, code=str(status), retry_after=_wait(headers), outcome_unknown=unknown)
+        return Transient(message, system=SYSTEM, code=str(status), retry_after=wait, outcome_unknown=unknown)
     found, sentence = _STATUS.get(status, (ConnectorBug, f"HubSpot answered {status}, which is not expected"))
     if status in (400, 409):
         found = of_category(said)
     message = f"{what}: {sentence}. HubSpot says: {said.words()} (correlation id {said.correlation_id or 'none'})"
-    wait = _wait(headers)
     if status == 429 and wait is None:
         policy = said.policy_name.upper()
         wait = _DAILY_RETRY if "DAILY" in policy else _SECOND if policy == "SECONDLY" else _TEN_SECONDS
@@ -120,6 +122,8 @@ def of_category(said: ErrorBody) -> type[ConnectorError]:
     found = _CATEGORY.get(said.code()) or _CATEGORY.get(said.category) or RecordRejected
     if found is Conflict and "already" in said.message.lower():
         return RecordRejected  # a unique value that another record holds: trying again does not help
+    if found is RecordRejected and ("OWNER" in said.code() or OWNER in said.message):
+        return OwnerRefused
     return found
 
 
@@ -141,11 +145,3 @@ def of_network(error: Exception, what: str, *, writing: bool) -> ConnectorError:
         code=type(error).__name__,
         outcome_unknown=writing and not never_sent,
     )
-
-
-def _wait(headers: Mapping[str, str] | None) -> float | None:
-    text = next((value for name, value in (headers or {}).items() if name.lower() == "retry-after"), "")
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        return None

@@ -18,7 +18,7 @@ from connectors.hubspot.values import to_canonical
 from connectors.mapping import Unconvertible
 from routing.core.model import ChangeEvent, Kind, Unreadable, Values, derived_id
 
-MERGED_IDS = "hs_merged_object_ids"  # on the record that stayed: the ids of those that went, joined by ";"
+MERGED_IDS = "hs_merged_object_ids"  # on the record that is left: the ids of those that went, joined by ";"
 
 # What was filled in with the creation is stamped a moment after it.
 _AT_CREATION = timedelta(seconds=2)
@@ -59,7 +59,8 @@ class Moment(msgspec.Struct, frozen=True):
     properties: dict[str, Any]
     actor: str = ""
     origin: str = ""
-    into: str = ""  # of a merged record: the one that stayed
+    into: str = ""  # of a merged record: the one that is left
+    continues: tuple[str, ...] = ()  # of the one that is left: those that were merged
 
 
 Value = tuple[datetime, str, str]  # when, of which record, of which property ("": the record's creation)
@@ -82,7 +83,20 @@ def without(told: Told, known: Set[Value]) -> Told:
 
 
 def moments(told: Told, remote: str, since: datetime, *, new: bool) -> Iterator[Moment]:
-    """Everything that happened to the record from ``since`` on, oldest first; ``new``: its creation too."""
+    """Everything that happened to the record from ``since`` on, oldest first; ``new``: its creation too.
+
+    The record that a merge left has histories of those that went, which are not its own: they begin with the merge.
+    """
+    histories = dict(told.properties_with_history)
+    merge = max(histories.pop(MERGED_IDS, ()), key=lambda entry: entry.timestamp, default=None)
+    told = msgspec.structs.replace(told, properties_with_history=histories)
+    ids = merged_ids(merge.value) if merge is not None else ()
+    if merge is not None and ids and (new or merge.timestamp >= since):
+        at, by, origin = merge.timestamp, merge.actor(), merge.source_type
+        yield Moment(remote, told.id, "created" if new else "updated", at, {}, by, origin, continues=ids)
+        for gone in ids:
+            yield Moment(remote, gone, "merged", at, {}, by, origin, told.id)
+        new, since = False, merge.timestamp + timedelta(milliseconds=1)
     filled: set[tuple[str, datetime]] = set()
     if new:
         initial = dict(_initial(told))
@@ -103,26 +117,21 @@ def moments(told: Told, remote: str, since: datetime, *, new: bool) -> Iterator[
             if entry.timestamp >= since and (name, entry.timestamp) not in filled:
                 changes.setdefault(entry.timestamp, {})[name] = entry
     for at, entries_then in sorted(changes.items()):
-        yield from _at(told, remote, at, entries_then)
+        one = next(iter(entries_then.values()))
+        values = {name: entry.value for name, entry in entries_then.items()}
+        yield Moment(remote, told.id, "updated", at, values, one.actor(), one.source_type)
 
 
 def _initial(told: Told) -> Iterator[tuple[str, Entry]]:
     for name, entries in told.properties_with_history.items():
         oldest = min(entries, key=lambda entry: entry.timestamp, default=None)
-        if oldest is not None and name != MERGED_IDS and oldest.timestamp <= told.created_at + _AT_CREATION:
+        if oldest is not None and oldest.timestamp <= told.created_at + _AT_CREATION:
             yield name, oldest
 
 
-def _at(told: Told, remote: str, at: datetime, entries: dict[str, Entry]) -> Iterator[Moment]:
-    one = next(iter(entries.values()))
-    merged = entries.pop(MERGED_IDS, None)
-    if merged is not None:
-        for gone in str(merged.value or "").split(";"):
-            if gone.strip():
-                yield Moment(remote, gone.strip(), "merged", at, {}, one.actor(), one.source_type, told.id)
-    if entries:
-        values = {name: entry.value for name, entry in entries.items()}
-        yield Moment(remote, told.id, "updated", at, values, one.actor(), one.source_type)
+def merged_ids(value: object) -> tuple[str, ...]:
+    """The ids in a value of ``MERGED_IDS``."""
+    return tuple(one.strip() for one in str(value or "").split(";") if one.strip())
 
 
 def deleted(remote: str, record_id: str, at: datetime) -> Moment:
@@ -161,7 +170,8 @@ def event_of(moment: Moment, target: Target, observed_at: datetime) -> ChangeEve
         actor=moment.actor,
         origin=moment.origin,
         into=moment.into,
-        complete=moment.kind != "restored",  # it may hold other values than before it went
+        continues=moment.continues,
+        complete=moment.kind != "restored" and not moment.continues,  # it may hold other values than before
         cursor=f"history of {moment.remote} at {at.isoformat(timespec='milliseconds')}",
     )
 

@@ -24,6 +24,7 @@ from connectors.hubspot import errors, payload
 from connectors.hubspot.objects import targets
 from connectors.hubspot.payload import Hook, Unknown
 from connectors.hubspot.settings import SYSTEM, HubSpotSettings
+from connectors.mapping import mended
 from connectors.patience import patient
 from routing.core.model import ChangeEvent, Unreadable, derived_id
 
@@ -141,7 +142,7 @@ class HubSpotJournal:
     def _read(self, body: bytes) -> list[ChangeEvent | Unreadable]:
         now = self._clock()
         try:
-            raws = [bytes(raw) for raw in msgspec.json.decode(body, type=_File).journal_events]
+            raws = [bytes(raw) for raw in msgspec.json.decode(mended(body), type=_File).journal_events]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return [payload.unreadable(body, f"a file of the journal is not shaped as HubSpot's are: {error}", now)]
         found: list[ChangeEvent | Unreadable] = []
@@ -183,7 +184,7 @@ class HubSpotJournal:
     # -- requests -------------------------------------------------------------------------------------------------
 
     def _entry(self, what: str, path: str) -> _Entry | None:
-        """None: there is no file (yet). Raises _Forgotten for an offset that is not known any more."""
+        """None: there is no file (yet). Raises _Forgotten for an offset that is not known any more, Misconfigured where there is no journal."""
         query = urlencode({"installPortalId": self._settings.portal_id})
         url = f"{self._settings.host.rstrip('/')}{_BASE}/{path}?{query}"
         try:
@@ -192,8 +193,14 @@ class HubSpotJournal:
             # Its token lasts for half an hour.
             self._token = ""
             answer = self._send(what, "GET", url, {"Authorization": f"Bearer {self._login()}"})
-        if answer.status == 404:
+        if answer.status == 404 and path.startswith("offset/"):
             raise _Forgotten
+        if answer.status == 404:
+            raise Misconfigured(
+                f"{what}: HubSpot has no webhooks journal for the account {self._settings.portal_id}: check portal_id, and that the app "
+                "of client_id is installed there and subscribed to the journal; else use changes: webhooks, or search",
+                system=SYSTEM,
+            )
         return None if answer.status == 204 else _decoded(answer.data, _Entry, what)
 
     def _file(self, url: str) -> bytes:

@@ -8,7 +8,7 @@
 | deletion | ``deleted`` |
 | restore | ``restored``, incomplete |
 | privacyDeletion | ``erased`` |
-| merge | ``merged`` for each record that went, ``updated`` and incomplete for the one that stayed |
+| merge | ``merged`` for each record that went, ``updated`` and incomplete for the one that is left; a new one ``continues`` the others |
 | associationChange | ``updated`` that changed nothing we know |
 | anything else | ``Unreadable``, with the raw event |
 """
@@ -24,7 +24,7 @@ import msgspec
 from connectors.hubspot.objects import PREFIXES, TYPE_IDS, Target
 from connectors.hubspot.settings import SYSTEM
 from connectors.hubspot.values import to_canonical
-from connectors.mapping import Unconvertible
+from connectors.mapping import Unconvertible, mended
 from routing.core.model import ChangeEvent, Kind, Unreadable, Values, derived_id
 
 
@@ -86,7 +86,7 @@ def read_one(raw: bytes, targets: Targets, observed_at: datetime) -> list[Change
 def _read_singly(body: bytes, targets: Targets, observed_at: datetime) -> list[ChangeEvent | Unreadable]:
     """The slow way, for a batch in which something is wrong: what is right in it is still used."""
     try:
-        raws = [bytes(raw) for raw in _raw_batch.decode(body)]
+        raws = [bytes(raw) for raw in _raw_batch.decode(mended(body))]
     except msgspec.ValidationError:
         return [unreadable(body, "the body is JSON but not an array of events; nothing was read from it", observed_at)]
     except _BROKEN as error:
@@ -140,6 +140,7 @@ def _make(
     values: Values | None = None,
     complete: bool = True,
     into: str = "",
+    continues: tuple[str, ...] = (),
 ) -> ChangeEvent:
     record = str(record_id) if record_id is not None else ""
     if not record:
@@ -165,6 +166,7 @@ def _make(
         cursor=f"{hook.subscription_type} at {hook.occurred_at}",
         complete=complete,
         into=into,
+        continues=continues,
     )
 
 
@@ -204,13 +206,14 @@ def _association(hook: Hook, target: Target, observed_at: datetime) -> list[Chan
 
 
 def _merge(hook: Hook, target: Target, observed_at: datetime) -> list[ChangeEvent]:
-    """A merge may make a new record of both: then all the old ones went."""
+    """Of contacts and companies a merge makes a new record, and all the old ones went."""
     primary = hook.primary_object_id if hook.primary_object_id is not None else hook.object_id
     survivor = hook.new_object_id if hook.new_object_id is not None else primary
-    gone = dict.fromkeys(str(one) for one in (*hook.merged_object_ids, primary) if one is not None)
+    gone = dict.fromkeys(str(one) for one in (primary, *hook.merged_object_ids) if one is not None)
     gone.pop(str(survivor), None)
+    new = tuple(gone) if str(survivor) not in (str(primary), *map(str, hook.merged_object_ids)) else ()
     events = [_make(hook, target, observed_at, one, "merged", into=str(survivor)) for one in gone]
-    return [*events, _make(hook, target, observed_at, survivor, "updated", complete=False)]
+    return [*events, _make(hook, target, observed_at, survivor, "updated", complete=False, continues=new)]
 
 
 _VERBS: dict[str, _Reader] = {

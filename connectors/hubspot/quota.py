@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from connectors.contract import CallsToday
 from connectors.errors import RateLimited
 from connectors.hubspot.settings import SYSTEM
 
@@ -41,6 +42,13 @@ class Quota:
             self._told = self._clock()
             self._left, self._most = int(found[0]), int(found[1])
             self._left_today, self._most_today = (int(text) if text.isdigit() else 0 for text in found[2:])
+
+    def calls_today(self) -> CallsToday | None:
+        """See ``contract.CallsToday``; as the last answer says, None where none said it."""
+        with self._lock:
+            if not self._most_today:
+                return None
+            return CallsToday(self._most_today - self._left_today, self._most_today)
 
     def check(self, *, urgent: bool) -> None:
         """Raises RateLimited when the request had better not be made now."""

@@ -12,6 +12,7 @@ import structlog
 from connectors.contract import Maps, Snapshot
 from connectors.errors import Misconfigured, RecordRejected
 from connectors.hubspot.client import Client
+from connectors.hubspot.history import MERGED_IDS, merged_ids
 from connectors.hubspot.objects import OWNERS, own_maps
 from connectors.hubspot.settings import SYSTEM
 from connectors.hubspot.values import to_canonical
@@ -77,19 +78,25 @@ class HubSpotReader:
         self._clock = clock
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
-        """See ``contract.Reader``. ``modified_by`` is ``userId:N`` of the record's last change, "" for programs."""
+        """See ``contract.Reader``. ``modified_by`` is ``userId:N`` of the record's last change, "" for programs.
+
+        HubSpot answers for a record that was merged with the one it went into, which names it.
+        """
         found = self._map(entity)
         if found.remote == OWNERS:
             wanted = set(ids)
             return {event.record_id: Snapshot(values=_only(event.values, fields)) for event in self._owners()
                     if event.record_id in wanted}  # fmt: skip
-        names = sorted({found.fields[field] for field in fields if field in found.fields} | {_UPDATED_BY})
+        names = sorted({found.fields[field] for field in fields if field in found.fields} | {_UPDATED_BY, MERGED_IDS})
         snapshots: dict[str, Snapshot] = {}
         unique = list(dict.fromkeys(ids))
         for start in range(0, len(unique), READ_LIMIT):
             for record in self._batch(found, unique[start : start + READ_LIMIT], {"properties": names}):
-                snapshots[record.id] = self._snapshot(found, tuple(fields), record)
-        return snapshots
+                snapshot = self._snapshot(found, tuple(fields), record)
+                snapshots[record.id] = snapshot
+                other = msgspec.structs.replace(snapshot, into=record.id)
+                snapshots |= dict.fromkeys(snapshot.continues, other)
+        return {one: snapshots[one] for one in unique if one in snapshots}
 
     def last_change(self, entity: str, record_id: str, field: str) -> Snapshot | None:
         """Who changed that one field last, and when, from its history; None when the record or the change is not there.
@@ -175,7 +182,7 @@ class HubSpotReader:
             self._client.objects.get_page,
             found.remote,
             limit=PAGE,
-            properties=[",".join(sorted(set(found.fields.values())))],
+            properties=[",".join(sorted({*found.fields.values(), MERGED_IDS}))],
             urgent=False,
             **position,
         )
@@ -204,7 +211,12 @@ class HubSpotReader:
     def _snapshot(self, found: EntityMap, fields: tuple[str, ...], record: _Record) -> Snapshot:
         values = self._values(found, fields, record)
         user = record.properties.get(_UPDATED_BY)
-        return Snapshot(values=values, modified_at=record.updated_at, modified_by=f"userId:{user}" if user else "")
+        return Snapshot(
+            values=values,
+            modified_at=record.updated_at,
+            modified_by=f"userId:{user}" if user else "",
+            continues=merged_ids(record.properties.get(MERGED_IDS)),
+        )
 
     def _values(self, found: EntityMap, fields: tuple[str, ...], record: _Record) -> dict[str, Any]:
         values, troubles = inward(found, fields, record.properties, to_canonical)
@@ -214,7 +226,8 @@ class HubSpotReader:
 
     def _event(self, found: EntityMap, fields: tuple[str, ...], record: _Record, cursor: str) -> ChangeEvent:
         values = self._values(found, fields, record)
-        return self._snapshot_event(found.entity, record.id, values, record.updated_at, cursor)
+        event = self._snapshot_event(found.entity, record.id, values, record.updated_at, cursor)
+        return msgspec.structs.replace(event, continues=merged_ids(record.properties.get(MERGED_IDS)))
 
     def _person(self, owner: _Owner) -> ChangeEvent:
         name = " ".join(part for part in (owner.first_name, owner.last_name) if part)

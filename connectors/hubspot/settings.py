@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from connectors.errors import Misconfigured
+from connectors.ranges import above_zero, address, part, served_path
 
 SYSTEM = "hubspot"
 PRODUCTION = "https://api.hubapi.com"
@@ -45,6 +46,16 @@ class HubSpotSettings(Struct, frozen=True, kw_only=True):
     journal_seconds: float = 5.0
     client_id: str = ""
     portal_id: int = 0
+
+    def __post_init__(self) -> None:
+        above_zero(self, "search_seconds", "deletions_seconds", "journal_seconds", "connect_timeout", "read_timeout")
+        part(self, "daily_reserve")
+        address(self, "host")
+        served_path(self, "path")
+        if not 0 <= self.index_lag_seconds <= 86_400:
+            raise ValueError(
+                f"index_lag_seconds is {self.index_lag_seconds:g}; it is a number of seconds, from 0 to 86,400"
+            )
 
     def __repr__(self) -> str:
         return (

@@ -27,9 +27,13 @@ _PLAIN = {f"%{ord(letter):02X}": letter for letter in ":/?@!$'()*,;"}
 _ENCODED = re.compile("|".join(_PLAIN), re.IGNORECASE)
 
 
-def signed_uri(public_url: str, query: str) -> str:
-    """The address as HubSpot signs it: the public one, not what a proxy made of it."""
-    uri = f"{public_url}?{query}" if query and "?" not in public_url else public_url
+def called_uri(public_url: str, query: str) -> str:
+    """The address that HubSpot called: the public one, not what a proxy made of it."""
+    return f"{public_url}?{query}" if query and "?" not in public_url else public_url
+
+
+def signed_uri(uri: str) -> str:
+    """The same as version 3 signs it; version 2 signs it as it is."""
     return _ENCODED.sub(lambda found: _PLAIN[found[0].upper()], uri)
 
 
@@ -60,7 +64,7 @@ def verify(
 ) -> None:
     """Raises SignatureRefused unless one of ``secrets`` signed this request, by version 3 within 300 s of ``now``.
 
-    A request without version 3 may be signed by an older one, down to ``oldest``.
+    ``uri`` is the address called. A request without version 3 may be signed by an older one, down to ``oldest``.
     """
     given = headers.get(SIGNATURE_HEADER)
     if not given and OLD_SIGNATURE_HEADER in headers:
@@ -77,8 +81,10 @@ def verify(
         raise SignatureRefused(f"the request was signed {age:.0f} s ago; more than {TOLERANCE:.0f} s is refused")
     if age < -TOLERANCE:
         raise SignatureRefused(f"the request was signed {-age:.0f} s in the future: check this machine's clock")
-    offered = given.encode()
-    matches = [hmac.compare_digest(sign(secret, method, uri, body, timestamp).encode(), offered) for secret in secrets]
+    offered, plain = given.encode(), signed_uri(uri)
+    matches = [
+        hmac.compare_digest(sign(secret, method, plain, body, timestamp).encode(), offered) for secret in secrets
+    ]
     if not any(matches):
         raise SignatureRefused("the signature is wrong: check the client secret and public_url against the HubSpot app")
 

@@ -10,7 +10,7 @@ from connectors.errors import Misconfigured
 from connectors.hubspot.objects import Target, targets
 from connectors.hubspot.payload import Unknown, read_batch, read_one
 from connectors.hubspot.settings import SYSTEM, HubSpotSettings
-from connectors.hubspot.signature import signed_uri, verify
+from connectors.hubspot.signature import called_uri, verify
 from routing.core.model import ChangeEvent, EntityMap, Unreadable
 
 
@@ -37,7 +37,7 @@ class HubSpotWebhook:
         now: datetime,
     ) -> list[ChangeEvent | Unreadable]:
         """See ``contract.Webhook``. 10 to 20 µs an event."""
-        uri = signed_uri(self._settings.public_url, query)
+        uri = called_uri(self._settings.public_url, query)
         verify(self._secrets, method, uri, headers, body, now, self._settings.oldest_signature)
         return read_batch(body, self._targets(), now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -15,10 +16,11 @@ from connectors.errors import AuthenticationFailed, ConnectorBug, RateLimited
 from connectors.marketo import errors
 from connectors.marketo.errors import TOKEN_CODES, Said
 from connectors.marketo.settings import SYSTEM, MarketoSettings
-from connectors.patience import Hold
+from connectors.patience import Hold, wait_asked
 
 T = TypeVar("T")
 _LONGEST_QUERY = 7_000  # bytes; addresses over 8 KB are refused, and those of GETs can be sent as a form
+_EXPORTS = "/bulk/"  # what exports go by
 _EARLY = timedelta(seconds=60)  # a token is renewed before it expires on the way
 
 
@@ -42,7 +44,7 @@ class Client:
         self.calls = 0
         self.date = ""  # of the last answer, as the header has it
         self._clock = clock
-        self.hold = Hold(SYSTEM, clock)
+        self.hold, self._export_hold = Hold(SYSTEM, clock), Hold(SYSTEM, clock)
         self._http = requests.Session()
         self._host = settings.host.rstrip("/")
         self._lock = threading.Lock()
@@ -91,7 +93,9 @@ class Client:
         *,
         envelope: bool = True,
     ) -> bytes:
-        with self.hold.heeded():
+        # Where no more can be exported, all else goes on.
+        exports = self._export_hold.heeded() if path.startswith(_EXPORTS) else nullcontext()
+        with exports, self.hold.heeded(but=errors.NO_EXPORTS):
             return self._until_answered(what, method, path, body, headers, writing, envelope=envelope)
 
     def _until_answered(
@@ -139,10 +143,9 @@ class Client:
             raise errors.of_network(error, what, writing=writing) from error
         self.date = answer.headers.get("Date", "")
         if answer.status_code != 200:
-            raise errors.of_status(
-                answer.status_code, answer.headers.get("Retry-After", ""), what, writing=writing
-            ) from None
-        return answer.content, errors.seconds(answer.headers.get("Retry-After", ""))
+            raise errors.of_status(answer.status_code, answer.headers, what, writing=writing) from None
+        # Marketo itself does not say how long to wait, but gateways before it may.
+        return answer.content, wait_asked(answer.headers, SYSTEM)
 
     def _renew_token(self, refused: str) -> str:
         """The token in use; another one when there is none, it is about to expire, or it is the ``refused`` one."""
@@ -161,9 +164,7 @@ class Client:
         except requests.RequestException as error:
             raise errors.of_network(error, "logging in", writing=False) from None
         if answer.status_code != 200:
-            raise errors.of_status(
-                answer.status_code, answer.headers.get("Retry-After", ""), "logging in", writing=False
-            )
+            raise errors.of_status(answer.status_code, answer.headers, "logging in", writing=False)
         try:
             token = msgspec.json.decode(answer.content, type=_Token)
         except msgspec.DecodeError:

@@ -19,6 +19,8 @@ from connectors.marketo.values import lead_map
 from routing.core.model import ChangeEvent, Write
 
 _SKEW = 60.0  # seconds
+_FIELDS = "leads: every mapped field is there"
+_LOGIN_ADVICE = "Check host, client_id, client_secret and the API user's role."
 
 
 class _Rest(msgspec.Struct, frozen=True, rename="camel"):
@@ -73,15 +75,24 @@ class MarketoConnection:
 
     def check(self) -> list[Finding]:
         """See ``contract.Connection``."""
-        what = "Marketo answers and accepts the service"
-        try:
-            self._client.login()
-            findings = [Finding(what, True, self._client.settings.host), *self._limits(), *self._fields()]
-        except ConnectorError as error:
-            findings = [
-                Finding(what, False, str(error), "Check host, client_id, client_secret and the API user's role.")
-            ]
+        looks = (
+            ("Marketo answers and accepts the service", _LOGIN_ADVICE, self._login),
+            ("calls are left today", "Look at Admin, Web Services, in Marketo.", self._limits),
+            (_FIELDS, "Correct fields.yaml, or try again once Marketo is well.", self._fields),
+        )
+        findings: list[Finding] = []
+        for what, advice, look in looks:
+            try:
+                findings += look()
+            except ConnectorError as error:
+                findings.append(Finding(what, False, str(error), advice))
+                if look == self._login:
+                    break  # nothing else can be asked
         return [*findings, self._webhook()]
+
+    def _login(self) -> Iterator[Finding]:
+        self._client.login()
+        yield Finding("Marketo answers and accepts the service", True, self._client.settings.host)
 
     def _limits(self) -> Iterator[Finding]:
         used, most = used_today(self._client), self._client.settings.daily_calls
@@ -108,8 +119,8 @@ class MarketoConnection:
         advice = (
             "Correct their REST names in fields.yaml (Admin, Field Management, Export Field Names)." if missing else ""
         )
-        detail = f"missing: {', '.join(missing)}" if missing else f"{len(found.fields)}"
-        yield Finding("leads: every mapped field is there", not missing, detail, advice)
+        detail = f"missing: {', '.join(missing)}" if missing else f"{len(found.fields)} fields"
+        yield Finding(_FIELDS, not missing, detail, advice)
         locked = sorted(
             field
             for field, remote in found.fields.items()

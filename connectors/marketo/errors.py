@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import requests
 
@@ -15,10 +17,14 @@ from connectors.errors import (
     RateLimited,
     RecordRejected,
     Transient,
+    vendor_words,
 )
 from connectors.marketo.settings import SYSTEM
+from connectors.patience import wait_asked
 
 TOKEN_CODES = frozenset({"600", "601", "602"})  # missing, invalid, expired: a new one helps
+NO_EXPORTS = "1029"  # about exports alone
+LEAD_EXISTS = "1005"
 _WINDOW = 20.0  # seconds of the vendor's rate limit
 _DAILY_RETRY = 900.0  # the quota begins anew at midnight in Chicago; asked again every quarter of an hour
 _BUSY = 2.0  # seconds; ten requests at once are allowed
@@ -44,15 +50,15 @@ _CODES: dict[str, tuple[type[ConnectorError], str]] = {
     "703": (PermissionDenied, "the feature is not enabled for this subscription"),
     "713": (Transient, "Marketo failed for a moment"),
     "1004": (RecordRejected, "the lead is not there any more"),
-    "1005": (RecordRejected, "the lead exists already"),
+    LEAD_EXISTS: (RecordRejected, "the lead exists already"),
     "1006": (Misconfigured, "the field is not there: check its name in fields.yaml"),
     "1007": (RecordRejected, "several leads match: merge them in Marketo"),
     "1008": (PermissionDenied, "the lead is in a partition that the API user may not write"),
     "1022": (Conflict, "the object is in use"),
-    "1029": (RateLimited, "too many exports are waiting"),
+    NO_EXPORTS: (RateLimited, "too many exports are waiting, or the day's megabytes of exports are used up"),
 }
 _UNKNOWN_AFTER = frozenset({"604", "611", "713"})  # the work may have been done all the same
-_WAITS = {"606": _WINDOW, "607": _DAILY_RETRY, "615": _BUSY, "1029": 60.0}
+_WAITS = {"606": _WINDOW, "607": _DAILY_RETRY, "615": _BUSY, NO_EXPORTS: 600.0}
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -69,7 +75,7 @@ def of_code(said: Said, what: str, *, writing: bool, retry_after: float | None =
     if code.startswith(("7", "10")) and code not in _CODES:
         found, sentence = RecordRejected, "the request was refused"
     return found(
-        f"{what}: {sentence}. Marketo says: {said.message[:300] or 'nothing'} ({code or 'no code'})",
+        f"{what}: {sentence}. Marketo says: {vendor_words(said.message) or 'nothing'} ({code or 'no code'})",
         system=SYSTEM,
         code=code,
         retry_after=_WAITS.get(code) if retry_after is None else retry_after,
@@ -86,9 +92,9 @@ def of_record(reasons: list[Said], record_id: str) -> ConnectorError:
     return error
 
 
-def of_status(status: int, retry_after: str, what: str, *, writing: bool) -> ConnectorError:
+def of_status(status: int, headers: Mapping[str, str], what: str, *, writing: bool) -> ConnectorError:
     """An answer that is no 200. A gateway that gives up does not know whether the work was done; 503 did none."""
-    wait = seconds(retry_after)
+    wait = wait_asked(headers, SYSTEM)
     if status >= 500:
         return Transient(
             f"Marketo is not available ({status}) for {what}; it is tried again later",
@@ -99,7 +105,10 @@ def of_status(status: int, retry_after: str, what: str, *, writing: bool) -> Con
         )
     if status == 429:
         return RateLimited(
-            f"{what}: Marketo's limit was reached", system=SYSTEM, code="429", retry_after=wait or _WINDOW
+            f"{what}: Marketo's limit was reached",
+            system=SYSTEM,
+            code="429",
+            retry_after=_WINDOW if wait is None else wait,
         )
     if status in (401, 403):
         sentence = "check client_id and client_secret of the LaunchPoint service"
@@ -109,11 +118,6 @@ def of_status(status: int, retry_after: str, what: str, *, writing: bool) -> Con
     if status in (413, 414):
         return ConnectorBug(f"{what}: the request was too long for Marketo ({status})", system=SYSTEM, code=str(status))
     return Misconfigured(f"{what}: Marketo answered {status}: check host", system=SYSTEM, code=str(status))
-
-
-def seconds(retry_after: str) -> float | None:
-    """A Retry-After header, which Marketo itself does not send but gateways before it may."""
-    return float(retry_after) if retry_after.replace(".", "", 1).isdigit() else None
 
 
 def of_network(error: Exception, what: str, *, writing: bool) -> ConnectorError:

@@ -17,7 +17,7 @@ from connectors.errors import Transient
 from connectors.mapping import Unconvertible, inward
 from connectors.marketo.client import Client, leave_reserve
 from connectors.marketo.settings import SYSTEM
-from connectors.marketo.values import lead_map, moment, to_canonical
+from connectors.marketo.values import is_lead_id, lead_map, moment, to_canonical
 from routing.core.model import ChangeEvent, EntityMap, derived_id
 
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class MarketoReader:
         found = lead_map(self._maps())
         names = sorted({found.fields[field] for field in fields if field in found.fields} | {"id", "updatedAt"})
         snapshots: dict[str, Snapshot] = {}
-        unique = [one for one in dict.fromkeys(ids) if one.isdigit()]
+        unique = [one for one in dict.fromkeys(ids) if is_lead_id(one)]
         for start in range(0, len(unique), LIMIT):
             part = unique[start : start + LIMIT]
             for lead in self.leads(f"reading {len(part)} leads", "id", part, names):

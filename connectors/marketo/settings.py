@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Any
 
 from msgspec import Struct
 
 from connectors.errors import Misconfigured
+from connectors.ranges import above_zero, address, part, served_path
 
 SYSTEM = "marketo"
 
@@ -33,6 +36,24 @@ class MarketoSettings(Struct, frozen=True, kw_only=True):
     export_look_seconds: float = 60.0
     connect_timeout: float = 5.0
     read_timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        above_zero(self, "poll_seconds", "export_look_seconds", "connect_timeout", "read_timeout")
+        part(self, "daily_reserve")
+        address(self, "host")
+        served_path(self, "path")
+        if self.daily_calls < 1:
+            raise ValueError(
+                f"daily_calls is {self.daily_calls}; it is the number of calls that the subscription has a day"
+            )
+        if not re.fullmatch(r"[A-Za-z0-9-]+", self.webhook_header):
+            raise ValueError(
+                f"webhook_header is {self.webhook_header!r}; it is the name of a header, such as x-fingerpost-secret"
+            )
+        try:
+            date.fromisoformat(self.first_lead)
+        except ValueError:
+            raise ValueError(f"first_lead is {self.first_lead!r}; it is a date, such as 2020-01-01") from None
 
     def __repr__(self) -> str:
         return f"MarketoSettings(host={self.host!r}, client_id={self.client_id!r}, secrets hidden)"

@@ -12,10 +12,10 @@ from connectors.contract import Maps, WriteResult
 from connectors.errors import ConnectorBug, ConnectorError, Misconfigured, RecordRejected
 from connectors.mapping import outward
 from connectors.marketo.client import Client
-from connectors.marketo.errors import Said, of_record
+from connectors.marketo.errors import LEAD_EXISTS, Said, of_record
 from connectors.marketo.reader import LIMIT, MarketoReader
 from connectors.marketo.settings import SYSTEM
-from connectors.marketo.values import lead_map, to_field
+from connectors.marketo.values import is_lead_id, lead_map, to_field
 from routing.core.model import EntityMap, Write
 
 _ABOUT = ("about", "about_entity")
@@ -32,9 +32,9 @@ class _Rows(msgspec.Struct, frozen=True):
 
 
 class MarketoSink:
-    """Blocks; never repeats a request. Creations are upserts by e-mail address, one request at a time.
+    """Blocks; never repeats a request. Creations go by e-mail address, one request at a time; a lead that is there is left as it is.
 
-    Marketo makes two leads of two upserts with one address at the same moment. Within this process a lock prevents that, and within a
+    Marketo makes two leads of two creations with one address at the same moment. Within this process a lock prevents that, and within a
     batch an address occurs once; several processes write creations of one lead never at once, as the outbox hands it to one of them.
     """
 
@@ -60,7 +60,7 @@ class MarketoSink:
             else:
                 (creates if write.kind == "create" else updates).append((write, fields))
         results: dict[str, WriteResult] = {}
-        calls = [("updateOnly", "id", updates), *(("createOrUpdate", "email", one) for one in _apart(creates))]
+        calls = [("updateOnly", "id", updates), *(("createOnly", "email", one) for one in _apart(creates))]
         calls = [call for call in calls if call[2]]
         for action, key, rows in calls:
             try:
@@ -107,7 +107,22 @@ class MarketoSink:
             made = str(row.id) if fine and write.kind == "create" else ""
             error = None if fine else of_record(row.reasons, write.record_id)
             results[write.write_id] = WriteResult(write.write_id, error, made)
-        return results
+        there = [write for write, _ in rows if write.creates and _is_there(results[write.write_id].error)]
+        return results | self._those(there)
+
+    def _those(self, writes: Sequence[Write]) -> dict[str, WriteResult]:
+        """Creations of leads that are there: their ids. What people entered is not overwritten."""
+        if not writes:
+            return {}
+        try:
+            found = self.created(writes)
+        except ConnectorError as error:
+            return {write.write_id: WriteResult(write.write_id, error) for write in writes}
+        return {write_id: WriteResult(write_id, None, record_id) for write_id, record_id in found.items()}
+
+
+def _is_there(error: ConnectorError | None) -> bool:
+    return error is not None and error.code == LEAD_EXISTS
 
 
 def _translate(write: Write, found: EntityMap) -> dict[str, Any]:
@@ -127,7 +142,7 @@ def _translate(write: Write, found: EntityMap) -> dict[str, Any]:
                 system=SYSTEM,
             )
         return fields
-    if not write.record_id.isdigit():
+    if not is_lead_id(write.record_id):
         raise RecordRejected(f"{write.record_id!r} is no id of a Marketo lead", system=SYSTEM)
     return {"id": int(write.record_id), **fields}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,13 @@ from connectors.mapping import Unconvertible
 from connectors.marketo.settings import SYSTEM
 from routing.core.model import EntityMap, Value
 
+_LEAD_ID = re.compile(r"[1-9][0-9]{0,17}")
 _TIMES = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%SZ%z")
+
+
+def is_lead_id(text: str) -> bool:
+    """Whether it is an id as Marketo gives them, in the one way of writing it."""
+    return _LEAD_ID.fullmatch(text) is not None
 
 
 def moment(text: str) -> datetime:

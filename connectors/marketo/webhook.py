@@ -11,7 +11,7 @@ import msgspec
 from connectors.contract import Maps
 from connectors.errors import Misconfigured, SignatureRefused
 from connectors.marketo.settings import SYSTEM, MarketoSettings
-from connectors.marketo.values import lead_map
+from connectors.marketo.values import is_lead_id, lead_map
 from routing.core.model import ChangeEvent, Unreadable, derived_id
 
 
@@ -19,7 +19,7 @@ class _Body(msgspec.Struct, frozen=True):
     """What the webhook's template in Marketo must send: {"id": {{lead.Id}}, "step": "any text"}."""
 
     id: int | str
-    step: str = ""
+    step: str | None = None  # an empty token of the template is null
 
 
 class MarketoWebhook:
@@ -66,21 +66,21 @@ class MarketoWebhook:
             raise Misconfigured(
                 'the body is not {"id": …}: correct the payload template of the webhook in Marketo', system=SYSTEM
             ) from None
-        record_id = str(said.id)
-        if not record_id.isdigit():
+        record_id, step = str(said.id), said.step or ""
+        if not is_lead_id(record_id):
             raise Misconfigured('the body\'s "id" is no lead id: put {{lead.Id}} there', system=SYSTEM)
         # A call has no id of its own. What comes twice within a second is the same news.
         at = observed_at.replace(microsecond=0)
         return [
             ChangeEvent(
-                event_id=derived_id(SYSTEM, "flow", record_id, said.step, at.isoformat()),
+                event_id=derived_id(SYSTEM, "flow", record_id, step, at.isoformat()),
                 system=SYSTEM,
                 entity=lead_map(self._maps()).entity,
                 record_id=record_id,
                 kind="updated",
                 occurred_at=observed_at,
                 observed_at=observed_at,
-                origin=f"flow {said.step}".strip(),
+                origin=f"flow {step}".strip(),
                 cursor=f"flow at {at.isoformat()}",
                 complete=False,
             )

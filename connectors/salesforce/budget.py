@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
+from math import inf
 from threading import Lock
 
 import structlog
@@ -26,6 +27,7 @@ _BUCKET = timedelta(minutes=15)  # our calls are counted in quarters of an hour
 _NEWS = timedelta(minutes=5)  # after so long without a call one is let through, to hear whether the org has calls again
 _SAMPLE = timedelta(minutes=1)
 _PACE = timedelta(hours=1)  # over which the pace is measured
+_OURS = "these are Fingerpost's own calls: raise daily_share in the section salesforce, or have it read less"
 
 
 class Urgency(IntEnum):
@@ -42,13 +44,15 @@ _UP_TO = {Urgency.BACKGROUND: 0.7, Urgency.NORMAL: 0.9, Urgency.URGENT: 1.0}
 
 class Spent(Struct, frozen=True):
     """The state of the budget: calls in the last 24 hours, all of the org's (``used`` of ``limit``) and ours (``ours`` of
-    ``share``); when nothing will be left for us at the pace of the last hour, None when not within a day."""
+    ``share``); when nothing will be left for us at the pace of the last hour, None when not within a day, and whether that is as our
+    share ends (``by_us``) or the org's calls do."""
 
     used: int
     limit: int
     ours: int
     share: int
     exhausted_at: datetime | None = None
+    by_us: bool = False
 
 
 class ApiBudget:
@@ -62,6 +66,7 @@ class ApiBudget:
         self._heard: tuple[datetime, int, int] | None = None  # when, used, limit
         self._samples: deque[tuple[datetime, int]] = deque()
         self._warned = False
+        self._asked = datetime.min.replace(tzinfo=UTC)  # when, in the reserve, one was let through
         self._foretold = datetime.min.replace(tzinfo=UTC)
 
     def spend(self, urgency: Urgency) -> None:
@@ -101,7 +106,7 @@ class ApiBudget:
                 limit=spent.limit,
                 ours=spent.ours,
                 none_left_at=spent.exhausted_at.isoformat(timespec="minutes"),
-                advice="find out who uses them: Setup, Company Information, API usage",
+                advice=_OURS if spent.by_us else "find out who uses them: Setup, Company Information, API usage",
             )
 
     def heard(self, used: int, limit: int) -> None:
@@ -121,16 +126,20 @@ class ApiBudget:
             if self._heard is None:
                 return None
             _, used, limit = self._heard
-            return Spent(used, limit, self._count(now), int(limit * self._share), self._exhausted_at(now, used, limit))
+            ends, by_us = self._exhausted_at(now, used, limit)
+            return Spent(used, limit, self._count(now), int(limit * self._share), ends, by_us)
 
     def _wait(self, now: datetime, urgency: Urgency) -> tuple[float | None, str]:
         """For how many seconds a call has to wait, None for not at all; and why."""
         if self._heard is None:
             return None, ""
         at, used, limit = self._heard
-        if used >= limit * (1 - self._reserve) and now - at < _NEWS:
-            left = f"{limit - used:,} of {limit:,} calls of the day are left"
-            return (_NEWS - (now - at)).total_seconds(), f"{left}, and the last {self._reserve:.0%} are for people"
+        if used >= limit * (1 - self._reserve):
+            since = now - max(at, self._asked)
+            if since < _NEWS:
+                left = f"{limit - used:,} of {limit:,} calls of the day are left"
+                return (_NEWS - since).total_seconds(), f"{left}, and the last {self._reserve:.0%} are for people"
+            self._asked = now  # one goes, to hear; the others wait for what it hears
         ours, most = self._count(now), int(limit * self._share * _UP_TO[urgency])
         if ours >= most:
             oldest = min([*self._new, *self._shared], default=now)
@@ -144,15 +153,23 @@ class ApiBudget:
                 del counts[quarter]
         return self._new.total() + sum(self._shared.values())
 
-    def _exhausted_at(self, now: datetime, used: int, limit: int) -> datetime | None:
+    def _exhausted_at(self, now: datetime, used: int, limit: int) -> tuple[datetime | None, bool]:
+        """When nothing is left for us at the pace of the last hour: everybody's calls reach the reserve, or ours our share, which
+        the second value says."""
         if not self._samples:
-            return None
+            return None, False
         began, before = self._samples[0]
-        passed = (now - began).total_seconds()
-        left = limit * (1 - self._reserve) - used
-        if left <= 0:
-            return now
-        if passed < _SAMPLE.total_seconds() or used <= before:
-            return None
-        seconds = left * passed / (used - before)
-        return now + timedelta(seconds=seconds) if seconds <= DAY.total_seconds() else None
+        seconds = _until(limit * (1 - self._reserve) - used, used - before, (now - began).total_seconds())
+        lately = Counter({at: n for at, n in self._shared.items() if now - at < _PACE})
+        lately.update({at: n for at, n in self._new.items() if now - at < _PACE})
+        passed = (now - min(lately, default=now)).total_seconds()
+        ours = _until(limit * self._share - self._count(now), lately.total(), passed)
+        first = min(seconds, ours)
+        return (now + timedelta(seconds=first) if first <= DAY.total_seconds() else None), ours < seconds
+
+
+def _until(left: float, spent: int, passed: float) -> float:
+    """In how many seconds nothing is left, where ``spent`` went in those that ``passed``."""
+    if left <= 0:
+        return 0.0
+    return inf if passed < _SAMPLE.total_seconds() or spent <= 0 else left * passed / spent

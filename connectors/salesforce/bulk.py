@@ -22,10 +22,11 @@ from connectors.errors import (
     Misconfigured,
     RateLimited,
     Transient,
+    vendor_words,
 )
 from connectors.salesforce.budget import Urgency
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.errors import SYSTEM, vendor_words
+from connectors.salesforce.errors import SYSTEM
 from routing.core.model import EntityMap
 
 log = structlog.get_logger(__name__)

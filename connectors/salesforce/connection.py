@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
-from connectors.contract import Finding, Maps, Snapshot, WriteResult
+from connectors.contract import CallsToday, Finding, Maps, Snapshot, WriteResult
 from connectors.salesforce.budget import Spent
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import SYSTEM
@@ -42,6 +42,11 @@ class SalesforceConnection:
     def spent(self) -> Spent | None:
         """API calls of the last 24 hours, the org's and ours; None before the first answer."""
         return self.client.budget.spent()
+
+    def calls_today(self) -> CallsToday | None:
+        """See ``contract.CallsToday``; as the last answer and the daily share say, None before the first answer."""
+        spent = self.spent
+        return None if spent is None else CallsToday(spent.used, spent.limit, spent.exhausted_at)
 
     @property
     def user_id(self) -> str:

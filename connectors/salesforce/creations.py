@@ -24,6 +24,17 @@ LOOK_BACK = timedelta(days=2)
 IDS_PER_QUERY = 200
 _PEOPLE = ("lead", "contact")  # what a task's WhoId may name; WhatId names anything else
 _TASK = {"subject": "Subject", "owner": "OwnerId", "note": "Description"}
+# All that a task may be made with.
+TASK_FIELDS = (
+    *_TASK.values(),
+    "Status",
+    "Priority",
+    "ActivityDate",
+    "IsReminderSet",
+    "ReminderDateTime",
+    "WhoId",
+    "WhatId",
+)
 _ABOUT = frozenset({"about", "about_entity"})
 _MEMBER_ALREADY = "DUPLICATE_VALUE"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import grpc
 
 from connectors.contract import Finding
 from connectors.errors import ConnectorError, Misconfigured, PermissionDenied
+from connectors.salesforce.creations import TASK_FIELDS
 from connectors.salesforce.errors import from_rpc
 from routing.core.model import EntityMap
 
@@ -57,8 +58,10 @@ def _checks(connection: SalesforceConnection, maps: Maps, clock: Callable[[], da
     yield _integration_user(connection)
     for entity_map in maps.values():
         yield _permissions(connection, entity_map)
-        if "convert" in entity_map.joins:
+        if "convert" in entity_map.does:
             yield _conversion(connection)
+    for remote, fields in _made(maps).items():
+        yield _creation(connection, remote, fields)
     if settings.changes == "stream":
         yield from _topics(connection)
         yield _selections(connection, maps)
@@ -143,7 +146,7 @@ def _permissions(connection: SalesforceConnection, entity_map: EntityMap) -> Fin
             f"cannot be written by the integration user: {', '.join(locked)}",
             "Give edit access in the permission set, or mark them read only in fields.yaml.",
         )
-    if "merge" in entity_map.joins and not described["deletable"]:
+    if "merge" in entity_map.does and not described["deletable"]:
         return Finding(
             check,
             False,
@@ -164,6 +167,33 @@ def _conversion(connection: SalesforceConnection) -> Finding:
             "Give 'Convert Leads' in the permission set, or take 'convert' out of the rungs.",
         )
     return Finding("conversions", True, "leads can be converted" if rows else "not looked at: the org does not tell")
+
+
+def _made(maps: Maps) -> dict[str, tuple[str, ...]]:
+    """What the policy has us create, and by which fields."""
+    does = {one for entity_map in maps.values() for one in entity_map.does}
+    made: dict[str, tuple[str, ...]] = {}
+    if "opportunity" in does:
+        made["Opportunity"] = ("Name", "OwnerId")
+    if "task" in does:
+        made["Task"] = TASK_FIELDS
+    return made
+
+
+def _creation(connection: SalesforceConnection, remote: str, fields: Sequence[str]) -> Finding:
+    check, what = f"creating {remote} records", f"the description of {remote}"
+    try:
+        described = connection.client.call("GET", f"sobjects/{remote}/describe", what=what)
+    except Misconfigured:
+        described = {"createable": False, "fields": []}
+    advice = "Give Create on the object and edit access to its fields in the permission set, or take what makes them out of the policy."
+    if not described["createable"]:
+        return Finding(check, False, f"the policy has {remote} records made, and the integration user may not", advice)
+    can = {field["name"] for field in described["fields"] if field["createable"]}
+    locked = sorted(set(fields) - can)
+    if locked:
+        return Finding(check, False, f"cannot be filled in by the integration user: {', '.join(locked)}", advice)
+    return Finding(check, True, "the integration user may make them")
 
 
 def _topics(connection: SalesforceConnection) -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +16,12 @@ from connectors.errors import (
     ConnectorBug,
     ConnectorError,
     Misconfigured,
+    OwnerRefused,
     PermissionDenied,
     RateLimited,
     RecordRejected,
     Transient,
+    vendor_words,
 )
 
 SYSTEM = "salesforce"
@@ -44,6 +45,7 @@ _BY_CODE: dict[str, type[ConnectorError]] = {
     # Limits and bad days
     "REQUEST_LIMIT_EXCEEDED": RateLimited,
     "EXCEEDED_MAX_API_REQUESTS": RateLimited,
+    "rate_limit_exceeded": RateLimited,  # too many logins
     "SERVER_UNAVAILABLE": Transient,
     "QUERY_TIMEOUT": Transient,
     "UNKNOWN_EXCEPTION": Transient,
@@ -61,6 +63,10 @@ _BY_CODE: dict[str, type[ConnectorError]] = {
     "INSUFFICIENT_ACCESS_OR_READONLY": PermissionDenied,
     "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": PermissionDenied,
     "INVALID_FIELD_FOR_INSERT_UPDATE": PermissionDenied,
+    # Whom it was to belong to may not own it, or not see it
+    "INACTIVE_OWNER_OR_USER": OwnerRefused,
+    "OP_WITH_INVALID_USER_TYPE_EXCEPTION": OwnerRefused,
+    "TRANSFER_REQUIRES_READ": OwnerRefused,
     # What we were told about the org is not so
     "INVALID_FIELD": Misconfigured,
     "INVALID_TYPE": Misconfigured,
@@ -76,7 +82,7 @@ _BY_CODE: dict[str, type[ConnectorError]] = {
     "EXCEEDED_ID_LIMIT": ConnectorBug,
     "ALL_OR_NONE_OPERATION_ROLLED_BACK": ConnectorBug,
 }
-# Every other code of a save result (validation rules, deleted, duplicates, inactive owner, …) refuses that record.
+# Every other code of a save result (validation rules, deleted, duplicates, …) refuses that record.
 _BY_STATUS: dict[int, type[ConnectorError]] = {
     300: Misconfigured,
     401: AuthenticationFailed,
@@ -101,18 +107,11 @@ _ADVICE: dict[type[ConnectorError], str] = {
     Misconfigured: "Check the name against the org, in fields.yaml and in the settings.",
     RateLimited: "The org's limit is used up; it frees itself, and writes wait until then.",
     Conflict: "Somebody else is changing the record; it is tried again.",
+    OwnerRefused: "It is routed to somebody else; a queue: correct it in Salesforce, then retry the parked write.",
     RecordRejected: "Correct the record or the rule in Salesforce, then retry the parked write.",
     Transient: "It is tried again by itself.",
     ConnectorBug: "Please report this with the message.",
 }
-_EMAIL = re.compile(r"[^\s'\"<>:,;(]+@[^\s'\"<>:,;)]+")
-_LONGEST = 300
-
-
-def vendor_words(text: object) -> str:
-    """What Salesforce said, without e-mail addresses and not endlessly: it may quote the record."""
-    words = _EMAIL.sub("(an e-mail address)", " ".join(str(text).split()))
-    return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 
 
 def save_error(record_id: str, entity: str, errors: list[dict[str, Any]]) -> ConnectorError:
@@ -120,7 +119,7 @@ def save_error(record_id: str, entity: str, errors: list[dict[str, Any]]) -> Con
     first = errors[0] if errors else {}
     matched = [one for error in errors for one in _duplicates(error)]
     code = str(first.get("statusCode") or first.get("errorCode") or "")
-    kind = _BY_CODE.get(code, RecordRejected) if code else ConnectorBug
+    kind = _of_owner(errors) or _BY_CODE.get(code, RecordRejected) if code else ConnectorBug
     said = "; ".join(vendor_words(error.get("message", "")) for error in errors) or "no reason given"
     if matched:
         said += f" (duplicate of {', '.join(matched)})"
@@ -134,7 +133,7 @@ def save_error(record_id: str, entity: str, errors: list[dict[str, Any]]) -> Con
 def row_error(record_id: str, entity: str, status: int, content: object) -> ConnectorError:
     """A change of one row within a Composite call that was refused."""
     code, said = _first(content)
-    kind = _BY_CODE.get(code) or (RecordRejected if code else None) or _BY_STATUS.get(status)
+    kind = _of_owner(content) or _BY_CODE.get(code) or (RecordRejected if code else None) or _BY_STATUS.get(status)
     kind = kind or (Transient if status >= 500 else ConnectorBug)
     if status == 412:
         kind, said = Conflict, "somebody changed it since it was looked at"
@@ -144,6 +143,15 @@ def row_error(record_id: str, entity: str, status: int, content: object) -> Conn
         code=code or str(status),
         outcome_unknown=status >= 500 and status != 503,
     )
+
+
+def _of_owner(errors: object) -> type[ConnectorError] | None:
+    """OwnerRefused where the first error says that the id given as the owner is nobody's."""
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if not isinstance(first, Mapping) or first.get("fields") != ["OwnerId"]:
+        return None
+    code = first.get("statusCode") or first.get("errorCode")
+    return OwnerRefused if code == "INVALID_CROSS_REFERENCE_KEY" else None
 
 
 def _duplicates(error: Mapping[str, Any]) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from msgspec import Struct
+
+from connectors.ranges import above_zero, address, part
 
 
 class Secret:
@@ -52,8 +55,6 @@ class SalesforceSettings(Struct, frozen=True, kw_only=True):
     ``daily_share`` is the part of the org's daily API calls that we may use, ``reserve`` the part that is never touched.
     ``save_despite_alerts``: whether a record is saved though a duplicate rule would alert a person; one that blocks always blocks.
     Objects with ``bulk_from`` records or more are read by Bulk API 2.0 where all of them are needed.
-    ``guard`` says how a record is kept from being overwritten that somebody changed meanwhile: ``read`` looks a moment before and
-    writes 200 in a call, ``conditional`` lets Salesforce compare as well, to the second, with 25 in a call.
     ``converted_status`` is what converted leads get as their status; "" takes the first that Setup calls converted.
     ``ca_file`` replaces the machine's trusted roots, for a proxy or the local stand-in.
     """
@@ -76,7 +77,6 @@ class SalesforceSettings(Struct, frozen=True, kw_only=True):
     reserve: float = 0.1
     save_despite_alerts: bool = True
     bulk_from: int = 50_000
-    guard: Literal["read", "conditional"] = "read"
     converted_status: str = ""
     ca_file: str = ""
     # Seen by others as the origin of our writes, and by us to know our own echo.
@@ -90,9 +90,18 @@ class SalesforceSettings(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.topics:
             raise ValueError("topics names no channel; write [/data/ChangeEvents]")
-        for name in ("daily_share", "reserve"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name):g}; it is a part of the day's calls, from 0 to 1")
+        if len(set(self.topics)) < len(self.topics):
+            raise ValueError("topics names a channel twice; every change of it would be heard twice")
+        address(self, "login_url")
+        above_zero(self, "connect_timeout_seconds", "timeout_seconds", "silence_seconds")
+        part(self, "daily_share", "reserve")
+        missing = [name for name in ("username", "private_key") if not getattr(self, name)]
+        if self.auth == "jwt" and missing:
+            raise ValueError(f"auth jwt needs {' and '.join(missing)}")
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", self.client_name):
+            raise ValueError(
+                f"client_name is {self.client_name!r}; it goes into a header: letters, digits, - _ and . only"
+            )
         if self.bulk_from < 1:
             raise ValueError(f"bulk_from is {self.bulk_from}; it is a number of records, 1 or more")
         if not 1 <= self.poll_seconds <= 3600:

@@ -77,9 +77,8 @@ class SalesforceSink:
         self, writes: Sequence[Write], changes: Sequence[Numbered], creations: Sequence[Numbered]
     ) -> Iterator[Request]:
         """The requests that save rows: those that Salesforce is to guard, the other changes, and what is new."""
-        guarded: list[Numbered] = []
-        if self._client.settings.guard == "conditional":
-            guarded = [one for one in changes if writes[one[0]].seen_at is not None]
+        compared = {name for name, one in self._maps().items() if one.guard == "conditional"}
+        guarded = [one for one in changes if writes[one[0]].entity in compared and writes[one[0]].seen_at is not None]
         for start in range(0, len(guarded), ROWS):
             some = guarded[start : start + ROWS]
             yield some, partial(self._send_guarded, writes, some)

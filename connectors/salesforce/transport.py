@@ -11,6 +11,8 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
+from connectors.patience import wait_asked
+from connectors.salesforce.errors import SYSTEM
 from connectors.salesforce.settings import SalesforceSettings
 
 _USAGE = re.compile(r"(?<!-)api-usage=(\d+)/(\d+)")
@@ -48,7 +50,7 @@ class Transport(HTTPAdapter):
         response = super().send(request, stream, timeout or self._timeout, self._ca_file or verify, cert, proxies)
         if found := _USAGE.search(response.headers.get("Sforce-Limit-Info", "")):
             self._heard(int(found[1]), int(found[2]))
-        self._last.retry_after = _seconds(response.headers.get("Retry-After"))
+        self._last.retry_after = wait_asked(response.headers, SYSTEM)
         self._last.date = response.headers.get("Date", "")
         return response
 
@@ -61,13 +63,6 @@ class Transport(HTTPAdapter):
     def date(self) -> str:
         """The Date header of the last answer to this thread."""
         return getattr(self._last, "date", "")
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None  # a date instead of seconds: our own waits are as good
 
 
 def make_session(transport: Transport) -> requests.Session:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -13,14 +13,16 @@ from sqlalchemy import Connection as SqlConnection
 from connectors.contract import Connection
 from routing.core.filing import filed
 from routing.core.keys import keys
-from routing.core.merge import merge
-from routing.core.model import ChangeEvent, derived_id
+from routing.core.merge import DELETED, merge
+from routing.core.model import ChangeEvent, Record, Value, derived_id
+from routing.core.plan import READ_BACK
 from routing.delivery.retrying import patiently
-from routing.ledger import journal, match_index, mirror, shares
+from routing.ledger import journal, match_index, mirror, outbox, shares
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import metadata, ref_of
 from routing.ledger.sql import take_stock
 from routing.runtime.clock import SKEW, Clock
+from routing.runtime.echo import ours_among, same
 from routing.runtime.feed import Feed
 from routing.runtime.policies import Policies
 from rules.policy import Policy
@@ -29,6 +31,7 @@ log = structlog.get_logger()
 
 DONE = "backfill"
 BEHIND = "backfill of "  # and an entity: names the position behind the last record stored of it
+FIELDS = "fields of "  # and an entity: names those that were read when all of it was read last
 SINCE = "watched since"  # names the position that holds when a system was first listened to
 PEOPLE_SECONDS = 300.0
 # More than this, and more than half, are not deleted in a gap; a permission was lost.
@@ -70,29 +73,47 @@ class Backfill:
             return 0
         return self._fill(["person"], resume=False)
 
-    def reconcile(self, entity: str) -> tuple[int, int]:
-        """After a gap in the stream: reads all of an entity again. Records that nobody told us of enter the log as created,
-        so that they are routed like any other. Returns (read, new). Raises ConnectorError.
+    def reconcile(self, entity: str) -> tuple[int, int, int]:
+        """After a gap in the stream: reads all of an entity again. Records that nobody told us of enter the log as created, and what differs
+        from the mirror as updated (or restored), so that both are planned like any other change. Our own writes do not, nor what fields hold
+        that were not read before. Returns (read, new, changed). Raises ConnectorError.
         """
-        began = self._clock()
-        read = new = 0
+        began, before = self._clock(), self._fields(entity)
+        read = new = changed = 0
         seen: set[str] = set()
+        names: set[str] = set()
         for page in self._connection.backfill([entity]):
             with self._ledger.write() as conn:
                 shares.hold_all(conn)
-                known = mirror.load(conn, {ref_of(e.system, e.entity, e.record_id) for e in page})
-                heard: list[ChangeEvent] = []
-                unheard: list[ChangeEvent] = []
+                refs = {ref_of(e.system, e.entity, e.record_id) for e in page}
+                known, waiting = mirror.load(conn, refs), outbox.unechoed(conn, refs)
+                created, differing, alike = [], [], []
                 for event in page:
-                    (heard if ref_of(event.system, event.entity, event.record_id) in known else unheard).append(event)
-                store_snapshots(conn, heard, policy=self._policies.current)
-                created = [msgspec.structs.replace(e, kind="created", origin="read back") for e in unheard]
+                    name = ref_of(event.system, event.entity, event.record_id)
+                    if name not in known:
+                        created.append(msgspec.structs.replace(event, kind="created", origin=READ_BACK))
+                        continue
+                    told = _untold(event, known[name], waiting.get(name, ()), before)
+                    differing += [told] if told else []
+                    alike.append(_without(event, told.values if told else ()))
+                store_snapshots(conn, alike, policy=self._policies.current)
                 new += journal.accept(conn, created, self._clock())
+                changed += journal.accept(conn, differing, self._clock())
             read += len(page)
             seen |= {event.record_id for event in page}
+            names.update(*(event.values for event in page))
+        self._remember_fields(entity, names)
         gone = self._gone(entity, seen, began)
-        log.info("reconciled after a gap", system=self._connection.system, entity=entity, read=read, new=new, gone=gone)
-        return read, new
+        log.info(
+            "reconciled after a gap",
+            system=self._connection.system,
+            entity=entity,
+            read=read,
+            new=new,
+            changed=changed,
+            gone=gone,
+        )
+        return read, new, changed
 
     def _gone(self, entity: str, seen: set[str], began: datetime) -> int:
         """Records that the mirror has and the CRM no longer: their deletion fell into the gap. Each is asked for once more,
@@ -102,6 +123,8 @@ class Backfill:
             known = mirror.living(conn, system, entity)
         missing = sorted(set(known) - seen)
         still = self._connection.read(entity, missing, []) if missing else {}
+        into = {one: snapshot.into for one, snapshot in still.items() if snapshot.into}
+        still = {one: snapshot for one, snapshot in still.items() if not snapshot.into}
         if len(missing) - len(still) > max(MOST_GONE, len(known) // 2):
             log.error(
                 "most records seem to be gone; they are taken for hidden, not for deleted",
@@ -117,10 +140,11 @@ class Backfill:
                 system=system,
                 entity=entity,
                 record_id=record_id,
-                kind="deleted",
+                kind="merged" if record_id in into else "deleted",
                 occurred_at=began,
                 observed_at=began,
                 origin="read back",
+                into=into.get(record_id, ""),
             )
             for record_id in missing
             if record_id not in still
@@ -133,6 +157,7 @@ class Backfill:
         records = 0
         for entity in entities:
             behind = self._behind(entity) if resume else None
+            names: set[str] = set()
             for page in self._connection.backfill([entity], {entity: behind} if behind else None):
                 with self._ledger.write() as conn:
                     shares.hold_all(conn)
@@ -141,12 +166,72 @@ class Backfill:
                         behind = page[-1].cursor or page[-1].record_id
                         journal.set_position(conn, system, BEHIND + entity, behind.encode(), self._clock())
                 records += len(page)
+                names.update(*(event.values for event in page))
+            self._remember_fields(entity, names)
         return records
+
+    def _fields(self, entity: str) -> Collection[str] | None:
+        """The fields that were read when all of the entity was read last; None when that is not known."""
+        with self._ledger.read() as conn:
+            found = journal.get_position(conn, self._connection.system, FIELDS + entity)
+        return found.decode().split() if found else None
+
+    def _remember_fields(self, entity: str, names: Collection[str]) -> None:
+        if names:
+            with self._ledger.write() as conn:
+                told = " ".join(sorted(names)).encode()
+                journal.set_position(conn, self._connection.system, FIELDS + entity, told, self._clock())
 
     def _behind(self, entity: str) -> str | None:
         with self._ledger.read() as conn:
             last = journal.get_position(conn, self._connection.system, BEHIND + entity)
         return last.decode() if last is not None else None
+
+
+def _untold(
+    event: ChangeEvent, known: Record, waiting: Iterable[outbox.Unechoed], fields: Collection[str] | None
+) -> ChangeEvent | None:
+    """What of a snapshot is newer than the mirror and was neither told nor written by us, as the change it is; None when nothing is.
+
+    ``fields`` are those that the mirror can know; of another one every value would be new.
+    """
+    _, newer = merge(known, event)
+    if DELETED in newer:
+        kind, told = "restored", event.values
+    else:
+        ours = ours_among(event.values, known, waiting)
+        kind, told = (
+            "updated",
+            {
+                name: value
+                for name, value in event.values.items()
+                if name in newer
+                and name not in ours
+                and (fields is None or name in fields)
+                and not _alike(value, known.values.get(name))
+            },
+        )
+    if not told:
+        return None
+    event_id = derived_id(event.event_id, READ_BACK, msgspec.json.encode(told).decode())
+    return msgspec.structs.replace(
+        event, event_id=event_id, kind=kind, changed=tuple(told), values=told, origin=READ_BACK
+    )
+
+
+def _alike(one: Value, other: Value) -> bool:
+    """Whether two ways of reading a field could give these for one value: streams and queries may order choices and end lines differently."""
+    return same(_plain(one), _plain(other))
+
+
+def _plain(value: Value) -> Value:
+    if isinstance(value, list):
+        return sorted(map(str, value))
+    return "\n".join(value.split("\r\n")).strip() if isinstance(value, str) else value
+
+
+def _without(event: ChangeEvent, names: Collection[str]) -> ChangeEvent:
+    return msgspec.structs.replace(event, values={n: value for n, value in event.values.items() if n not in names})
 
 
 def watch_from(ledger: Ledger, system: str, now: datetime) -> None:

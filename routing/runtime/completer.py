@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.contract import Connection, Snapshot
 from connectors.errors import ConnectorBug, ConnectorError, RecordRejected
-from routing.core.model import OURS, ChangeEvent, EntityMap, Values
+from routing.core.model import OURS, ChangeEvent, EntityMap, Values, derived_id
 from routing.core.sla.planning import LOOK
 from routing.core.times import parse_instant
 from routing.delivery.retrying import as_bug, until_well
@@ -48,6 +48,7 @@ class _Work:
     def __init__(self) -> None:
         self.done: list[tuple[int, ChangeEvent]] = []
         self.ended: list[Ending] = []
+        self.instead: list[ChangeEvent] = []
 
 
 class Completer:
@@ -116,6 +117,8 @@ class Completer:
         with self._ledger.write() as conn:
             journal.complete(conn, sorted(work.done, key=lambda item: item[0]))
             journal.settle(conn, work.ended, self._clock())
+            new = journal.accept(conn, work.instead, self._clock())
+        self._feed.tell("accepted", new)
         self._tell(work.ended)
         return len(work.done) + len(work.ended)
 
@@ -140,8 +143,8 @@ class Completer:
         return None
 
     def _fill_gap(self, entry: Entry, work: _Work, stop: threading.Event) -> None:
-        """Nobody knows which records changed: all are read, and the ones that nobody told us of are routed."""
-        entity, counts = entry.event.entity, (0, 0)
+        """Nobody knows which records changed: all are read, and what nobody told us of is planned like any other change."""
+        entity, counts = entry.event.entity, (0, 0, 0)
 
         def call() -> None:
             nonlocal counts
@@ -150,7 +153,9 @@ class Completer:
         what = f"reading every {entity} again after a gap"
         error = self._patiently(what, stop, call)
         if error is None:
-            work.ended.append(Ending(entry.seq, "applied", f"gap filled: {counts[0]} records read, {counts[1]} new"))
+            read, new, changed = counts
+            said = f"gap filled: {read} records read, {new} new, {changed} changed"
+            work.ended.append(Ending(entry.seq, "applied", said))
         elif not stop.is_set():
             work.ended.append(Ending(entry.seq, "parked", f"{what} failed: {error}"))
 
@@ -202,6 +207,9 @@ class Completer:
         if event.origin == LOOK:
             work.done.append((entry.seq, _looked(event, values, self._clock())))
             return
+        if snapshot is not None and snapshot.into:
+            self._went_on(entry, snapshot, work)
+            return
         changed = event.changed
         if event.kind == "gap" and kind == "updated":
             # Only what is new may count as somebody's doing: what we wrote ourselves must be known again as ours.
@@ -217,8 +225,27 @@ class Completer:
             complete=True,
             origin="read back",
             observed_at=self._clock(),
+            continues=event.continues or (snapshot.continues if snapshot is not None and kind == "created" else ()),
         )
         work.done.append((entry.seq, whole))
+
+    def _went_on(self, entry: Entry, snapshot: Snapshot, work: _Work) -> None:
+        """It was merged into another before its values could be read. That it is new is then told of the other: once, of however many."""
+        event = entry.event
+        work.ended.append(Ending(entry.seq, "skipped", f"the record went into {snapshot.into} before it could be read"))
+        if event.kind == "created":
+            instead = msgspec.structs.replace(
+                event,
+                event_id=derived_id(event.system, event.entity, snapshot.into, "made of others"),
+                record_id=snapshot.into,
+                values=snapshot.values,
+                changed=tuple(snapshot.values),
+                complete=True,
+                origin="read back",
+                observed_at=self._clock(),
+                continues=snapshot.continues,
+            )
+            work.instead.append(instead)
 
     def read_again(self, stop: threading.Event) -> int:
         """Reads a batch of once unreadable entries again. Returns how many."""

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from routing.core.model import ChangeEvent, Values
+from routing.core.model import ChangeEvent, Record, Values
+from routing.core.times import parse_instant
 from routing.ledger.outbox import Unechoed
+from routing.ledger.schema import to_ms
 from routing.runtime.clock import SKEW
 
 _SKEW_MS = round(SKEW.total_seconds() * 1000)
@@ -57,6 +59,22 @@ def echoes_among(
             left[ref] |= {one.seq: one for one in heard}
             found[seq] = heard
     return found
+
+
+def ours_among(values: Values, known: Record, waiting: Iterable[Unechoed]) -> frozenset[str]:
+    """Which of ``values``, found in a record of which ``known`` is what was told, our own writes put there without having come back yet. Pure.
+
+    When each field changed is not known then. Where somebody changed one after our write, as far as was told, what it holds is theirs.
+    """
+    found = set()
+    for one in waiting:
+        for field, value in one.fields.items():
+            if not one.sent or field not in values or not same(value, values[field]):
+                continue
+            told = known.changed_at.get(field)
+            if one.ended_ms is None or told is None or to_ms(parse_instant(told)) <= one.ended_ms:
+                found.add(field)
+    return frozenset(found)
 
 
 def under_way(waiting: Iterable[Unechoed], seen: Values) -> Values:

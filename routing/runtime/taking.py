@@ -123,6 +123,8 @@ class _Taker:
         same_person = mirror.find(conn, keys(known)) if known is not None else {}
         # A stub stays in the mirror: an older change of the record that arrives only now must not bring the person back.
         batch.work.apply(entry)
+        for one in known.continues if known is not None else ():
+            self._erase_predecessor(msgspec.structs.replace(event, record_id=one), entry.seq)
         batch.erased.append((event, entry.seq))
         decisions.erase(conn, ref)
         # Also those whose e-mail address was the same once.
@@ -139,6 +141,15 @@ class _Taker:
             if known is not None:
                 people.forget(conn, str(known.values.get("email") or "").strip().lower())
         batch.end(entry, "applied", "the person was erased at their request")
+
+    def _erase_predecessor(self, event: ChangeEvent, seq: int) -> None:
+        """One of the records that the erased one was made of: it was the same person."""
+        batch, conn, ref = self._batch, self._batch.conn, ref_of(event.system, event.entity, event.record_id)
+        batch.work.replace(ref, event)
+        batch.erased.append((event, seq))
+        decisions.erase(conn, ref)
+        decisions.erase_borrowed(conn, evidence.erase(conn, ref, set()))
+        outbox.erase(conn, ref)
 
 
 def _as_news(event: ChangeEvent, changed: frozenset[str], known: bool) -> ChangeEvent:

@@ -169,6 +169,12 @@ class WorkingSet:
             self.neighbours.merged(name, ref_of(event.system, event.entity, event.into))
         return after, fields
 
+    def replace(self, name: str, event: ChangeEvent) -> None:
+        """What an event makes of another record than its own."""
+        before = self.records.get(name) or self._record(name)
+        if before is not None:
+            self._put(name, before, merge(before, event)[0])
+
     def remember(self, record: Record) -> None:
         """Stores what a decision changed about a record (decided owner, hold), leaving its values alone."""
         name = ref_of(record.system, record.entity, record.record_id)

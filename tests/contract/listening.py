@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Protocol
 
 import pytest
 
 from connectors.contract import Source, Webhook
 from connectors.errors import ConnectorError, SignatureRefused
-from routing.core.model import ChangeEvent, Unreadable
+from routing.core.merge import merge
+from routing.core.model import ChangeEvent, Record, Unreadable, Values
 from tests.contract.suites import Stand, write_of
 
 WAIT = 30.0  # seconds until a test gives up waiting for a condition
@@ -76,9 +79,10 @@ class Running:
 
 
 class SourceStand(Stand, Protocol):
-    """A stand with a ``Source``."""
+    """A stand with a ``Source``. ``exempt`` says in words why the system cannot do what a hook asks for: by the hook's name."""
 
     source: Source
+    exempt: Mapping[str, str]
 
     def break_streams(self) -> None:
         """Ends every open subscription, as a restart of the system would."""
@@ -91,6 +95,29 @@ class SourceStand(Stand, Protocol):
     def deliver_garbage(self) -> None:
         """Makes the system deliver something that cannot be read."""
         ...
+
+    def reordering(self) -> AbstractContextManager[object]:
+        """What happens within the block the system tells in another order."""
+        ...
+
+    def forget(self, position: bytes) -> bytes:
+        """Makes the system forget what it could tell so far, as after days. The position to go on from: that one, made as old."""
+        ...
+
+
+def unless_exempt(stand: SourceStand | WebhookStand, hook: str) -> None:
+    """Skips the test with the stand's reason, where it has one."""
+    if hook in stand.exempt:
+        pytest.skip(stand.exempt[hook])
+
+
+def known_after(events: Sequence[ChangeEvent]) -> Values:
+    """What the mirror holds of a record once it was told these."""
+    record: Record | None = None
+    for event in events:
+        record, _ = merge(record, event)
+    assert record is not None
+    return record.values
 
 
 class SourceSuite:
@@ -202,6 +229,42 @@ class SourceSuite:
             heard.until(lambda: len(heard.events) == 2)
         assert heard.events[0].event_id == heard.events[1].event_id
 
+    def test_whatever_the_order_of_changes_they_end_in_what_the_system_holds(
+        self, stand: SourceStand, heard: Heard
+    ) -> None:
+        unless_exempt(stand, "reordering")
+        record, happened = stand.create({stand.text_field: "a"}), ["b", "c", "d", "e"]
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            with stand.reordering():
+                for text in happened:
+                    stand.change(record, {stand.text_field: text})
+            heard.until(lambda: len(heard.events) >= len(happened))
+        told = [event.values[stand.text_field] for event in heard.events]
+        assert told != sorted(told) == happened
+        ends = {known_after(order)[stand.text_field] for order in permutations(heard.events)}
+        assert ends == {stand.held(record)[stand.text_field]} == {"e"}
+
+    def test_what_the_system_forgot_to_tell_is_a_gap_and_the_rest_goes_on(
+        self, stand: SourceStand, heard: Heard
+    ) -> None:
+        unless_exempt(stand, "forget")
+        record = stand.create({stand.text_field: "a"})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+        stand.change(record, {stand.text_field: "forgotten"})
+        old, after = heard.positions[-1] or b"", Heard()
+        place = stand.forget(old)
+        with Running(stand.source, place, after):
+            after.until(lambda: (stand.entity, "*") in [(e.entity, e.record_id) for e in after.events])
+            after.until(lambda: after.positions[-1] not in (None, old, place))
+            stand.change(record, {stand.text_field: "told"})
+            after.until(lambda: after.events[-1].kind == "updated")
+        gaps, rest = after.events[:-1], after.events[-1]
+        assert {(gap.kind, gap.record_id, gap.complete) for gap in gaps} == {("gap", "*", False)}
+        assert len({gap.entity for gap in gaps}) == len({gap.event_id for gap in gaps}) == len(gaps)
+        assert (rest.record_id, rest.values) == (record, {stand.text_field: "told"})
+
     def test_what_cannot_be_read_is_kept_and_the_rest_goes_on(self, stand: SourceStand, heard: Heard) -> None:
         with Running(stand.source, None, heard):
             heard.until(lambda: bool(heard.positions))
@@ -263,12 +326,18 @@ class NewsSuite(SourceSuite):
 
 
 class WebhookStand(Protocol):
-    """A system that calls us: what it would send, and the intake under test."""
+    """A system that calls us: what it would send, and the intake under test. ``exempt`` as with ``SourceStand``."""
 
     webhook: Webhook
+    text_field: str
+    exempt: Mapping[str, str]
 
     def request(self, record_id: str, at: datetime) -> tuple[dict[str, str], bytes]:
         """Headers (lower-case names) and body of a genuine call about one record, sent ``at``."""
+        ...
+
+    def changed(self, record_id: str, text: str, at: datetime) -> bytes:
+        """The body of a call that tells that the text field got that value then."""
         ...
 
     def sealed(self, body: bytes, at: datetime) -> dict[str, str]:
@@ -313,6 +382,18 @@ class WebhookSuite:
         [one], [two] = self.received(webhook_stand, *call), self.received(webhook_stand, *call)
         other = self.received(webhook_stand, *webhook_stand.request("1002", self.NOW))
         assert one.event_id == two.event_id != other[0].event_id
+
+    def test_whatever_the_order_of_calls_they_end_alike(self, webhook_stand: WebhookStand) -> None:
+        unless_exempt(webhook_stand, "changed")
+        bodies = [webhook_stand.changed("1001", text, self.NOW + timedelta(seconds=n)) for n, text in enumerate("bcd")]
+        calls = [(webhook_stand.sealed(body, self.NOW), body) for body in bodies]
+        ends = set()
+        for order in permutations(calls):
+            events = [event for call in order for event in self.received(webhook_stand, *call)]
+            ends.add(
+                known_after([event for event in events if isinstance(event, ChangeEvent)])[webhook_stand.text_field]
+            )
+        assert ends == {"d"}
 
     @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"null", b"7", b"[" * 100_000])
     def test_a_sealed_body_that_cannot_be_read_is_kept(self, webhook_stand: WebhookStand, body: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -134,6 +134,7 @@ class SalesforceStand:
     text_field, other_field, owner_field = "company", "title", "owner"
     owners = (ANA, BEN)
     write_operation, read_operation = "collections", "query"
+    exempt: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         self.faults = Faults()
@@ -196,6 +197,16 @@ class SalesforceStand:
     def deliver_garbage(self) -> None:
         self.sandbox.spoil_next("corrupt")
         self.sandbox.update("Account", salesforce_id("001", 1), {"Website": "garbage.example"})
+
+    @contextmanager
+    def reordering(self) -> Iterator[None]:
+        self.sandbox.impose({"reorder_every": 2})
+        yield
+        self.sandbox.impose({"reorder_every": 0})  # also lets go the last one, if it waits for another
+
+    def forget(self, position: bytes) -> bytes:
+        self.sandbox.expire_events()
+        return position
 
     @staticmethod
     def _remote(values: Values) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 import msgspec
@@ -314,9 +314,46 @@ class TestCreating:
 
     def test_a_contact_that_is_there_already_is_not_made_a_second_time(self, stand: HubSpotStand) -> None:
         there = stand.create({"email": "someone@example.com", "company": "old"})
-        [result] = stand.connection.write([new(stand, "", "lead", email="someone@example.com", company="new")])
-        assert (result.error, result.record_id) == (None, there)
-        assert stand.held(there)["company"] == "new"
+        writes = [
+            new(stand, "", "lead", email="Someone@example.com", company="new"),
+            msgspec.structs.replace(new(stand, "", "lead", email="new@example.com", company="new"), write_id="another"),
+        ]
+        known, made = stand.connection.write(writes)
+        assert (known.error, known.record_id) == (None, there)
+        assert stand.held(there)["company"] == "old"  # what people entered stays
+        assert made.error is None
+        assert stand.held(made.record_id)["company"] == "new"
+
+    def test_a_lead_object_of_a_name_that_is_there_is_refused_and_not_taken_for_ours(self, stand: HubSpotStand) -> None:
+        record = stand.create({"company": "x"})
+        [theirs] = stand.connection.write([new(stand, record, "prospect", name="Big deal")])
+        ours = msgspec.structs.replace(new(stand, record, "prospect", name="Big deal"), write_id="ours")
+        stand.faults.add(Fault(system="hubspot", operation="batch_create", kind="timeout"))
+        [result] = stand.connection.write([ours])
+        assert isinstance(result.error, RecordRejected)
+        assert theirs.record_id in str(result.error)
+        assert set(stand.sandbox.store.linked("contacts", record, "leads")) == {theirs.record_id}
+
+    def test_of_two_associations_of_a_record_only_the_impossible_one_is_refused(self, stand: HubSpotStand) -> None:
+        contact, company = stand.create({}), stand.sandbox.create("companies", {"name": "Acme"})
+        good = new(stand, contact, "association", to_entity="account", to=company)
+        bad = msgspec.structs.replace(new(stand, contact, "association", to_entity="account", to="999"), write_id="bad")
+        fine, refused = stand.connection.write([good, bad])
+        assert fine.error is None
+        assert isinstance(refused.error, RecordRejected)
+        assert set(stand.sandbox.store.linked("contacts", contact, "companies")) == {company}
+
+    def test_a_task_among_more_than_a_page_of_them_is_found(self, stand: HubSpotStand) -> None:
+        record = stand.create({"company": "x"})
+        tasks = [
+            msgspec.structs.replace(new(stand, record, "task", subject="Call"), write_id=f"task-{n}")
+            for n in range(530)
+        ]
+        for start in range(0, len(tasks), 100):
+            assert [one.error for one in stand.connection.write(tasks[start : start + 100])] == [None] * len(
+                tasks[start : start + 100]
+            )
+        assert list(stand.connection.created([tasks[0], tasks[-1]])) == ["task-0", "task-529"]
 
     def test_a_contact_without_an_address_is_refused_before_it_leaves(self, stand: HubSpotStand) -> None:
         before = stand.connection.calls
@@ -354,6 +391,8 @@ class HookStand:
     """See ``listening.WebhookStand``."""
 
     url = "https://leads.example.com/hooks/hubspot"
+    text_field = "company"
+    exempt: Mapping[str, str] = {}
 
     def __init__(self) -> None:
         settings = HubSpotSettings(access_token="t", client_secrets=("old", SECRET), public_url=self.url)
@@ -364,6 +403,10 @@ class HookStand:
         event = {"subscriptionType": "contact.deletion", "occurredAt": moment, "objectId": int(record_id)}
         body = msgspec.json.encode([event])
         return self.sealed(body, at), body
+
+    def changed(self, record_id: str, text: str, at: datetime) -> bytes:
+        told = {"subscriptionType": "contact.propertyChange", "objectId": int(record_id), "propertyName": "company"}
+        return msgspec.json.encode([{**told, "propertyValue": text, "occurredAt": round(at.timestamp() * 1000)}])
 
     def sealed(self, body: bytes, at: datetime) -> dict[str, str]:
         stamp = str(round(at.timestamp() * 1000))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import pytest
@@ -119,6 +120,7 @@ class ParrotStand:
     system, entity, text_field, other_field, owner_field = "parrot", "lead", *NAMES
     owners = ("ana", "ben")
     write_operation, read_operation = "write", "read"
+    exempt: Mapping[str, str] = {"forget": "Parrot keeps its log for ever"}
 
     def __init__(self, parrot: Parrot, code: dict[str, Any]) -> None:
         self.parrot, self.faults = parrot, parrot.faults
@@ -155,6 +157,16 @@ class ParrotStand:
 
     def deliver_garbage(self) -> None:
         self.parrot.log.append({"what": "a squawk"})
+
+    @contextmanager
+    def reordering(self) -> Iterator[None]:
+        log, self.parrot.log = self.parrot.log, []
+        yield
+        happened, self.parrot.log = self.parrot.log, log
+        log += reversed(happened)
+
+    def forget(self, position: bytes) -> NoReturn:
+        raise NotImplementedError
 
 
 @pytest.fixture(scope="module")

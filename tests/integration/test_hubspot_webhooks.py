@@ -114,22 +114,27 @@ def test_a_life_of_a_contact_arrives_in_order(stand: HubSpotStand, receiver: Rec
     one = stand.create({"email": "Ana@X.example", "company": "X"})
     other = stand.create({"company": "Y"})
     stand.change(one, {"company": "Z", "employees": "25-50"})
-    sandbox.merge("contacts", one, [other])
-    sandbox.delete("contacts", one)
-    sandbox.restore("contacts", one)
-    sandbox.erase(one)
-    receiver.until(lambda: len(receiver.events) == 9)
+    new = sandbox.merge("contacts", one, [other])
+    sandbox.delete("contacts", new)
+    sandbox.restore("contacts", one)  # under an old id too
+    sandbox.erase(new)
+    receiver.until(lambda: len(receiver.events) == 12)
     assert kinds(receiver) == [
         (one, "created"),
         (other, "created"),
         (one, "updated"),
         (one, "updated"),
+        (new, "created"),
+        (one, "merged"),
         (other, "merged"),
-        (one, "updated"),
-        (one, "deleted"),
-        (one, "restored"),
-        (one, "erased"),
+        (new, "updated"),
+        (other, "deleted"),
+        (new, "deleted"),
+        (new, "restored"),
+        (new, "erased"),
     ]
+    [merge] = [event for event in receiver.events if isinstance(event, ChangeEvent) and event.continues]
+    assert (merge.record_id, merge.continues, merge.complete) == (new, (one, other), False)
     changes = [event for event in receiver.events if isinstance(event, ChangeEvent) and event.changed]
     assert [event.values for event in changes] == [{"company": "Z"}, {"employees": 25}]
     assert all(event.actor.startswith("userId:") and event.origin == "CRM_UI" for event in changes)

@@ -394,26 +394,6 @@ def test_stopping_while_nothing_answers_is_heeded(stand: SalesforceStand, heard:
     assert heard.positions == []
 
 
-def test_a_position_that_is_too_old_leaves_a_gap_and_goes_on() -> None:
-    heard, again = Heard(), Heard()
-    with salesforce_stand() as stand:
-        with Running(stand.source, None, heard):
-            subscribed(heard)
-        position = heard.positions[-1]
-        stand.create({})
-        stand.sandbox.expire_events()
-        kept = stand.create({})
-        with Running(stand.source, position, again):
-            again.until(lambda: len(again.events) >= 4)
-        gaps, events = again.events[:3], again.events[3:]
-        assert {(gap.kind, gap.entity, gap.record_id, gap.complete) for gap in gaps} == {
-            ("gap", entity, ALL_RECORDS, False) for entity in MAPS
-        }
-        assert again.positions[0] is None  # the position moves only once the stream stands again
-        assert [event.record_id for event in events] == [kept]
-        assert again.positions[-1] not in (None, position)
-
-
 def test_a_silent_stream_is_taken_for_dead(stand: SalesforceStand, heard: Heard) -> None:
     quiet = stand.connect(silence_seconds=0.5)
     source = SalesforceSource(quiet, lambda: MAPS, utcnow)

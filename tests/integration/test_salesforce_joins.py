@@ -144,7 +144,7 @@ def test_who_may_not_convert_or_merge_is_told_so(stand: SalesforceStand, connect
 
 def test_a_lead_of_a_queue_needs_an_owner(stand: SalesforceStand, connection: SalesforceConnection) -> None:
     lead = stand.create({})
-    stand.sandbox.update("Lead", lead, {"OwnerId": stand.sandbox.add_queue("Inbox", "Lead")})
+    stand.sandbox.update("Lead", lead, {"OwnerId": stand.sandbox.add_queue("Inbox", ["Lead"])})
     [refused] = connection.write([conversion(lead, owner="")])
     assert isinstance(refused.error, RecordRejected)
     assert "specify a user" in str(refused.error)

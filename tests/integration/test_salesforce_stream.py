@@ -226,28 +226,6 @@ def test_an_event_that_is_missing_stays_so_until_the_record_is_read_again(stand:
     assert stand.connection.read("lead", [lead], ["title"])[lead].values == {"title": "b"}
 
 
-def test_events_that_overtake_each_other_end_in_what_the_crm_holds(stand: SalesforceStand, heard: Heard) -> None:
-    lead = stand.create({"title": "a"})
-    with Running(stand.source, None, heard):
-        subscribed(heard)
-        stand.sandbox.impose({"reorder_every": 2})
-        for title in ("b", "c", "d", "e"):
-            stand.change(lead, {"title": title})
-        stand.sandbox.impose({"reorder_every": 0})  # the last one was still held back
-        heard.until(lambda: len(heard.events) >= 4)
-    assert [event.values["title"] for event in heard.events] == ["b", "d", "c", "e"]
-    record = None
-    for event in heard.events:
-        record, _ = merge(record, event)
-    assert record is not None
-    assert record.values["title"] == "e"
-    record = None
-    for event in heard.events[:3]:
-        record, _ = merge(record, event)
-    assert record is not None
-    assert record.values["title"] == "d"
-
-
 def test_an_event_that_comes_late_still_tells_when_it_happened(stand: SalesforceStand, heard: Heard) -> None:
     stand.sandbox.impose({"late_seconds": 0.3})
     with Running(stand.source, None, heard):

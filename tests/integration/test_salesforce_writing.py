@@ -230,7 +230,7 @@ def test_every_kind_of_record_changes_its_owner_in_one_call(stand: SalesforceSta
 
 def test_a_queue_owns_only_what_it_takes(stand: SalesforceStand) -> None:
     connection = stand.with_more()
-    queue = stand.sandbox.add_queue("Inbound", "Lead", "Case")
+    queue = stand.sandbox.add_queue("Inbound", ["Lead", "Case"])
     lead = stand.create({"owner": ANA})
     results = connection.write([change("lead", lead, owner=queue), change("deal", DEAL, owner=queue)])
     assert results[0].error is None
@@ -352,7 +352,7 @@ def test_a_user_of_a_sandbox_org_logs_in_by_password(stand: SalesforceStand) -> 
 
 
 def test_doctor_tells_what_the_policy_joins_and_the_user_may_not(stand: SalesforceStand) -> None:
-    lead = msgspec.structs.replace(LEAD, joins=frozenset({"convert", "merge"}))
+    lead = msgspec.structs.replace(LEAD, does=frozenset({"convert", "merge"}))
     connection = SalesforceConnection(stand.settings(), lambda: {"lead": lead}, utcnow)
     assert all(finding.ok for finding in connection.check())
     stand.sandbox.forbid_conversions()
@@ -365,6 +365,21 @@ def test_doctor_tells_what_the_policy_joins_and_the_user_may_not(stand: Salesfor
     plain = {finding.check: finding for finding in stand.connection.check()}
     assert "conversions" not in plain
     assert plain["fields of Lead"].ok
+    connection.close()
+
+
+def test_doctor_tells_what_the_policy_makes_and_the_user_may_not(stand: SalesforceStand) -> None:
+    lead = msgspec.structs.replace(LEAD, does=frozenset({"convert", "opportunity", "task"}))
+    connection = SalesforceConnection(stand.settings(), lambda: {"lead": lead}, utcnow)
+    assert all(finding.ok for finding in connection.check())
+    stand.sandbox.forbid_creations("Opportunity")
+    stand.sandbox.forbid("Task", "ActivityDate")
+    wrong = {finding.check: finding for finding in connection.check() if not finding.ok}
+    assert set(wrong) == {"creating Opportunity records", "creating Task records"}
+    assert "Create on the object" in wrong["creating Opportunity records"].advice
+    assert wrong["creating Task records"].detail.endswith("by the integration user: ActivityDate")
+    plain = [finding.check for finding in stand.connection.check()]
+    assert not any(check.startswith("creating") for check in plain), "the policy has none made"
     connection.close()
 
 

@@ -14,6 +14,7 @@ from connectors.errors import (
     ConnectorBug,
     ConnectorError,
     Misconfigured,
+    OwnerRefused,
     PermissionDenied,
     RateLimited,
     RecordRejected,
@@ -27,6 +28,8 @@ from connectors.hubspot import errors
     [
         (400, {"category": "VALIDATION_ERROR", "message": "bad"}, RecordRejected),
         (400, {"category": "VALIDATION_ERROR", "errors": [{"code": "PROPERTY_DOESNT_EXIST"}]}, Misconfigured),
+        (400, {"category": "VALIDATION_ERROR", "errors": [{"code": "INVALID_OWNER"}]}, OwnerRefused),
+        (400, {"category": "VALIDATION_ERROR", "message": 'not valid: [{"name":"hubspot_owner_id"}]'}, OwnerRefused),
         (401, {"category": "INVALID_AUTHENTICATION"}, AuthenticationFailed),
         (403, {"category": "MISSING_SCOPES"}, PermissionDenied),
         (404, {}, Misconfigured),
@@ -57,7 +60,8 @@ def test_status(status: int, body: Any, expected: type[ConnectorError]) -> None:
         ({"policyName": "TEN_SECONDLY_ROLLING"}, {}, 10.0),
         ({"policyName": "DAILY"}, {}, 600.0),
         ({"policyName": "DAILY"}, {"Retry-After": "42"}, 42.0),
-        ({}, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, 10.0),
+        ({}, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, 10.0),  # and no Date by which to tell how long that is
+        ({}, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:27:18 GMT"}, 42.0),
     ],
 )
 def test_how_long_to_wait_at_a_limit(body: Any, headers: dict[str, str], seconds: float) -> None:

@@ -12,7 +12,7 @@ from hubspot.utils.signature import Signature
 
 from connectors.errors import Misconfigured, SignatureRefused
 from connectors.hubspot.settings import HubSpotSettings
-from connectors.hubspot.signature import sign, signed_uri
+from connectors.hubspot.signature import called_uri, sign, signed_uri
 from connectors.hubspot.webhook import HubSpotWebhook
 from routing.core.model import ChangeEvent, EntityMap, Unreadable
 
@@ -100,7 +100,7 @@ class TestSignature:
         assert "new" not in str(caught.value).split()
 
     def test_the_query_is_part_of_it_and_percent_encoding_is_not(self) -> None:
-        assert signed_uri(URL, "a=b%2Fc%20d") == URL + "?a=b/c%20d"
+        assert signed_uri(called_uri(URL, "a=b%2Fc%20d")) == URL + "?a=b/c%20d"
 
     def test_without_secret_or_address_it_does_not_start(self) -> None:
         with pytest.raises(Misconfigured, match="client_secrets"):
@@ -134,6 +134,19 @@ class TestEvents:
         [event] = receive(webhook, hook("contact.propertyChange", propertyName=name, propertyValue=raw))
         assert isinstance(event, ChangeEvent)
         assert (event.kind, event.changed, event.values, event.complete) == ("updated", (field,), {field: value}, True)
+
+    def test_half_an_emoji_spoils_nothing(self, webhook: HubSpotWebhook) -> None:
+        """A text that somebody cut in the middle of one; a whole one, and a backslash before a u, are left as they are."""
+        texts = [r"Acme \ud83d", r"\ude00 Acme", r"Acme \ud83d\ude00", r"\\ud83d"]
+        items = [json.dumps(hook("company.propertyChange", propertyName="name", propertyValue="HERE")) for _ in texts]
+        body = f"[{','.join(one.replace('HERE', text) for one, text in zip(items, texts, strict=True))}]".encode()
+        found = webhook.receive("POST", "/", "", headers(body), body, NOW)
+        assert [event.values["name"] for event in found if isinstance(event, ChangeEvent)] == [
+            "Acme \ufffd",
+            "\ufffd Acme",
+            "Acme \U0001f600",
+            "\\ud83d",
+        ]
 
     def test_a_property_may_feed_two_fields(self, webhook: HubSpotWebhook) -> None:
         [event] = receive(webhook, hook("company.propertyChange", propertyName="domain", propertyValue="x.example"))
@@ -182,10 +195,11 @@ class TestEvents:
     def test_a_merge_into_a_new_record_ends_all_old_ones(self, webhook: HubSpotWebhook) -> None:
         events = receive(webhook, hook("contact.merge", primaryObjectId=5001, mergedObjectIds=[5002], newObjectId=9000))
         assert [(event.record_id, event.kind, event.into) for event in events if isinstance(event, ChangeEvent)] == [
-            ("5002", "merged", "9000"),
             ("5001", "merged", "9000"),
+            ("5002", "merged", "9000"),
             ("9000", "updated", ""),
         ]
+        assert [event.continues for event in events if isinstance(event, ChangeEvent)] == [(), (), ("5001", "5002")]
 
     def test_a_redelivery_has_the_same_id_and_another_change_has_not(self, webhook: HubSpotWebhook) -> None:
         one = hook("contact.propertyChange", propertyName="email", propertyValue="a@x.example")
@@ -256,9 +270,9 @@ class TestUnreadable:
         assert (event.entity, event.kind, event.observed_at) == ("opportunity", "created", NOW)
 
 
-def older(version: str, body: bytes, secret: str = "new") -> dict[str, str]:
+def older(version: str, body: bytes, secret: str = "new", uri: str = URL) -> dict[str, str]:
     """What requests carried before version 3, made by HubSpot's own library."""
-    signature = Signature.get_signature(secret, body.decode(), version, URL, "POST")
+    signature = Signature.get_signature(secret, body.decode(), version, uri, "POST")
     return {"x-hubspot-signature": signature, "x-hubspot-signature-version": version}
 
 
@@ -275,6 +289,16 @@ def test_an_older_signature_is_taken_where_that_is_allowed(
         webhook.receive("POST", "/", "", older(version, body, "wrong"), body, NOW)
     with pytest.raises(SignatureRefused, match="the signature is wrong"):
         webhook.receive("POST", "/", "", older(version, body), body + b" ", NOW)
+
+
+def test_version_2_signs_the_address_just_as_it_was_called(maps: dict[str, EntityMap]) -> None:
+    url = f"{URL}?tenant=a%2Fb"
+    settings = HubSpotSettings(access_token="t", client_secrets=("new",), public_url=url, oldest_signature="v2")
+    webhook = HubSpotWebhook(settings, lambda: maps)
+    assert webhook.receive("POST", "/", "", older("v2", b"[]", uri=url), b"[]", NOW) == []
+    with pytest.raises(SignatureRefused):
+        webhook.receive("POST", "/", "", older("v2", b"[]", uri=f"{URL}?tenant=a/b"), b"[]", NOW)
+    assert webhook.receive("POST", "/", "", headers(b"[]", uri=f"{URL}?tenant=a/b"), b"[]", NOW) == []
 
 
 @pytest.mark.parametrize(("version", "oldest"), [("v1", "v3"), ("v2", "v3"), ("v1", "v2")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from connectors.contract import Snapshot
 from connectors.errors import Misconfigured
-from routing.core.model import ChangeEvent, Record, derived_id
-from routing.ledger import journal, mirror
+from routing.core.merge import DELETED
+from routing.core.model import ChangeEvent, Record, Write, derived_id
+from routing.ledger import journal, mirror, outbox
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of
 from routing.runtime.backfill import Backfill, watch_from
@@ -30,6 +32,8 @@ class Crm:
         self.fails_at: int | None = None
         self.hidden: set[str] = set()  # on no page, but there
         self.pages = 0
+        self.at = START
+        self.values: dict[str, dict[str, Any]] = {}  # of those that hold something else than the others
 
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
         for entity in entities:
@@ -43,14 +47,14 @@ class Crm:
 
     def event(self, entity: str, record_id: str) -> ChangeEvent:
         return ChangeEvent(
-            event_id=derived_id(entity, record_id),
+            event_id=derived_id(entity, record_id, self.at.isoformat()),
             system=self.system,
             entity=entity,
             record_id=record_id,
             kind="snapshot",
-            occurred_at=START,
-            observed_at=START,
-            values={"title": "x"},
+            occurred_at=self.at,
+            observed_at=self.at,
+            values=self.values.get(record_id, {"title": "x"}),
         )
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
@@ -74,8 +78,29 @@ class Desk:
             entries = journal.next_entries(conn, "accepted", 1000)
         return [(entry.event.kind, entry.event.record_id) for entry in entries]
 
-    def know(self, *ids: str) -> None:
-        records = [Record(system="fake", entity="lead", record_id=one, values={"title": "x"}) for one in ids]
+    def known(self, record_id: str) -> Record:
+        with self.ledger.read() as conn:
+            name = ref_of("fake", "lead", record_id)
+            return mirror.load(conn, {name})[name]
+
+    def write(self, record_id: str, **fields: str) -> None:
+        """A write of ours, sent and confirmed, that has not come back."""
+        write = Write(
+            write_id=derived_id("write", record_id),
+            decision_id=derived_id("decision", record_id),
+            system="fake",
+            entity="lead",
+            record_id=record_id,
+            fields=fields,
+            guard={},
+        )
+        with self.ledger.write() as conn:
+            outbox.add(conn, [(write, 0, 0)], START)
+            claimed = outbox.claim(conn, "fake", 1, START)
+            outbox.end(conn, [outbox.Fate(owed.seq, "confirmed") for owed in claimed], START)
+
+    def know(self, *ids: str, **more: Any) -> None:
+        records = [Record(system="fake", entity="lead", record_id=one, values={"title": "x"}, **more) for one in ids]
         with self.ledger.write() as conn:
             mirror.save(conn, [(record, ()) for record in records])
 
@@ -100,6 +125,75 @@ def test_reading_all_again_finds_what_is_new_and_what_is_gone(ledger: Ledger) ->
     desk.crm.hidden = {"r05"}  # made while the pages were read: on none of them
     desk.backfill.reconcile("lead")
     assert desk.told() == [("created", "r00"), ("deleted", "gone")]
+
+
+def test_what_changed_during_a_gap_is_told_like_any_other_change_and_once(ledger: Ledger) -> None:
+    desk = Desk(ledger, Crm(4))
+    desk.know(*desk.crm.ids)
+    desk.crm.values["r02"] = {"title": "Boss", "country": "Germany"}
+    assert desk.backfill.reconcile("lead") == (4, 0, 1)
+    with ledger.read() as conn:
+        [event] = [entry.event for entry in journal.next_entries(conn, "accepted", 9)]
+    assert (event.kind, event.record_id, event.complete) == ("updated", "r02", True)
+    assert event.values == {"title": "Boss", "country": "Germany"}
+    assert set(event.changed) == {"title", "country"}
+    assert desk.backfill.reconcile("lead") == (4, 0, 0)  # it is written down, though not decided yet
+
+
+def test_what_is_only_spelled_differently_or_older_is_no_change(ledger: Ledger) -> None:
+    desk = Desk(ledger, Crm(3))
+    later = (START + timedelta(hours=1)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    desk.know("r00", "r01")
+    desk.know("r02", changed_at={"title": later})
+    desk.crm.values["r00"] = {"title": "x", "company": "", "topics": None}
+    desk.crm.values["r01"] = {"title": "x "}
+    desk.crm.values["r02"] = {"title": "of before"}
+    assert desk.backfill.reconcile("lead") == (3, 0, 0)
+    assert desk.told() == []
+
+
+def test_a_field_that_was_never_read_before_is_no_change_of_every_record(ledger: Ledger) -> None:
+    desk = Desk(ledger, Crm(3))
+    desk.backfill.once(threading.Event())
+    for one in desk.crm.ids:
+        desk.crm.values[one] = {"title": "x", "industry": f"of {one}"}
+    assert desk.backfill.reconcile("lead") == (3, 0, 0)
+    assert "of r01" in str(desk.known("r01").values)  # it is known from now on
+    desk.crm.at = START + timedelta(hours=1)
+    desk.crm.values["r01"] = {"title": "x", "industry": "another"}
+    assert desk.backfill.reconcile("lead") == (3, 0, 1)
+
+
+def test_our_own_writes_are_no_change_and_what_somebody_did_beside_them_is(ledger: Ledger) -> None:
+    desk = Desk(ledger, Crm(2))
+    desk.know(*desk.crm.ids)
+    desk.crm.values = {one: {"title": "x", "owner": "ours"} for one in desk.crm.ids}
+    desk.crm.values["r01"] |= {"title": "Boss"}
+    for one in desk.crm.ids:
+        desk.write(one, owner="ours")
+    desk.crm.at = START + timedelta(days=2)  # the last change is not ours
+    assert desk.backfill.reconcile("lead") == (2, 0, 1)
+    with ledger.read() as conn:
+        [event] = [entry.event for entry in journal.next_entries(conn, "accepted", 9)]
+    assert (event.record_id, event.changed) == ("r01", ("title",))
+    assert desk.known("r00").values["owner"] == "ours"
+
+
+def test_a_value_that_was_ours_once_and_is_somebodys_choice_now_is_a_change(ledger: Ledger) -> None:
+    desk = Desk(ledger, Crm(1))
+    desk.write("r00", owner="ours")
+    told = (START + timedelta(hours=1)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    desk.know("r00", changed_at={"owner": told})  # after our write somebody cleared it
+    desk.crm.values["r00"] = {"title": "x", "owner": "ours"}
+    desk.crm.at = START + timedelta(days=2)
+    assert desk.backfill.reconcile("lead") == (1, 0, 1)
+
+
+def test_what_came_back_from_the_recycling_bin_during_a_gap_is_told_as_restored(ledger: Ledger) -> None:
+    desk = Desk(ledger, Crm(1))
+    desk.know("r00", deleted=True, changed_at={DELETED: "2020-01-01T00:00:00.000Z"})
+    assert desk.backfill.reconcile("lead") == (1, 0, 1)
+    assert desk.told() == [("restored", "r00")]
 
 
 def test_records_that_nobody_may_see_any_more_are_not_taken_for_deleted(ledger: Ledger) -> None:

@@ -77,8 +77,23 @@ def test_in_the_reserve_nothing_goes_but_one_call_to_hear_how_things_are() -> No
     day.refused(Urgency.URGENT)
     day.now += timedelta(minutes=5)
     day.call()
+    assert day.refused(Urgency.URGENT) == 300  # the one is not answered yet
     day.budget.heard(300, 1000)
     day.call(Urgency.BACKGROUND, 20)
+
+
+def test_until_the_answer_to_that_one_call_comes_no_other_goes() -> None:
+    day = Day(share=1.0, reserve=0.1)
+    day.budget.heard(900, 1000)
+    for _ in range(3):  # the first answers get lost
+        day.now += timedelta(minutes=5)
+        day.call(Urgency.BACKGROUND)
+        assert day.refused(Urgency.URGENT) == 300
+        day.now += timedelta(seconds=30)
+        assert day.refused(Urgency.BACKGROUND) == 270
+        day.now -= timedelta(seconds=30)
+    day.budget.heard(300, 1000)
+    day.call(Urgency.URGENT, 20)
 
 
 def test_it_is_told_ahead_when_nothing_will_be_left() -> None:
@@ -178,3 +193,22 @@ def test_the_end_of_the_calls_is_foretold_once_an_hour() -> None:
     told = [one for one in said if one["event"] == "salesforce_calls_run_out"]
     assert len(told) == 3
     assert told[0]["none_left_at"] == "2026-11-23T22:20+00:00"  # 79,500 calls until the reserve, 100 a minute
+
+
+@pytest.mark.parametrize(("share", "each", "ends"), [(0.5, 400, 125), (0.1, 40, 250)])
+def test_the_end_of_our_own_share_is_foretold_where_that_comes_first(share: float, each: int, ends: int) -> None:
+    day, ledger = Day(share=share), Ledger()
+    with structlog.testing.capture_logs() as said:
+        for minute in range(45):
+            day.now = START + timedelta(minutes=minute)
+            for _ in range(each):
+                day.budget.spend(Urgency.URGENT)
+            day.budget.heard(each * (minute + 1), 100_000)
+            day.budget.exchange(ledger.add)
+    spent = day.budget.spent()
+    assert spent is not None
+    assert spent.exhausted_at is not None
+    assert abs(spent.exhausted_at - (START + timedelta(minutes=ends))) < timedelta(minutes=12)
+    told = [one for one in said if one["event"] == "salesforce_calls_run_out"]
+    assert len(told) == 1
+    assert "daily_share" in told[0]["advice"]

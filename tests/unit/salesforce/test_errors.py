@@ -51,7 +51,7 @@ def test_reading_never_has_an_unknown_outcome() -> None:
     [
         ("UNABLE_TO_LOCK_ROW", errors.Conflict),
         ("ENTITY_IS_DELETED", errors.RecordRejected),
-        ("INACTIVE_OWNER_OR_USER", errors.RecordRejected),
+        ("INACTIVE_OWNER_OR_USER", errors.OwnerRefused),
         ("INVALID_CROSS_REFERENCE_KEY", errors.RecordRejected),
         ("DUPLICATES_DETECTED", errors.RecordRejected),
         ("FIELD_CUSTOM_VALIDATION_EXCEPTION", errors.RecordRejected),
@@ -66,6 +66,14 @@ def test_save_results(code: str, expected: type[errors.ConnectorError]) -> None:
     assert type(made) is expected
     assert made.code == code
     assert "00Q1" in str(made)
+
+
+@pytest.mark.parametrize(("fields", "expected"), [(["OwnerId"], errors.OwnerRefused), (["Id"], errors.RecordRejected)])
+def test_an_owner_that_is_nobody_is_a_matter_of_the_owner(
+    fields: list[str], expected: type[errors.ConnectorError]
+) -> None:
+    said = {"statusCode": "INVALID_CROSS_REFERENCE_KEY", "message": "id value of incorrect type", "fields": fields}
+    assert type(save_error("00Q1", "lead", [said])) is expected
 
 
 def test_a_save_result_without_errors_is_not_understood() -> None:
