@@ -145,7 +145,9 @@ def _copy(record: Record, values: dict[str, Value], stamped: list[str], at: str,
         taken=record.taken and record.on_hold,
         announced=record.announced,
         passed=record.passed,
+        never_had=record.never_had,
         priority=record.priority,
+        continues=record.continues,
     )
 
 

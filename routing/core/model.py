@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from rules.model import Effect
+from rules.model import Effect, Guard
 
 # Structs with gc=False hold nothing that could point back at them: the collector need not follow them.
 
@@ -28,10 +28,22 @@ Values = dict[str, Value]
 System = str  # "salesforce", "hubspot", …
 Entity = str  # "lead", "contact", "account", …, or an object of the customer's own that fields.yaml describes
 Kind = Literal[
-    "created", "updated", "deleted", "restored", "merged", "erased", "gap", "snapshot", "tick", "accepted", "rejected"
+    "created",
+    "updated",
+    "deleted",
+    "restored",
+    "merged",
+    "erased",
+    "gap",
+    "snapshot",
+    "tick",
+    "accepted",
+    "rejected",
+    "refused",
 ]
-# Kinds that no CRM told: a timer is due, a person answered the assignment. They carry no values of the record.
-OURS = frozenset({"tick", "accepted", "rejected"})
+# Kinds that no source told: a timer is due, a person answered the assignment, the CRM refused whom we gave the record as its owner.
+# They carry no values of the record.
+OURS = frozenset({"tick", "accepted", "rejected", "refused"})
 Outcome = Literal["assign", "keep", "hold", "reject", "none"]
 
 # Ids are uuid5 below this name: the same input has the same id on every machine, which makes a redelivery a no-op.
@@ -61,7 +73,8 @@ class ChangeEvent(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tru
     ``cursor`` is the source's position in words, for people; positions that sources resume from are kept apart. Of a snapshot it is the
     place behind it, where reading all records goes on.
     ``sequence`` orders changes of one record that carry the same ``occurred_at``. ``into`` is the id of the record that a merged one went
-    into, "" where the source does not say.
+    into, "" where the source does not say. ``continues`` are the ids of those that were merged into this one when it was made for that
+    (HubSpot does so), the one that counted more first: it goes on where they were, however often, and by which event, that is told.
     """
 
     event_id: str
@@ -79,6 +92,7 @@ class ChangeEvent(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tru
     sequence: int = 0
     complete: bool = True
     into: str = ""
+    continues: tuple[str, ...] = ()
 
 
 class Unreadable(Struct, frozen=True, kw_only=True):
@@ -123,8 +137,12 @@ class Record(Struct, kw_only=True, omit_defaults=True):
     announced: bool = False
     # Who had it since it was last routed anew, and gave it back or had it taken away: nobody gets it a second time.
     passed: tuple[str, ...] = ()
+    # Those of them who never had it: the CRM refused them as its owner.
+    never_had: tuple[str, ...] = ()
     # What its clocks have added to its priority among those who wait.
     priority: float = 0.0
+    # The ids of the records that it was made of, in whose place it goes on.
+    continues: tuple[str, ...] = ()
 
 
 class Correction(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -210,8 +228,7 @@ class Write(Struct, frozen=True, kw_only=True):
     ``guard`` maps each field to the value it must still hold (compare-and-set per field). ``ours`` maps those that an earlier
     write of ours, still under way, changes to what that one sets: it is as good as the guard's value. ``still`` are other fields
     that must hold what they did, or nothing is sent: the record is taken from somebody who may just be doing what was waited for.
-    ``seen_at`` is when those expected values were read from the CRM itself, None when they came with an event; to a connector, since when
-    the record must be unchanged.
+    ``seen_at`` is since when the record must be unchanged: set for a connector by the look before, where the CRM told it.
 
     ``kind`` create: makes a new record; ``record_id`` is then the write's own id, ``guard`` and ``ours`` are empty. Its ``fields``
     ``about_entity`` and ``about`` name the record that it is about, where there is one: ``still`` is asked of that one. A task has
@@ -280,7 +297,8 @@ class EntityMap(Struct, frozen=True):
 
     ``fields`` maps canonical field names to remote ones; ``types`` to the type of ``fields.yaml``
     (text, number, money, boolean, date, datetime, choice, list, person, reference).
-    ``read_only`` names the fields that are never written. ``joins`` are ``convert`` and ``merge`` where some rung says so.
+    ``read_only`` names the fields that are never written. ``does`` is what the policy does with them beside changing fields: ``convert``
+    (``opportunity``: with one), ``merge``, ``task``. ``guard`` as in ``rules.model.Entity``.
     """
 
     system: System
@@ -289,4 +307,5 @@ class EntityMap(Struct, frozen=True):
     fields: dict[str, str]
     types: dict[str, str]
     read_only: frozenset[str] = frozenset()
-    joins: frozenset[str] = frozenset()
+    does: frozenset[str] = frozenset()
+    guard: Guard = "read"

@@ -19,10 +19,11 @@ from routing.core.model import OURS, Candidate, ChangeEvent, Correction, Entity,
 from routing.core.recognise import weights_digest
 from routing.core.shape import shape_of
 from routing.core.sla.hearing import NOTHING, Heard
-from routing.core.sla.planning import Turn, waits_on
+from routing.core.sla.planning import Turn, waits_on, without_anybody
 from routing.core.view import View
 from routing.core.words import LIST_VERSIONS
 from rules.model import Action, Effect, Walk, WalkStep
+from rules.pools.checks import pools_asked
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -39,7 +40,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     the outbox fills ``under_way``: what earlier writes of ours, still on their way, will make of the values seen.
     ``claim`` is who takes it out of a queue, ``held_since`` (ISO) since when it is on hold. ``skipped`` says why nothing is to be
     done, where that is worth saying; ``says`` is the reason of a decision that leaves the owner. ``watched`` are fields that must
-    not change meanwhile. ``passed`` are those who had the record and do not get it again, ``refused`` who gave it back just now.
+    not change meanwhile. ``passed`` are those who had the record and do not get it again (``never_had``: whom the CRM refused), ``refused`` how it was
+    given back just now, in a sentence.
     ``heard`` is what the event means to the clocks, ``source`` where the lead came from, ``priority`` what clocks have added to
     that of the record. ``effects`` are what the rung does beside choosing the owner, ``told`` whom a clock's step tells, whatever
     becomes of the record; ``has`` is who has it as far as we know, also where the CRM does not show it yet. ``joins`` is the account that
@@ -72,13 +74,13 @@ class Plan(Struct, frozen=True, kw_only=True):
     told: tuple[Effect, ...] = ()
     joins: tuple[str, str, str] = ("", "", "")
     seen: Values = {}
-    seen_at: datetime | None = None
     under_way: Values = {}
     claim: str = ""
     held_since: str = ""
     given_back: tuple[tuple[str, str, str], ...] = ()
     watched: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
+    never_had: tuple[str, ...] = ()
     refused: str = ""
     heard: Heard = NOTHING
     source: str = ""
@@ -116,7 +118,7 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
     fixers = shape_of(policy).fixers.get(event.entity)
     normal = normalised(record.values, fixers) if fixers else {}
     fixed: tuple[Correction, ...] = ()
-    if fixers and not ours:
+    if fixers and (not ours or event.kind == "refused"):
         fixed = corrections(record.values, normal, fixers, _only(event))
     if not routed:
         return _corrected(event, record, policy, fixed, normal, ())
@@ -148,6 +150,11 @@ def _routed(case: Case, began: tuple[Step, ...], fixed: tuple[Correction, ...]) 
     """``began``: the trace before matching."""
     event, record, matched, turn = case.event, case.view.record, case.matched, case.turn
     walk = _walk(case)
+    if turn is not None and not turn.says and case.passed and not _anybody_left(case, walk.action):
+        asked, turn = turn.action, without_anybody(turn, event, case.view.clocks, case.has, case.policy)
+        if turn.action is not None and turn.action is not asked:
+            walk = Walk(turn.action, turn.steps[-1].name, "", "", walk.steps, ())
+        began = turn.steps
     joins = ("", "", "")
     if walk.effects:
         joins = joined_to(walk.effects, matched.account, case.view, matched.facts.get("contact"), case.policy)
@@ -175,15 +182,24 @@ def _routed(case: Case, began: tuple[Step, ...], fixed: tuple[Correction, ...]) 
         trace=(*began, *matched.steps, *[_step("ladder", step) for step in walk.steps]),
         facts=case.facts | {"lists": LIST_VERSIONS, "weights": weights_digest(case.policy)},
         seen=record.values,
-        seen_at=_seen_at(event),
         claim=str(event.values.get("claim") or "") if case.tick else "",
         held_since=record.held_since if record.on_hold else "",
         passed=case.passed,
+        never_had=case.never_had,
         heard=case.heard,
         source=case.source,
         priority=record.priority if case.tick else 0.0,
     )
     return planned if turn is None else _moved(planned, turn, record)
+
+
+def _anybody_left(case: Case, action: Action) -> bool:
+    """Whether somebody of the pools that would be asked has not had it, and may have it some day; yes where no pool is asked."""
+    names, pools = _pools(action, case.policy), case.policy.pools
+    if action.kind != "pool" or not names or pools[names[-1]].overflow_queue:
+        return True
+    people = {member.who for name in pools_asked(pools, names) for member in pools[name].members if not member.is_pool}
+    return any(who not in case.passed and case.directory.standing(who, case.event.system) is None for who in people)
 
 
 def _moved(planned: Plan, turn: Turn, record: Record) -> Plan:
@@ -214,12 +230,11 @@ def _decision_id(event: ChangeEvent, policy: Policy) -> str:
     return derived_id(event.event_id, policy.digest, "route")
 
 
-def _seen_at(event: ChangeEvent) -> datetime | None:
-    return event.observed_at if event.origin == READ_BACK else None
-
-
 def _only(event: ChangeEvent) -> frozenset[str] | None:
-    """Which fields may be corrected: all of a record that is new to us, else those that the event changed."""
+    """Which fields may be corrected: all of a record that is new to us, else those that the event changed; where a write was refused, what
+    was not written with it."""
+    if event.kind == "refused":
+        return frozenset(event.values.get("unwritten") or ())
     return frozenset(event.changed) if event.kind == "updated" else None
 
 
@@ -260,7 +275,6 @@ def _corrected(
         trace=trace,
         facts=facts | {"lists": LIST_VERSIONS},
         seen=record.values,
-        seen_at=_seen_at(event),
     )
 
 

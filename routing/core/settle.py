@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from routing.core.directory import FILE, Directory
-from routing.core.distribution.ask import Ask
-from routing.core.distribution.pools import Pick, Pools
+from routing.core.distribution.ask import Ask, Pick
+from routing.core.distribution.pools import Pools
 from routing.core.joining import attached, joins
 from routing.core.model import Decision, Holding, MemberView, Outcome, Step, Timer, Values, Write, derived_id
 from routing.core.plan import Plan
@@ -63,7 +63,7 @@ def settle(plan: Plan, pools: Pools, policy: Policy, directory: Directory, now: 
         return Settled(decision=decision, writes=_writes(plan, None, policy), on_hold=plan.on_hold)
     ask = _ask(plan, now)
     if plan.given_back:
-        pools.take_back(plan.given_back, f"{directory.name(plan.refused)} gave it back", ask)
+        pools.take_back(plan.given_back, plan.refused, ask)
     choice = _choose(plan, pools, policy, directory, ask)
     if choice.outcome == "hold":
         return _held(plan, choice, pools, policy, directory, ask)
@@ -91,6 +91,7 @@ def _ask(plan: Plan, now: datetime) -> Ask:
         now=now,
         decision_id=plan.decision_id,
         exclude=frozenset(plan.passed),
+        refused=frozenset(plan.never_had),
         claim=plan.claim,
         waited=max(waited, 0.0),  # the clock may have been moved back
         account=plan.account_id,
@@ -297,7 +298,6 @@ def _writes(plan: Plan, owner: str | None, policy: Policy, sets: Values | None =
         record_id=plan.record_id,
         fields=fields,
         guard={name: plan.seen.get(name) for name in fields},
-        seen_at=plan.seen_at,
         ours={name: value for name, value in plan.under_way.items() if name in fields},
         still={name: plan.seen[name] for name in plan.watched if name in plan.seen and name not in fields},
     )

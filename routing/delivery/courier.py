@@ -8,8 +8,8 @@ over what it had claimed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from uuid import uuid4
 
 import structlog
@@ -18,12 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenacity import wait_random_exponential
 
 from connectors.contract import Connection, Snapshot, WriteResult
-from connectors.errors import Conflict, ConnectorError
+from connectors.errors import Conflict, ConnectorError, OwnerRefused
 from routing.core.model import ChangeEvent, Write, derived_id
 from routing.delivery.guard import Checked, check
 from routing.delivery.retrying import as_bug, patiently
 from routing.delivery.verdicts import Verdict, verdict
-from routing.ledger import journal, outbox
+from routing.ledger import decisions, journal, outbox
 from routing.ledger.engine import Ledger
 from routing.ledger.outbox import Fate, Owed
 from routing.ledger.schema import to_ms
@@ -52,8 +52,6 @@ KEEP_SECONDS = 1.0
 SMALLEST = 10
 # Writes that wait for another try come due without anybody saying so.
 LOOK_SECONDS = 0.25
-# A record read from the CRM this recently counts as the guard's read.
-FRESH = timedelta(seconds=3)
 # After a lost answer the CRM may still be committing.
 DOUBT_MS = 500
 _DONE = {"create": "created as", "convert": "converted to the contact", "merge": "merged into"}
@@ -199,11 +197,10 @@ class Courier:
         self._end(batch, fates)
 
     def _guard(self, batch: list[Owed], doubtful: set[int]) -> list[Checked]:
-        now = self._clock()
         current: dict[tuple[str, str], Snapshot] = {}
         to_read: dict[str, list[Write]] = {}
         for owed in batch:
-            if not self._fresh(owed, doubtful, now):
+            if not _expects_nothing(owed.write):
                 to_read.setdefault(owed.write.about[0], []).append(owed.write)
         for entity, writes in to_read.items():
             fields = sorted({field for write in writes for field in (*_own(write), *write.still)})
@@ -212,22 +209,15 @@ class Courier:
         # What is to be created, and may have been by an earlier try, is looked for: what is there is done.
         unsure = [owed.write for owed in batch if owed.write.kind == "create" and owed.seq in doubtful]
         there = self._connection.created(unsure) if unsure else {}
+        merged: set[tuple[str, str]] = set()
         return [
             Checked(None, "confirmed", f"it was created already, as {there[owed.write.write_id]}")
             if owed.write.write_id in there
             else Checked(owed.write)
-            if self._fresh(owed, doubtful, now)
-            else check(owed.write, current.get(owed.write.about))
+            if _expects_nothing(owed.write)
+            else _first(check(owed.write, current.get(owed.write.about)), owed.write, current, merged)
             for owed in batch
         ]
-
-    @staticmethod
-    def _fresh(owed: Owed, doubtful: set[int], now: datetime) -> bool:
-        """Whether what we expect was itself read from the CRM a moment ago, by a record never written to since."""
-        if owed.write.kind != "update":
-            return not owed.write.still  # it expects nothing
-        seen = owed.write.seen_at
-        return seen is not None and owed.seq not in doubtful and owed.attempts == 1 and now - seen <= FRESH
 
     def _fate(self, owed: Owed, checked: Checked, result: WriteResult, doubtful: bool) -> Fate:
         error = result.error
@@ -239,10 +229,23 @@ class Courier:
             return Fate(owed.seq, "confirmed", detail, doubtful=doubtful, sent=sent)
         decided = verdict(error, owed.attempts)
         if decided is Verdict.PARK:
-            return Fate(owed.seq, "parked", str(error), doubtful=doubtful or error.outcome_unknown)
+            return self._given_up(owed, error, doubtful=doubtful or error.outcome_unknown)
         self._met_a_lock = self._met_a_lock or isinstance(error, Conflict)
         again_ms = max(self._again_ms(owed.attempts), to_ms(self._clock()) + round((error.retry_after or 0) * 1000))
         return Fate(owed.seq, "pending", str(error), again_ms, doubtful or error.outcome_unknown)
+
+    def _given_up(self, owed: Owed, error: ConnectorError, *, doubtful: bool) -> Fate:
+        """Parked for the operator; but somebody who may not own the record is nothing to wait for: it is routed once more."""
+        write = owed.write
+        if not isinstance(error, OwnerRefused) or write.kind != "update" or "owner" not in write.fields:
+            return Fate(owed.seq, "parked", str(error), doubtful=doubtful)
+        with self._ledger.read() as conn:
+            person = decisions.owner_of(conn, write.decision_id)
+        if not person:  # a queue: there is nobody else
+            return Fate(owed.seq, "parked", str(error), doubtful=doubtful)
+        return Fate(
+            owed.seq, "superseded", str(error), doubtful=doubtful, sent=None if doubtful else (), refused=person
+        )
 
     def _again_ms(self, attempts: int) -> int:
         return to_ms(self._clock()) + round(self._jitter(after_tries(attempts)) * 1000)
@@ -261,7 +264,7 @@ class Courier:
                 self._deliver(batch[:middle], doubtful, stop)
                 self._deliver(batch[middle:], doubtful, stop)
                 return
-            self._end(batch, [Fate(o.seq, "parked", str(error), doubtful=o.seq in doubtful) for o in batch])
+            self._end(batch, [self._given_up(o, error, doubtful=o.seq in doubtful) for o in batch])
             return
         soon = to_ms(self._clock()) + DOUBT_MS
         self._end(batch, [Fate(o.seq, "pending", str(error), soon, o.seq in doubtful) for o in batch])
@@ -270,17 +273,24 @@ class Courier:
         now = self._clock()
         # Begun anew, the courier would have to ask the CRM what became of them.
         by_seq = {owed.seq: owed for owed in batch}
-        given_up = [by_seq[fate.seq].write for fate in fates if fate.state == "superseded"]
-        to_read = [_read_again(write, now) for write in given_up if write.still]
+        news = [
+            _refused(write, fate, now) if fate.refused else _read_again(write, now)
+            for fate in fates
+            if fate.state == "superseded" and ((write := by_seq[fate.seq].write).still or fate.refused)
+        ]
 
         def end(conn: LedgerConnection) -> None:
             outbox.end(conn, fates, now, self._seat.name)
-            journal.accept(conn, to_read, now)
+            journal.accept(conn, news, now)
 
         self._ledger.repeated(end)
         for fate in fates:
             owed = by_seq[fate.seq]
             what = "retried" if fate.state == "pending" else fate.state
+            if fate.refused:
+                log.warning(
+                    "an owner is refused; the record is routed again", record=owed.write.record_id, why=fate.detail
+                )
             if fate.state == "parked":
                 log.error(
                     "a write is parked", write_id=owed.write.write_id, record=owed.write.record_id, why=fate.detail
@@ -288,9 +298,45 @@ class Courier:
             self._feed.tell(what, 1, (owed, fate, to_ms(now)))
 
 
+def _expects_nothing(write: Write) -> bool:
+    return write.kind != "update" and not write.still
+
+
+def _first(
+    checked: Checked, write: Write, current: Mapping[tuple[str, str], Snapshot], merged: set[tuple[str, str]]
+) -> Checked:
+    """Of two writes to records that were merged into one, the second waits until it can be judged by what the first made of it."""
+    into = current[write.about].into if write.about in current else ""
+    if not into or write.kind != "update" or checked.write is None:
+        return checked
+    name = write.about[0], into
+    if name in merged:
+        return Checked(None, "pending", f"it was merged into {into}, which another write is for")
+    merged.add(name)
+    return checked
+
+
 def _own(write: Write) -> Iterable[str]:
     """The fields of an existing record that it sets."""
     return write.fields if write.kind == "update" else ()
+
+
+def _refused(write: Write, fate: Fate, now: datetime) -> ChangeEvent:
+    """Whom the record was given cannot have it: the loop, which thinks they do, must find somebody else. What else was to be written
+    was not, either."""
+    entity, record_id = write.about
+    others = sorted(name for name in write.fields if name != "owner")
+    return ChangeEvent(
+        event_id=derived_id(write.write_id, "refused"),
+        system=write.system,
+        entity=entity,
+        record_id=record_id,
+        kind="refused",
+        occurred_at=now,
+        observed_at=now,
+        values={"by": fate.refused, "because": fate.detail, "unwritten": others},
+        origin="courier",
+    )
 
 
 def _read_again(write: Write, now: datetime) -> ChangeEvent:

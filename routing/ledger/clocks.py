@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from routing.core.model import Timer
 from routing.core.sla.model import OPEN, ClockState
 from routing.ledger import timers
 from routing.ledger.schema import assignment, clock, ref_of, to_ms
-from routing.ledger.sql import add_rows, change_rows, chunks, one_of, upsert
+from routing.ledger.sql import add_rows, change_rows, chunks, delete_rows, one_of, upsert
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(ClockState).decode
@@ -60,6 +60,14 @@ def save(conn: Connection, states: Iterable[ClockState]) -> None:
     upsert(conn, clock, [_row(state) for state in latest.values()])
     timers.save(conn, [_timer(state) for state in latest.values() if state.due_at is not None])
     timers.remove(conn, [state.clock_id for state in latest.values() if state.due_at is None])
+
+
+def hand_on(conn: Connection, old: Sequence[ClockState], new: Sequence[ClockState], ref: str, into: str) -> None:
+    """A record's clocks, and who was given it, are those of another from now on: ``new`` are the clocks ``old`` as that one has them."""
+    delete_rows(conn, clock, [{"clock_id": state.clock_id} for state in old])
+    timers.remove(conn, [state.clock_id for state in old])
+    save(conn, new)
+    conn.execute(update(assignment).where(assignment.c.ref == ref).values(ref=into))
 
 
 def _timer(state: ClockState) -> Timer:

@@ -42,7 +42,7 @@ class Fate(Struct, frozen=True):
     """What became of a claimed write. ``state`` is confirmed, superseded, parked, or pending to try again.
 
     ``doubtful``: some try of it may have happened unheard. ``sent`` names the fields that can come back as an echo; None
-    for all of them.
+    for all of them. ``refused`` is whom the CRM refused as the record's owner (a person's key): then it is superseded by another decision.
     """
 
     seq: int
@@ -51,6 +51,7 @@ class Fate(Struct, frozen=True):
     not_before_ms: int = 0
     doubtful: bool = False
     sent: tuple[str, ...] | None = None
+    refused: str = ""
 
 
 class Unechoed(Struct):
@@ -214,6 +215,30 @@ def unechoed(conn: Connection, refs: Collection[str]) -> dict[str, list[Unechoed
 def save_unechoed(conn: Connection, changed: Sequence[Unechoed]) -> None:
     """Stores which fields' echoes are still to come."""
     _narrow(conn, {one.seq: one.fields for one in changed})
+
+
+def follow(conn: Connection, gone: str, record_id: str, ref: str, now: datetime, *, heir: bool) -> None:
+    """Writes to the record ``gone`` that are still owed, or still to be heard back, are of the record that it went into.
+
+    Where that one goes on for another (not ``heir``), changes still to be made are given up: they are that other's to make.
+    """
+    where = (outbox.c.ref == gone) & (outbox.c.state.in_((*OPEN, "parked")) | (outbox.c.unechoed != "[]"))
+    # A courier may just be sending one: the CRM knows the old id, too.
+    rows = conn.execute(select(outbox).where(where).order_by(outbox.c.seq).with_for_update()).all()
+    for row in rows:
+        write, values = _decode(row.body), dict[str, Any]()
+        if write.kind == "create":
+            write = msgspec.structs.replace(write, fields={**write.fields, "about": record_id})
+        else:
+            # What was seen was seen of the old record.
+            write = msgspec.structs.replace(write, record_id=record_id, seen_at=None)
+            if not heir and row.state in OPEN:
+                sent = row.state == "sending" or row.doubtful
+                given_up = f"the record went into {record_id}, which goes on for another"
+                values = {"state": "superseded", "detail": given_up, "ended_ms": to_ms(now)}
+                values |= {"doubtful": 1} if sent else {"unechoed": "[]"}
+        values |= {"ref": ref, "body": _encode(write).decode()}
+        conn.execute(update(outbox).where(outbox.c.seq == row.seq).values(values))
 
 
 def waiting(conn: Connection, system: str, now: datetime) -> tuple[int, int]:

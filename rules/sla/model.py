@@ -13,6 +13,7 @@ from rules.model import Facts, WhyNot
 
 # Of a step: whoever has the record; and that person's manager, as people.csv says.
 OWNER, MANAGER = "owner", "manager"
+MAX_REASSIGNMENTS = 100  # also where a clock says nothing of moves: people come to an end before
 
 # Happenings that are no change of a field: somebody was given the record; a rep answered with ``fingerpost leads`` or the API.
 Happening = Literal["", "assigned", "accepted", "rejected"]

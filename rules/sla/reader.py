@@ -16,7 +16,7 @@ from rules.language.named import Definitions
 from rules.model import Entity
 from rules.pools.model import Calendar
 from rules.pools.people import People
-from rules.sla.model import Answers, Clock, Trigger
+from rules.sla.model import MAX_REASSIGNMENTS, Answers, Clock, Trigger
 from rules.sla.steps import StepReader
 from rules.source import Report, nearest
 from rules.values import fold
@@ -34,7 +34,6 @@ TIMES = ("rep", "always", "team", "calendar")
 TOUCH = "last_touch"
 REASSIGNMENTS = 2  # where nothing is said
 MAX_CLOCKS = 100
-MAX_REASSIGNMENTS = 100
 _LONGEST = 365 * 86_400
 _TIME = re.compile(r"(team|calendar)\s+(.+)", re.IGNORECASE)
 
@@ -107,7 +106,10 @@ class SlaReader:
         steps = self._steps.read(body.get("steps"), limit, what)
         then = self._steps.end(body.get("then"), what)
         most = self._most(body.get("reassignments"), what)
-        if body.get("reassignments") is not None and not any(step.do == "reassign" for step in steps):
+        reassigns = any(step.do == "reassign" for step in steps)
+        if not reassigns and body.get("reassignments") is None and body.get("then") is None:
+            most = MAX_REASSIGNMENTS  # it says nothing of moves: that is for the other clocks
+        if body.get("reassignments") is not None and not reassigns:
             where = body.entries["reassignments"][0].place
             self._report.warn(where, f"no step of {what} reassigns: this counts for rejected records only")
         told = as_text(body.get("description"), self._report, f"the description of {what}")
@@ -145,7 +147,9 @@ class SlaReader:
         seconds = seconds_of(text.text)
         if not 1 <= seconds <= _LONGEST:
             message = f"'{text.text}' is no time between 1 second and a year"
-            self._report.error(text.place, message, "write it as '15 minutes' or '4 hours'")
+            self._report.error(
+                text.place, message, "write a whole number and its unit, such as '30 minutes' or '4 hours'"
+            )
             return 0
         return seconds
 
@@ -161,7 +165,7 @@ class SlaReader:
             return Trigger("assigned")
         if word == "created":
             return self._trigger(_standing_for(text, 'event.kind = "created"'), kind)
-        if "_" not in word and word.isalpha():
+        if _is_words(word):
             self._unknown(text, STARTS, kind)
             return None
         return self._trigger(text, kind)
@@ -192,7 +196,7 @@ class SlaReader:
                 self._report.error(text.place, message, "add it, or write a condition: lead.status changed")
                 return None
             return self._trigger(_standing_for(text, f"{kind}.{TOUCH} changed"), kind)
-        if "_" not in word and word.isalpha():
+        if _is_words(word):
             self._unknown(text, STOPS, kind)
             return None
         return self._trigger(text, kind)
@@ -272,6 +276,12 @@ class SlaReader:
             return Answers(found["accepted"], found["rejected"])
         self.reads.add(path.text)
         return Answers(found["accepted"], found["rejected"], path.get, path.text)
+
+
+def _is_words(text: str) -> bool:
+    """Whether it is words and no condition: each of these has a field, a comparison or a function in it."""
+    words = text.split()
+    return len(words) <= 2 and all(one.isalpha() for one in words) and words[0] != "not" and words[-1] != "changed"
 
 
 def _standing_for(scalar: Scalar, text: str) -> Scalar:

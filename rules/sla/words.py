@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rules.ladders.durations import length_of
 from rules.pools.model import Person
-from rules.sla.model import MANAGER, OWNER, Answers, Clock, ClockEnd, ClockStep, Trigger
+from rules.sla.model import MANAGER, MAX_REASSIGNMENTS, OWNER, Answers, Clock, ClockEnd, ClockStep, Trigger
 
 
 def trigger_words(trigger: Trigger) -> str:
@@ -56,7 +56,7 @@ def clock_settings(clock: Clock, people: Mapping[str, Person]) -> dict[str, str]
         "time": clock.time,
         "pauses_on_hold": "yes" if clock.pauses_on_hold else "no",
         "steps": "; ".join(step_words(step, people) for step in clock.steps),
-        "reassignments": str(clock.reassignments),
+        "reassignments": str(clock.reassignments) if clock.reassignments < MAX_REASSIGNMENTS else "without limit",
         "then": end_words(clock.then, people),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -13,6 +14,7 @@ from sqlalchemy import select
 
 from routing.bootstrap import process
 from routing.core.model import ChangeEvent, Timer, derived_id
+from routing.core.sla.planning import next_due
 from routing.ledger import journal, mirror, timers
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import journal as journal_table
@@ -148,15 +150,19 @@ def _settled(folder: Path) -> list[Line]:
     while loop.work_off(BATCH):
         pass
     now[0] += timedelta(hours=3)
-    began = monotonic()
+    began, worked = monotonic(), process_time()
     with ledger.write() as conn:
-        fired = timers.fire(conn, now[0], LEADS)
+        fired = timers.fire(conn, now[0], LEADS, next_due=partial(next_due, policy=by))
+    alone = process_time() - worked
     while loop.work_off(BATCH):
         pass
     taken = monotonic() - began
     ledger.close()
     assert fired == LEADS, f"{fired} of {LEADS} timers were due"
-    return [Line("timers fired and their steps decided a second", fired / taken, "timers/s")]
+    return [
+        Line("of clocks, whose order is kept, by processor time", fired / alone, "timers/s", 2000),
+        Line("timers fired and their steps decided a second", fired / taken, "timers/s"),
+    ]
 
 
 def _lead(n: int, at: datetime) -> ChangeEvent:

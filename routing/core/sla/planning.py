@@ -1,8 +1,9 @@
-"""What a clock's timer, or a rep's answer, asks for: to tell somebody, to route the record once more, to give it to a queue.
+"""What a clock's timer, a rep's answer, or a CRM that refuses the owner asks for: to tell somebody, to route the record once more, to
+give it to a queue.
 
 A record is routed once more through the same ladder and pools, and whoever had it before counts as somebody who cannot take it
 (``Record.passed``). So nobody gets it twice, and each move leaves one fewer who could: together with the clock's own limit that
-ends it. What is done then is the clock's ``then``.
+ends it. What is done then, or when nobody is left who has not had it, is the clock's ``then``.
 """
 
 from __future__ import annotations
@@ -32,14 +33,15 @@ SLA = "sla"
 STAGE = "sla"
 # The origin of what is read of a record because a step of its clock is due.
 LOOK = "sla look"
+_NOBODY = "nobody is left who has not had it"
 # A timer that is dealt with later than this says so.
 LATE = timedelta(minutes=1)
 
 
 class Turn(Struct, frozen=True, kw_only=True):
     """What is to be done. Nothing, for the reason in ``skipped``; or a decision that leaves the owner, for the reason in
-    ``says``; or ``action``; or, with ``again``, the ladder. ``passed`` are all who must not get it any more, ``refused`` who
-    gave it back; ``priority`` is added to the record's. ``watched`` are
+    ``says``; or ``action``; or, with ``again``, the ladder. ``passed`` are all who must not get it any more, ``refused`` says
+    that somebody gave it back; ``priority`` is added to the record's. ``watched`` are
     the fields by which whoever has it may show just now that it is being worked. ``effects`` and ``steps`` belong to whatever it is.
     """
 
@@ -94,6 +96,28 @@ def looks(policy: Policy, systems: Collection[str]) -> dict[tuple[str, str], tup
     return found
 
 
+def next_due(state: ClockState, of_record: Sequence[ClockState], due: datetime, policy: Policy) -> datetime | None:
+    """When a clock's step may be due that only comes up once the step due now, of ``state``, is done; None when none will.
+
+    That is its own next one, and those of the record's other clocks where the step gives it to somebody else, by whose hours they go
+    then: their business time passes at most as quickly as all time.
+    """
+    clock = policy.clocks.get(state.name)
+    if clock is None or state.state != "running":
+        return None
+    after, reached = passed(state, due, marks(clock), hours(policy, clock, state.person))
+    found = [after.due_at]
+    if any(step.do in ("reassign", "escalate") and due_after(step, clock) in reached for step in clock.steps):
+        for one in of_record:
+            other = policy.clocks.get(one.name)
+            if other is None or other.of_owner or other.time != "rep" or one.due_at is None or one is state:
+                continue
+            ahead = [mark for mark in (*marks(other), one.limit) if mark > one.reached]
+            ran = run_until(one, due, hours(policy, other, one.person))
+            found.append(due + timedelta(seconds=max(0.0, min(ahead, default=one.limit) - ran)))
+    return min((one for one in found if one is not None), default=None)
+
+
 def turn_of(
     event: ChangeEvent,
     record: Record,
@@ -110,10 +134,14 @@ def turn_of(
     if event.kind in ("accepted", "rejected"):
         by, because = str(event.values.get("by") or ""), str(event.values.get("because") or "")
         return on_answer(event.kind, by, because, record, owner, clocks, policy, directory)
+    if event.kind == "refused":
+        by, because = str(event.values.get("by") or ""), str(event.values.get("because") or "")
+        return on_refusal(by, because, record, owner, directory)
     if heard.rejected and not record.on_hold:
         read = policy.answers[event.entity].reason
         reason = read({event.entity: record.values}) if read is not None else ""
-        turn = on_answer("rejected", owner, str(reason or ""), record, owner, clocks, policy, directory)
+        actor = directory.key_of(event.system, event.actor)
+        turn = on_answer("rejected", owner, str(reason or ""), record, owner, clocks, policy, directory, actor)
         return None if turn.skipped else turn
     return None
 
@@ -183,16 +211,20 @@ def _moved(clock: Clock, step: ClockStep, record: Record, owner: str, policy: Po
         return Turn(action=Action("queue", step.queue), passed=had)
     if record.on_hold:
         return Turn(says=f"{told}; nobody has it, it waits already")
-    if len(record.passed) >= clock.reassignments:
+    if moves(record) >= clock.reassignments:
         return ended(clock, record, owner, policy, told)
     action = Action("pool", step.pool) if step.pool else None
     return Turn(action=action, again=action is None, passed=had)
 
 
+def moves(record: Record) -> int:
+    """How often it was taken from somebody, or given back, since it was routed anew."""
+    return len(record.passed) - len(record.never_had)
+
+
 def ended(clock: Clock, record: Record, owner: str, policy: Policy, told: str) -> Turn:
     """What the clock says is done with a record that was moved often enough."""
-    n, end = len(record.passed), clock.then
-    moved = _moved_so_often(n, clock)
+    end, moved = clock.then, _moved_so_often(moves(record), clock)
     step = Step(STAGE, clock.name, True, note=moved)
     if end.do == "queue":
         return Turn(action=Action("queue", end.queue), passed=_had(record, owner), steps=(step,))
@@ -205,9 +237,29 @@ def ended(clock: Clock, record: Record, owner: str, policy: Policy, told: str) -
 def waits_on(record: Record, policy: Policy) -> Action | None:
     """What is done with a record on hold whose clock came to its end there: it waits for a person, no pool is asked again."""
     for clock in policy.clocks.values():
-        if clock.entity == record.entity and clock.then.do == "hold" and len(record.passed) > clock.reassignments:
-            return Action("hold", clock.then.text or _moved_so_often(len(record.passed) - 1, clock))
+        if clock.entity == record.entity and clock.then.do == "hold" and moves(record) > clock.reassignments:
+            return Action("hold", clock.then.text or _moved_so_often(moves(record) - 1, clock))
     return None
+
+
+def without_anybody(turn: Turn, event: ChangeEvent, clocks: Sequence[ClockState], owner: str, policy: Policy) -> Turn:
+    """The same turn where nobody is left who has not had the record: what the clock says is done then, of an answer the first of the
+    record's clocks that says something. It waits on hold where none does."""
+    for state in clocks:
+        clock = policy.clocks.get(state.name)
+        if clock is None or not state.open or (event.kind == "tick" and state.clock_id != event.cursor):
+            continue
+        end = clock.then
+        if end.do == "stay":
+            continue
+        step = Step(STAGE, clock.name, True, note=_NOBODY)
+        if end.do == "queue":
+            return replace(turn, action=Action("queue", end.queue), again=False, steps=(*turn.steps, step))
+        if end.do == "hold":
+            return replace(turn, action=Action("hold", end.text or _NOBODY), again=False, steps=(*turn.steps, step))
+        told = _tell(end.who, owner, end.text or f"{clock.name}: {_NOBODY}", policy)
+        return replace(turn, effects=(*turn.effects, *told), steps=(*turn.steps, step))
+    return turn
 
 
 def _moved_so_often(n: int, clock: Clock) -> str:
@@ -223,23 +275,38 @@ def on_answer(
     clocks: Sequence[ClockState],
     policy: Policy,
     directory: Directory,
+    actor: str = "",
 ) -> Turn:
-    """What a rep's accepting or rejecting comes to. Who no longer has the record has nothing to answer: what was first counts."""
+    """What a rep's accepting or rejecting comes to. Who no longer has the record has nothing to answer: what was first counts.
+    ``actor`` is who said it for them, where that is known and somebody else."""
     name = directory.name(by)
     if owner != by or not by:
         has = f"{directory.name(owner)} has it" if owner else "nobody has it"
         return Turn(skipped=f"{name or 'nobody'} cannot answer for it: {has} by now")
-    says = f"{name} {kind} it"
+    if kind == "rejected" and record.on_hold and by in record.passed:
+        return Turn(skipped=f"it was taken from {name} already: it is on hold, and waits for somebody else")
+    who, whose = (directory.name(actor), f" for {name}") if actor not in ("", by) else (name, "")
+    says, back = f"{who} {kind} it{whose}", f"{who} gave it back{whose}"
     # The reason is free text: it stands in the trace, whose notes an erasure takes away.
     step = Step(STAGE, "Answer", True, note=f"{says}: {because}" if because else says)
     if kind == "accepted":
         return Turn(says=says, steps=(step,))
     for state in clocks:
         clock = policy.clocks.get(state.name)
-        if clock is not None and state.open and len(record.passed) >= clock.reassignments:
+        if clock is not None and state.open and moves(record) >= clock.reassignments:
             turn = ended(clock, record, by, policy, says)
-            return replace(turn, refused=by, steps=(step, *turn.steps))
-    return Turn(again=True, passed=_had(record, by), refused=by, steps=(step,))
+            return replace(turn, refused=back, steps=(step, *turn.steps))
+    return Turn(again=True, passed=_had(record, by), refused=back, steps=(step,))
+
+
+def on_refusal(by: str, because: str, record: Record, owner: str, directory: Directory) -> Turn:
+    """What it comes to that the CRM refused whom the record was given as its owner: somebody else is found, as if it had never been given.
+    It was not moved: that counts for no limit."""
+    says = directory.had_it(by, record.system, never=True)
+    if owner != by or record.on_hold:
+        return Turn(skipped=f"{says}, but it was decided otherwise since")
+    step = Step(STAGE, "Owner", True, note=f"{says}: {because}")
+    return Turn(again=True, passed=_had(record, by), refused=says, steps=(step,))
 
 
 def _had(record: Record, owner: str) -> tuple[str, ...]:
@@ -260,9 +327,17 @@ def _told(state: ClockState, breached: bool, ran: float, directory: Directory) -
     """What happened at a mark, as a sentence without its end."""
     whom = f" with {directory.name(state.person)}" if state.person else ""
     if breached:
-        return f"{span(state.limit)} are over{whom}, and '{state.name}' was not met"
+        return f"{_verb(state.limit, 'over')}{whom}, and '{state.name}' was not met"
     left = state.limit - ran
-    return f"{span(ran)} have passed{whom}" + (f", {span(left)} are left for '{state.name}'" if left > 0 else "")
+    return f"{_verb(ran, 'passed')}{whom}" + (f", {_verb(left, 'left')} for '{state.name}'" if left > 0 else "")
+
+
+def _verb(seconds: float, what: str) -> str:
+    """1 hour has passed, 2 hours are left."""
+    text = span(seconds)
+    one = text.startswith("1 ")
+    verb = ("has" if one else "have") if what == "passed" else ("is" if one else "are")
+    return f"{text} {verb} {what}"
 
 
 def span(seconds: float) -> str:

@@ -222,6 +222,7 @@ def test_reminders_are_tasks_that_wait_for_nobody_else(desk: Desk) -> None:
 
 def test_a_manager_is_told_also_when_nobody_else_can_have_the_lead(ledger: Ledger, clock: ManualClock) -> None:
     both = SLA.replace("        reassign: yes", "        reassign: yes\n        notify: [manager, Cem Kaya]")
+    both = both.replace("    then: queue Triage\n", "")
     alone = FILES["pools"].replace("[Ana Diaz, Bo Li, Cem Kaya]", "[Ana Diaz]")
     desk = Desk(ledger, clock, policy(**FILES | {"pools": alone, "sla": both}))
     with ledger.write() as conn:
@@ -468,11 +469,16 @@ def test_a_step_raises_the_priority_of_a_record_that_waits(ledger: Ledger, clock
     assert [desk.made(f"00Q{n}")[-1].owner.partition("@")[0] for n in (1, 2, 3)] == ["bo", "ana", "cem"]
 
 
-def test_what_clocks_decided_is_made_again(desk: Desk) -> None:
+def published(desk: Desk) -> None:
+    """The policy is in the ledger too, as a daemon puts it there."""
     named = {"fields": example.FIELDS, "corrections": example.CORRECTIONS, "matching": example.MATCHING} | FILES
     files = {f"{name}.{'csv' if name == 'people' else 'yaml'}": text.encode() for name, text in named.items()}
     with desk.ledger.write() as conn:
         policies.publish(conn, clocked().digest, files, desk.clock())
+
+
+def test_what_clocks_decided_is_made_again(desk: Desk) -> None:
+    published(desk)
     for hours in (2, 1, 1, 2):
         desk.wait(hours)
     desk.answer("rejected", "bo", "no")
@@ -485,9 +491,23 @@ def test_decisions_show_tells_of_the_clock_and_of_whom_it_told(desk: Desk) -> No
     desk.wait(2)
     told = CliRunner().invoke(app, ["decisions", "show", "00Q1", "--ledger", desk.ledger.url])
     assert told.exit_code == 0
-    assert "salesforce: a task for 005ANA, due 2026-11-22 11:00 UTC: First touch: 2 hours have passed" in told.stdout
+    assert "salesforce: a task for '005ANA', due 2026-11-22 11:00 UTC: First touch: 2 hours have passed" in told.stdout
     assert "First touch for ana@example.com" in told.stdout
     assert "of 4 hours: running, next step 2026-11-22 12:00 UTC" in told.stdout
+
+
+def test_decisions_show_calls_people_and_queues_by_their_names(desk: Desk) -> None:
+    published(desk)
+    for hours in (2, 1, 1, 2, 1, 1):
+        desk.wait(hours)
+    told = CliRunner().invoke(app, ["decisions", "show", "00Q1", "--ledger", desk.ledger.url]).stdout
+    assert "lead 00Q1 in salesforce goes to Ana Diaz" in told
+    assert "  Bo Li: 0 given, fair share 0.33" in told
+    assert "lead 00Q1 in salesforce goes to the queue Triage" in told
+    assert "owner = Ana Diaz (005ANA)" in told
+    assert "owner = the queue Triage (00G000000000009AAA)" in told
+    assert "a task for Mia Wolf (005MIA)" in told
+    assert "First touch for Ana Diaz, since" in told
 
 
 def test_the_fairness_of_a_pool_is_reported(desk: Desk, tmp_path: Path) -> None:
@@ -505,7 +525,8 @@ def test_the_fairness_of_a_pool_is_reported(desk: Desk, tmp_path: Path) -> None:
 
 def test_who_accepts_what_was_taken_away_and_given_to_nobody_yet_keeps_it(ledger: Ledger, clock: ManualClock) -> None:
     alone = FILES["pools"].replace("[Ana Diaz, Bo Li, Cem Kaya]", "[Ana Diaz]")
-    desk = Desk(ledger, clock, policy(**FILES | {"pools": alone}))
+    waits = SLA.replace("    then: queue Triage\n", "")
+    desk = Desk(ledger, clock, policy(**FILES | {"pools": alone, "sla": waits}))
     desk.play(desk.event("created", email="kim@acme.example", status="New"))
     for hours in (2, 1, 1):
         desk.wait(hours)
@@ -527,3 +548,89 @@ def test_where_a_rejection_counts_as_an_answer_it_stops_the_clock(ledger: Ledger
     old, new = desk.clocks()
     assert (old.state, old.spent, old.why) == ("stopped", 600, "it was rejected")
     assert (new.state, new.person) == ("running", "bo@example.com")
+
+
+def test_whoever_rejects_it_for_the_rep_is_named(desk: Desk) -> None:
+    desk.play(msgspec.structs.replace(desk.event("updated", status="Rejected", company="ACME"), actor="005MIA"))
+    last = desk.made()[-1]
+    assert last.owner == "bo@example.com"
+    assert last.trace[0].note == "Mia Wolf rejected it for Ana Diaz: ACME"
+    with desk.ledger.read() as conn:
+        entries = conn.exec_driver_sql("SELECT person, why FROM pool_entry WHERE what = 'refused'").all()
+    assert [tuple(one) for one in entries] == [("ana@example.com", "Mia Wolf gave it back for Ana Diaz")]
+
+
+ENDS = """
+clocks:
+  First touch:
+    start: assigned
+    stop: accepted
+    within: 4 hours
+    time: always
+    steps: [{at: 100 %, reassign: yes}]
+    reassignments: 1
+    then: hold
+  From birth:
+    start: created
+    stop: accepted
+    within: 9 hours
+    time: always
+    steps: [{at: 100 %, notify: Mia Wolf}]
+"""
+
+
+def test_who_gave_it_back_already_is_told_so_and_it_is_no_move(ledger: Ledger, clock: ManualClock) -> None:
+    desk = routed(ledger, clock, ENDS)
+    desk.answer("rejected", "ana", "no")
+    desk.answer("rejected", "bo", "no")
+    last = desk.made()[-1]
+    assert (last.outcome, last.reason) == (
+        "hold",
+        "Bo Li rejected it; it was moved 1 time, the most that 'First touch' allows",
+    )
+    desk.answer("rejected", "bo", "no, I say")
+    assert desk.made()[-1] == last
+    told = "it was taken from Bo Li already: it is on hold, and waits for somebody else"
+    assert desk.ended()[-1] == ("skipped", told)
+
+
+def test_a_clock_that_says_nothing_of_moves_limits_none(ledger: Ledger, clock: ManualClock) -> None:
+    """From birth neither reassigns nor has an end: of four who reject it, each hands it on, as First touch allows."""
+    many = FILES["people"] + "Dan Ito,dan@example.com,\n"
+    pool = FILES["pools"].replace("Cem Kaya]", "Cem Kaya, Dan Ito]")
+    users = person("salesforce", "005DAN", "dan@example.com")
+    sla = ENDS.replace("reassignments: 1", "reassignments: 5")
+    desk = Desk(ledger, clock, policy(**FILES | {"sla": sla, "people": many, "pools": pool}))
+    with ledger.write() as conn:
+        mirror.save(conn, [(users, frozenset())])
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    for name in ("ana", "bo", "cem"):
+        desk.answer("rejected", name, "no")
+    assert (desk.made()[-1].outcome, desk.made()[-1].owner) == ("assign", "dan@example.com")
+
+
+@pytest.mark.parametrize(
+    ("then", "outcome", "reason"),
+    [
+        ("hold", "hold", "nobody is left who has not had it"),
+        ("queue Triage", "assign", "it goes to the queue Triage: First touch"),
+        ("notify Mia Wolf", "hold", "nobody in the pool Small can take it (Ana Diaz had it already)"),
+        ("stay", "hold", "nobody in the pool Small can take it (Ana Diaz had it already)"),
+    ],
+)
+@pytest.mark.parametrize("rejects", [True, False])
+def test_where_nobody_is_left_who_has_not_had_it_the_clock_comes_to_its_end(
+    ledger: Ledger, clock: ManualClock, then: str, outcome: str, reason: str, rejects: bool
+) -> None:
+    alone = FILES["pools"].replace("[Ana Diaz, Bo Li, Cem Kaya]", "[Ana Diaz]")
+    files = {"pools": alone, "sla": ENDS.replace("then: hold", f"then: {then}")}
+    desk = Desk(ledger, clock, policy(**FILES | files))
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    if rejects:
+        desk.answer("rejected", "ana", "no")
+    else:
+        desk.wait(4)
+    last = desk.made()[-1]
+    assert (last.outcome, last.owner, last.reason) == (outcome, "", reason)
+    told = [one.target for one in last.effects]
+    assert told == (["mia@example.com"] if then.startswith("notify") else [])

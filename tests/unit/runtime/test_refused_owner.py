@@ -1,0 +1,199 @@
+"""A CRM that refuses whom we chose as the owner: the record goes to somebody else at once, as if the first had never been asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import pytest
+import structlog
+
+from connectors.contract import WriteResult
+from connectors.errors import OwnerRefused
+from routing.core.model import Decision, Write
+from routing.delivery.courier import Courier
+from routing.ledger import mirror, outbox, policies, timers
+from routing.ledger.engine import Ledger
+from routing.ledger.schema import ref_of
+from routing.runtime.feed import Feed
+from routing.runtime.replay import Replay, Span
+from tests.conftest import ManualClock
+from tests.unit.core import policy as example
+from tests.unit.core.policy import policy
+from tests.unit.delivery.test_courier import FakeCrm
+from tests.unit.runtime.test_sla_loop import FILES, Desk
+
+REF = ref_of("salesforce", "lead", "00Q1")
+QUEUE = "00G000000000009AAA"
+
+
+class Crm(FakeCrm):
+    """It lets nobody own a lead who is ``inactive`` there, whatever we have heard."""
+
+    system = "salesforce"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inactive: set[str] = set()
+        self.whole = False  # whether one refusal fails its whole call
+
+    def write(self, writes: Sequence[Write]) -> list[WriteResult]:
+        refused = [one for one in writes if one.fields.get("owner") in self.inactive]
+        error = OwnerRefused("INACTIVE_OWNER_OR_USER: operation performed with inactive user", system="salesforce")
+        if refused and self.whole:
+            raise error
+        self.apply([one for one in writes if one not in refused])
+        return [WriteResult(one.write_id, error if one in refused else None) for one in writes]
+
+
+class Branch(Desk):
+    """A loop and its courier."""
+
+    def __init__(self, ledger: Ledger, clock: ManualClock, **files: str) -> None:
+        super().__init__(ledger, clock, policy(**FILES | files))
+        written = {"fields": example.FIELDS, "corrections": example.CORRECTIONS, "matching": example.MATCHING} | FILES
+        named = {f"{n}.{'csv' if n == 'people' else 'yaml'}": text.encode() for n, text in (written | files).items()}
+        with ledger.write() as conn:
+            policies.publish(conn, self.policies.current.digest, named, clock())
+        self.crm, self.stop = Crm(), threading.Event()
+        self.courier = Courier(self.crm, ledger, clock, Feed())
+
+    def lead(self, record: str = "00Q1", **values: str | int) -> None:
+        self.crm.records[record] = {"owner": QUEUE, "status": "New", "email": f"{record.lower()}@acme.example"} | values
+        self.play(self.event("created", record, **self.crm.records[record]))
+
+    def deliver(self) -> None:
+        """Until nothing is owed, and what came of it is decided."""
+        self.clock.advance(60)
+        while self.courier.deliver_some(self.stop):
+            self.play()
+            self.clock.advance(60)
+
+    def states(self) -> list[str]:
+        with self.ledger.read() as conn:
+            return [one["state"] for made in self.made() for one in outbox.of_decision(conn, made.decision_id)]
+
+    def refused(self) -> list[tuple[str, str]]:
+        """Whose turns were given back, and why."""
+        with self.ledger.read() as conn:
+            rows = conn.exec_driver_sql("SELECT person, why FROM pool_entry WHERE what = 'refused' ORDER BY seq").all()
+        return [(person, why) for person, why in rows]
+
+    def last(self) -> Decision:
+        return self.made()[-1]
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    with structlog.testing.capture_logs():
+        yield
+
+
+@pytest.fixture
+def branch(ledger: Ledger, clock: ManualClock) -> Branch:
+    return Branch(ledger, clock)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_lead_whose_owner_is_refused_goes_to_somebody_else_at_once(branch: Branch, whole: bool) -> None:
+    branch.crm.inactive, branch.crm.whole = {"005ANA"}, whole
+    branch.lead()
+    branch.deliver()
+    assert [one.owner for one in branch.made()] == ["ana@example.com", "bo@example.com"]
+    assert branch.crm.records["00Q1"]["owner"] == "005BO"
+    assert branch.states() == ["superseded", "confirmed"]  # nothing is parked for a person to look at
+    assert branch.last().trace[0].note == (
+        "Salesforce refused Ana Diaz as the owner: INACTIVE_OWNER_OR_USER: operation performed with inactive user"
+    )
+    assert branch.refused() == [("ana@example.com", "Salesforce refused Ana Diaz as the owner")]
+    ana, bo = branch.clocks()
+    assert (ana.person, ana.state, ana.why) == ("ana@example.com", "ended", "Bo Li has it now")
+    assert (bo.person, bo.state) == ("bo@example.com", "running")
+    assert {one.verdict for one in Replay(branch.ledger).run(Span())} == {"identical"}
+
+
+def test_each_of_several_is_refused_once_and_the_turns_are_made_up_for(branch: Branch) -> None:
+    """The CRM knows of it before we do: leads still go to her first until we hear of it, and each moves on."""
+    branch.crm.inactive = {"005ANA"}
+    for n in range(1, 7):
+        branch.lead(f"00Q{n}")
+    branch.deliver()
+    owners = sorted(one["owner"] for one in branch.crm.records.values())
+    assert owners == ["005BO"] * 3 + ["005CEM"] * 3
+    with branch.ledger.read() as conn:
+        assert outbox.count(conn, ("parked",)) == 0
+    # Who comes back is owed what she was refused, as after any turn given back.
+    branch.crm.inactive = set()
+    branch.lead("00Q7")
+    branch.deliver()
+    assert branch.crm.records["00Q7"]["owner"] == "005ANA"
+
+
+def test_whoever_never_had_it_counts_for_no_limit_and_does_not_get_it_later(branch: Branch) -> None:
+    branch.crm.inactive = {"005ANA"}
+    branch.lead()
+    branch.deliver()
+    branch.crm.inactive = set()
+    for hours in (2, 1, 1):
+        branch.wait(hours)
+    # The clock allows one move, from Bo to Cem: that Ana was to have it is none.
+    assert branch.last().owner == "cem@example.com"
+    for hours in (2, 1, 1):
+        branch.wait(hours)
+    assert "it was moved 1 time, the most that 'First touch' allows" in str(branch.last().trace)
+
+
+def test_where_everybody_is_refused_it_waits_and_says_why(ledger: Ledger, clock: ManualClock) -> None:
+    branch = Branch(ledger, clock, sla="clocks: {}")
+    branch.crm.inactive = {"005ANA", "005BO", "005CEM"}
+    branch.lead()
+    branch.deliver()
+    assert (branch.last().outcome, branch.last().reason) == (
+        "hold",
+        "nobody in the pool Small can take it (Salesforce refused Ana Diaz as the owner; "
+        "Salesforce refused Bo Li as the owner; Salesforce refused Cem Kaya as the owner)",
+    )
+    assert branch.record().on_hold
+    assert branch.states() == ["superseded"] * 3
+    with ledger.read() as conn:
+        assert timers.count(conn) == 1
+
+
+def test_what_else_the_refused_write_held_is_written_with_the_next(ledger: Ledger, clock: ManualClock) -> None:
+    fixes = "lead:\n  country: country\n"
+    branch = Branch(ledger, clock, corrections=fixes)
+    branch.crm.inactive = {"005ANA"}
+    branch.lead(country="germany")
+    branch.deliver()
+    assert branch.crm.records["00Q1"]["owner"] == "005BO"
+    assert branch.crm.records["00Q1"]["country"] == "DE"
+
+
+def test_a_queue_that_is_refused_waits_for_the_operator(ledger: Ledger, clock: ManualClock) -> None:
+    ladder = FILES["engagement"].replace("otherwise: pool Small", "otherwise: queue Triage")
+    branch = Branch(ledger, clock, engagement=ladder)
+    branch.crm.inactive = {QUEUE}
+    branch.crm.records["00Q1"] = {"owner": "005MIA"}
+    branch.play(branch.event("created", email="kim@acme.example", owner="005MIA"))
+    branch.deliver()
+    assert branch.states() == ["parked"]
+
+
+def test_a_refusal_that_comes_after_another_decision_changes_nothing(branch: Branch) -> None:
+    branch.crm.inactive = {"005ANA"}
+    branch.lead()
+    branch.clock.advance(60)
+    branch.courier.deliver_some(branch.stop)
+    news = branch.event("updated", owner="005MIA")  # a person was faster
+    with branch.ledger.write() as conn:
+        found = mirror.load(conn, {REF})[REF]
+        mirror.save(
+            conn, [(msgspec.structs.replace(found, decided_owner="", values=found.values | news.values), frozenset())]
+        )
+    branch.play()
+    assert len(branch.made()) == 1
+    assert branch.ended()[-1] == (
+        "skipped",
+        "Salesforce refused Ana Diaz as the owner, but it was decided otherwise since",
+    )
