@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime, time, timedelta
 
 _LOCAL = re.compile(r"(\d{4}-\d\d-\d\d)(?:(?:\s+|T)(am|pm|(\d?\d):(\d\d)))?", re.IGNORECASE)
 _NOON, _MIDNIGHT = 720, 1440
+_END = datetime.max.replace(tzinfo=UTC)  # 9999-12-31 is often written for "for ever"
+_LAST_DAY = (_END - timedelta(days=1)).replace(tzinfo=None)
 
 # A day and the minute of it (1440: its end) on the person's own clock, or an instant.
 Moment = tuple[date, int] | datetime
@@ -29,14 +31,18 @@ def earliest(moment: Moment) -> datetime:
     """``moment`` without its zone, an instant as it is in UTC: for comparing two that are of one person."""
     if isinstance(moment, datetime):
         return moment.astimezone(UTC).replace(tzinfo=None)
-    return datetime.combine(moment[0], time()) + timedelta(minutes=moment[1])
+    day, minute = moment
+    if minute == _MIDNIGHT and day == date.max:
+        return _END.replace(tzinfo=None)
+    return datetime.combine(day, time()) + timedelta(minutes=minute)
 
 
 def at_the_latest(moment: Moment) -> datetime:
     """An instant by which ``moment`` has come in every time zone (they reach from 14 hours before UTC to 12 behind)."""
     if isinstance(moment, datetime):
         return moment.astimezone(UTC)
-    return earliest(moment).replace(tzinfo=UTC) + timedelta(hours=14)
+    wall = earliest(moment)
+    return (wall + timedelta(hours=14) if wall < _LAST_DAY else wall).replace(tzinfo=UTC)
 
 
 def _moment(text: str, halves: dict[str, int]) -> Moment:
@@ -46,7 +52,7 @@ def _moment(text: str, halves: dict[str, int]) -> Moment:
         if found is None:
             instant = datetime.fromisoformat(text)
             if instant.tzinfo is not None:
-                return instant
+                return instant.astimezone(UTC)
         else:
             day, minute = date.fromisoformat(found[1]), halves[""]
             if found[3] is not None:
@@ -54,6 +60,6 @@ def _moment(text: str, halves: dict[str, int]) -> Moment:
             elif found[2] is not None:
                 minute = halves[found[2].lower()]
             return day, minute
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise ValueError(f"'{text}' is no moment: write 2026-12-24, 2026-12-24 pm or 2026-12-24 13:30")

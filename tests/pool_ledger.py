@@ -25,7 +25,7 @@ def check(conn: Connection, bound: float = MOVING) -> None:
         entry = _entry(row)
         rotation = folded.setdefault((entry.pool, entry.kind), Rotation(entry.pool, entry.kind))
         if entry.what == "assigned":
-            among = members_of(entry.among) if entry.among else None
+            among = rotation.group(members_of(entry.among)) if entry.among else None
             due = rotation.people[rotation.next(among)]
             assert due == entry.person, f"entry {entry.seq} of {entry.pool}: it was the turn of {due}"
             given[entry.pool, entry.person] += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -16,6 +16,12 @@ from routing.core.sla.planning import span
 from routing.ledger import clocks, decisions, outbox
 from routing.ledger.schema import from_ms, ref_of
 from routing.runtime.story import told
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from routing.core.directory import Directory
+    from rules.policy import Policy
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -72,6 +78,7 @@ def show(
         writes = {made.decision_id: outbox.of_decision(conn, made.decision_id) for made in found}
         refs = {ref_of(made.system, made.entity, made.record_id) for made in found}
         timed = [state for ref in sorted(refs) for state in clocks.of_record(conn, ref)]
+        names = Names.live(conn)
     if not found:
         err.print(
             f"There is no decision {ident!r}, or its beginning fits several; `fingerpost decisions list` shows ids."
@@ -81,15 +88,52 @@ def show(
         if as_json:
             print_json({"decision": made, "writes": writes[made.decision_id]})
         else:
-            out.print(story(made, writes[made.decision_id]))
+            out.print(story(made, writes[made.decision_id], names))
     if not as_json:
-        out.print(clock_lines(timed), end="")
+        out.print(clock_lines(timed, names), end="")
 
 
-def story(made: Decision, writes: list[dict[str, Any]]) -> Text:
+class Names:
+    """What people and queues are called: by a person's key, and by their ids in a CRM."""
+
+    def __init__(self, policy: Policy | None = None, directory: Directory | None = None) -> None:
+        self._directory = directory
+        queues = policy.queues if policy is not None else {}
+        self._queues = {(system, crm_id): name for name, ids in queues.items() for system, crm_id in ids.items()}
+
+    @classmethod
+    def live(cls, conn: Connection) -> Names:
+        """As the live policy has them; without one everybody is called as the ledger does."""
+        from routing.core.directory import Directory
+        from routing.ledger import mirror, policies
+        from rules.policy import compile_policy
+
+        digest = policies.live(conn)
+        files = None if digest is None else policies.load(conn, digest)
+        if files is None:
+            return cls()
+        policy = compile_policy(files)
+        return cls(policy, Directory.build(policy, mirror.people(conn)))
+
+    def of(self, key: str) -> str:
+        """The name of the person with that key."""
+        return self._directory.name(key) if self._directory is not None else key
+
+    def behind(self, system: str, crm_id: object) -> str:
+        """``Ana Diaz`` or ``the queue Intake`` for an id of that CRM; "" for one that nobody knows."""
+        queue = self._queues.get((system, str(crm_id)))
+        if queue is not None or self._directory is None:
+            return f"the queue {queue}" if queue is not None else ""
+        key = self._directory.key_of(system, str(crm_id))
+        return self._directory.name(key) if key else ""
+
+
+def story(made: Decision, writes: list[dict[str, Any]], names: Names) -> Text:
     """A decision in words. Values come from the CRM and are printed as they are, never as markup."""
     text = Text()
-    who = {"assign": f"goes to {made.owner}", "keep": f"stays with {made.owner}", "hold": "is on hold"}
+    given = next((one["fields"]["owner"] for one in writes if one["kind"] == "update" and "owner" in one["fields"]), "")
+    owner = names.of(made.owner) if made.owner else names.behind(made.system, given) or "a queue"
+    who = {"assign": f"goes to {owner}", "keep": f"stays with {owner}", "hold": "is on hold"}
     verb = who.get(made.outcome, {"reject": "was rejected", "none": "keeps its owner"}.get(made.outcome, made.outcome))
     text.append(f"{made.entity} {made.record_id} in {made.system} {verb}\n", style="bold")
     text.append(f"  {one_line(made.reason)}\n")
@@ -105,29 +149,29 @@ def story(made: Decision, writes: list[dict[str, Any]]) -> Text:
         text,
         f"The pool {made.pool} at that moment",
         [
-            f"{m.person}: {m.assigned} given, fair share {m.ideal:.2f}"
+            f"{names.of(m.person)}: {m.assigned} given, fair share {m.ideal:.2f}"
             + (f", weight {m.weight:g}" if m.weight != 1 else "")
             + (f" — not now: {m.unavailable}" if m.unavailable else "")
             for m in made.members
         ],
     )
-    _section(text, "Written", [_write(w) for w in writes])
+    _section(text, "Written", [_write(w, names) for w in writes])
     return text
 
 
-def clock_lines(states: list[ClockState]) -> Text:
+def clock_lines(states: list[ClockState], names: Names) -> Text:
     """A record's SLA clocks, the oldest first; nothing when it never had one."""
     text = Text()
-    _section(text, "SLA clocks", [_clock(one) for one in states])
+    _section(text, "SLA clocks", [_clock(one, names) for one in states])
     return text
 
 
-def _clock(one: ClockState) -> str:
+def _clock(one: ClockState, names: Names) -> str:
     ran = f"{span(one.spent)} of {span(one.limit)}" if not one.open else f"of {span(one.limit)}"
     late = f", overdue since {one.breached_at:%Y-%m-%d %H:%M} UTC" if one.breached_at else ""
     due = f", next step {one.due_at:%Y-%m-%d %H:%M} UTC" if one.due_at else ""
     why = f": {one.why}" if one.why else ""
-    whose = f" for {one.person}" if one.person else ""
+    whose = f" for {names.of(one.person)}" if one.person else ""
     return f"{one.name}{whose}, since {one.started_at:%Y-%m-%d %H:%M} UTC, {ran}: {one.state}{why}{late}{due}"
 
 
@@ -147,8 +191,8 @@ def _step(text: Text, step: Step) -> None:
     text.append(f"\n      {one_line(told)}\n" if told else "\n", style="dim")
 
 
-def _write(write: dict[str, Any]) -> str:
-    given = write["fields"]
+def _write(write: dict[str, Any], names: Names) -> str:
+    given, system = write["fields"], write["system"]
     if write["kind"] == "convert":
         into = f" (as {given['contact']})" if given.get("contact") else ""
         deal = ", with an opportunity" if given.get("opportunity") else ""
@@ -160,8 +204,17 @@ def _write(write: dict[str, Any]) -> str:
         fields = f"joined to {given.get('to_entity')} {given.get('to')}"
     elif write["kind"] == "create":
         due = f", due {given['due'][:16].replace('T', ' ')} UTC" if "due" in given else ""
-        fields = f"a {write['entity']} for {given.get('owner')}{due}: {given.get('subject')}"
+        fields = f"a {write['entity']} for {_named(given.get('owner'), system, names)}{due}: {given.get('subject')}"
     else:
-        fields = ", ".join(f"{name} = {value!r}" for name, value in given.items())
+        fields = ", ".join(
+            f"{name} = {_named(value, system, names) if name == 'owner' else repr(value)}"
+            for name, value in given.items()
+        )
     at = f" at {from_ms(write['ended_ms']):%H:%M:%S.%f}"[:-3] + " UTC" if write["ended_ms"] else ""
     return f"{write['system']}: {fields}: {write['state']}{at}" + (f" ({write['detail']})" if write["detail"] else "")
+
+
+def _named(crm_id: Any, system: str, names: Names) -> str:
+    """An id of a person or queue, and who that is."""
+    name = names.behind(system, crm_id)
+    return f"{name} ({crm_id})" if name else repr(crm_id)

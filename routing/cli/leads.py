@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from routing.cli.output import err, open_ledger, out, print_json
+from routing.cli.output import err, live_policy, open_ledger, out, print_json
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -15,7 +15,7 @@ WAIT_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 
 Ident = Annotated[str, typer.Argument(metavar="ID", help="The lead's record id in the CRM.")]
-By = Annotated[str, typer.Option("--by", help="Who answers: an e-mail address.")]
+By = Annotated[str, typer.Option("--by", help="Who answers: name, e-mail address or the id of their CRM user.")]
 System = Annotated[str, typer.Option("--system", help="The CRM, where several know a record of that id.")]
 Wait = Annotated[float, typer.Option(min=0, help="Seconds to wait for what comes of it.")]
 Config = Annotated[Path | None, typer.Option("--config", help="The daemon's settings file.")]
@@ -77,7 +77,9 @@ def _answer(
 
     opened = open_ledger(config, ledger)
     try:
-        event_id = answer(opened, kind, ident, by, because, system)
+        with opened.read() as conn:
+            policy = live_policy(conn)
+        event_id = answer(opened, policy, kind, ident, by, because, system)
     except Unanswerable as error:
         err.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from None

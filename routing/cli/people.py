@@ -13,9 +13,9 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from routing.cli.options import Config, Json, LedgerAt
-from routing.cli.output import err, one_line, open_ledger, out, print_json, problem
+from routing.cli.output import err, live_policy, one_line, open_ledger, out, person_named, print_json, problem
 from routing.core.availability.calendars import pools_served_by
-from routing.ledger import holding, mirror, people, policies
+from routing.ledger import holding, mirror, people
 from routing.runtime.clock import utcnow
 from rules.pools.checks import people_of
 
@@ -29,7 +29,9 @@ app = typer.Typer(no_args_is_help=True)
 
 MOST = 500  # characters of a reason or a name
 
-Name = Annotated[str, typer.Argument(help="The person's name or e-mail address, as in people.csv.")]
+Name = Annotated[
+    str, typer.Argument(help="The person: name or e-mail address of people.csv, or the id of their user in a CRM.")
+]
 By = Annotated[str, typer.Option("--by", help="Who says so; your user name when left out.")]
 Because = Annotated[str, typer.Option("--because", help="Why. Kept with the entry, not shown in explanations.")]
 
@@ -84,8 +86,8 @@ def resume(
     now = utcnow()
 
     def work(conn: Connection) -> tuple[Person, int, State]:
-        policy = _live(conn)
-        person = _person(policy, name)
+        policy = live_policy(conn)
+        person = person_named(policy, conn, name)
         known = people.known(conn, now)
         begins = _availability(policy, known).begins
         mine = [one for one in known.absences if one.person == person.key]
@@ -116,10 +118,10 @@ def list_(
     """Lists people: whether they can receive leads now, why not, until when, and what is entered."""
     now = utcnow()
     with open_ledger(config, ledger).read() as conn:
-        policy = _live(conn)
+        policy = live_policy(conn)
         known = people.known(conn, now)
         barred = _barred(conn, policy)
-        person = _person(policy, name) if name else None
+        person = person_named(policy, conn, name) if name else None
         entered = people.history(conn, person.key) if person is not None else []
     availability = _availability(policy, known)
     rows = []
@@ -212,25 +214,36 @@ def _enter(kind: Literal["off", "pause"], name: str, begins: str, ends: str, bec
     now = utcnow()
     begins = begins or now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
-    def work(conn: Connection) -> tuple[Policy, Person, datetime, datetime | None, int, Availability]:
-        policy = _live(conn)
-        person = _person(policy, name)
-        before = _availability(policy, people.known(conn, now))
+    def work(conn: Connection) -> tuple[Policy, Person, datetime, datetime | None, str, Availability]:
+        policy = live_policy(conn)
+        person = person_named(policy, conn, name)
+        known = people.known(conn, now)
+        before = _availability(policy, known)
         try:
             start, over = before.begins(person.key, begins), before.ends(person.key, ends) if ends else None
         except ValueError as error:
             _refuse(f"{error}.")
         if over is not None and over <= max(start, now):
             then = before.in_words(person.key, over)
+            if over == start:
+                _refuse(
+                    f"That would be over when it begins, at {then} (a time that clocks skip is none); nothing was entered."
+                )
             _refuse(f"That would be over at {then}, before it begins or before now; nothing was entered.")
+        for one in known.absences:
+            since = before.begins(one.person, one.begins)
+            until = before.ends(one.person, one.ends) if one.ends else None
+            if (one.person, one.kind, until) == (person.key, kind, over) and since <= start:
+                return policy, person, since, over, f" already, by entry {one.number}; nothing was entered", before
         entry = people.enter(conn, person.key, kind, begins, ends, author=author, reason=reason, now=now)
-        return policy, person, start, over, entry.number, _availability(policy, people.known(conn, now))
+        said = f": entry {entry.number}"
+        return policy, person, start, over, said, _availability(policy, people.known(conn, now))
 
-    policy, person, start, over, number, availability = store.repeated(work)
+    policy, person, start, over, said, availability = store.repeated(work)
     first = availability.in_words(person.key, start)
     until = f"to {availability.in_words(person.key, over)}" if over is not None else "until `fingerpost people resume`"
     what = "off" if kind == "off" else "paused"
-    err.print(f"{person.name} is {what} from {first} {until}: entry {number}.", markup=False)
+    err.print(f"{person.name} is {what} from {first} {until}{said}.", markup=False)
     for pool in _left_empty(policy, availability, person.key, max(start, now)):
         err.print(f"Then nobody is left in the pool {pool}.", style="yellow", markup=False)
 
@@ -251,31 +264,6 @@ def _said(by: str, because: str) -> tuple[str, str]:
     return one_line(by, MOST) or getpass.getuser(), one_line(because, MOST)
 
 
-def _live(conn: Connection) -> Policy:
-    from rules.policy import compile_policy
-
-    digest = policies.live(conn)
-    files = None if digest is None else policies.load(conn, digest)
-    if files is None:
-        _refuse("No policy is live in this ledger yet, so nobody is known: start the daemon first.")
-    return compile_policy(files)
-
-
-def _person(policy: Policy, name: str) -> Person:
-    found = policy.person(name)
-    if found is None or found.key not in policy.people:
-        from rules.source import nearest
-        from rules.values import fold
-
-        same = [person.key for person in policy.people.values() if fold(person.name) == fold(name)]
-        if same:
-            _refuse(f"people.csv has several called {name!r}: write the e-mail address, {' or '.join(same)}.")
-        words = [word for person in policy.people.values() for word in (person.name, person.key)]
-        hint = nearest(name, words) or "`fingerpost people list` shows everybody"
-        _refuse(f"The live policy's people.csv has nobody called {name!r}: {hint}")
-    return found
-
-
 def _availability(policy: Policy, known: Known) -> Availability:
     from routing.core.availability.people import Availability
 
@@ -283,13 +271,19 @@ def _availability(policy: Policy, known: Known) -> Availability:
 
 
 def _barred(conn: Connection, policy: Policy) -> Callable[[str], str]:
-    """What the CRMs say against a person, "" for nothing. A CRM whose users are not known says nothing."""
+    """What the CRMs say against a person, "" while they can receive records of one of them. A CRM whose users are not known says
+    nothing."""
     from routing.core.directory import Directory
 
     records = mirror.people(conn)
     directory = Directory.build(policy, records)
     systems = sorted({record.system for record in records})
-    return lambda key: next((why for system in systems if (why := directory.standing(key, system))), "")
+
+    def barred(key: str) -> str:
+        reasons = [directory.standing(key, system) or "" for system in systems]
+        return reasons[0] if reasons and all(reasons) else ""
+
+    return barred
 
 
 def _refuse(why: str) -> NoReturn:

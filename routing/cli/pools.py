@@ -13,9 +13,8 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from routing.cli.options import Config, Json, LedgerAt
-from routing.cli.output import err, one_line, open_ledger, out, print_json, problem
+from routing.cli.output import err, live_policy, one_line, open_ledger, out, person_named, print_json, problem
 from routing.core.distribution.entries import STANDS
-from routing.ledger import policies
 from routing.runtime.clock import utcnow
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ app = typer.Typer(no_args_is_help=True)
 
 MOST = 500  # characters of a reason
 MOST_LEADS = 1_000_000
+_LAST = datetime(9999, 12, 1, tzinfo=UTC)  # calendars know no later days
 
 Pool = Annotated[str, typer.Argument(help="The pool's name, as in pools.yaml.")]
 Kind = Annotated[str, typer.Option("--kind", help="The rotation of this kind of lead.")]
@@ -64,7 +64,9 @@ def simulate(
     from_: Annotated[
         str, typer.Option("--from", help="When the first comes (2026-12-01, 2026-12-01T09:00Z); else now.")
     ] = "",
-    to: Annotated[str, typer.Option("--to", help="Until when they come, evenly; else a week later.")] = "",
+    to: Annotated[
+        str, typer.Option("--to", help="Until when they come, evenly (a date: its beginning); else a week later.")
+    ] = "",
     value: Annotated[
         list[str] | None, typer.Option("--value", help="A field of each lead: lead.country=DE. Can be given again.")
     ] = None,
@@ -74,18 +76,17 @@ def simulate(
 ) -> None:
     """Gives made-up leads to a pool, from how it stands now: hours, holidays, absences and caps count. Nothing is stored."""
     start = _moment(from_) if from_ else utcnow()
-    end = _moment(to) if to else start + timedelta(days=7)
+    end = _moment(to) if to else min(start, _LAST) + timedelta(days=7)
     if end <= start:
         problem("--to must be after --from.")
         raise typer.Exit(2)
-    facts = _facts(value or [])
     with open_ledger(config, ledger).read() as conn:
         desk = _desk(conn, pool, start)
         name = _named(desk.policy, pool)
         if desk.policy.pools[name].method == "pull":
             problem(f"The leads of the pool {name} wait until somebody claims them: there is nothing to simulate.")
             raise typer.Exit(2)
-        found = desk.simulate(name, leads, start, end, facts)
+        found = desk.simulate(name, leads, start, end, _facts(desk.policy, value or []))
         names = {key: desk.directory.name(key) for key in found.given}
     if as_json:
         print_json(found)
@@ -96,7 +97,9 @@ def simulate(
 @app.command()
 def credit(
     pool: Pool,
-    name: Annotated[str, typer.Argument(help="The member: name or e-mail address.")],
+    name: Annotated[
+        str, typer.Argument(help="The member: name, e-mail address or the id of their CRM user; or 'pool NAME'.")
+    ],
     because: Annotated[str, typer.Option("--because", help="Why; it is shown with the entry.")],
     leads: Annotated[
         float,
@@ -115,16 +118,21 @@ def credit(
 
     def work(desk: Desk) -> str:
         which = _named(desk.policy, pool)
-        if kind not in desk.kinds(which):
-            problem(f"The pool {which} has no kind {kind!r}.")
-            raise typer.Exit(2)
-        member = _member(desk.policy, which, name)
-        rotation, before = desk.adjust(which, kind, member, leads, author=author, reason=reason)
+        of = _kind(desk, which, kind)
+        member = _member(desk, which, name)
+        try:
+            rotation, before = desk.adjust(which, of, member, leads, author=author, reason=reason)
+        except ValueError as error:
+            problem(f"{error}.")
+            raise typer.Exit(1) from None
         claim = rotation.claim(rotation.number[member])
-        return (
-            f"{desk.directory.name(member)} is now owed {claim:+.2f} leads in the pool {which} ({before:+.2f} before; "
+        said = (
+            f"{desk.directory.name(member)} is now owed {_signed(claim)} leads in the pool {which} ({_signed(before)} before; "
             f"credits come out of the turns of all): entry {rotation.seq}."
         )
+        if desk.policy.pools[which].bound is None:
+            said += f" Its leads are shared by {desk.policy.pools[which].method}: there a claim decides between equals at most."
+        return said + " Their caps count that many leads fewer." * (leads >= 1)
 
     err.print(_changed(config, ledger, pool, work), markup=False)
 
@@ -132,7 +140,9 @@ def credit(
 @app.command()
 def claim(
     pool: Pool,
-    as_: Annotated[str, typer.Option("--as", help="Who takes it: name or e-mail address of a member.")],
+    as_: Annotated[
+        str, typer.Option("--as", help="Which member takes it: name, e-mail address or the id of their CRM user.")
+    ],
     lead: Annotated[str, typer.Option("--lead", help="This record of the queue (its id) instead of the next.")] = "",
     config: Config = None,
     ledger: LedgerAt = None,
@@ -142,7 +152,7 @@ def claim(
     def work(desk: Desk) -> str:
         which = _named(desk.policy, pool)
         try:
-            claimed = desk.claim(which, _member(desk.policy, which, as_), lead)
+            claimed = desk.claim(which, _member(desk, which, as_), lead)
         except ValueError as error:
             problem(f"{error}.")
             raise typer.Exit(1) from None
@@ -157,14 +167,8 @@ def claim(
 
 def _desk(conn: Connection, pool: str, now: datetime | None = None, *, locked: bool = False) -> Desk:
     from routing.runtime.pooling import Desk
-    from rules.policy import compile_policy
 
-    digest = policies.live(conn)
-    files = None if digest is None else policies.load(conn, digest)
-    if files is None:
-        problem("No policy is live in this ledger yet: start the daemon first.")
-        raise typer.Exit(2)
-    policy = compile_policy(files)
+    policy = live_policy(conn)
     names = [_named(policy, pool)] if pool else list(policy.pools)
     return Desk(conn, policy, names, now or utcnow(), locked=locked)
 
@@ -187,16 +191,25 @@ def _named(policy: Policy, pool: str) -> str:
     return found
 
 
-def _member(policy: Policy, pool: str, name: str) -> str:
-    person = policy.person(name)
-    keys = policy.pools[pool].weights
-    key = person.key if person is not None else name
-    if key not in keys:
-        from rules.source import nearest
+def _kind(desk: Desk, pool: str, kind: str) -> str:
+    from rules.values import fold
 
-        names = [policy.people[key].name for key in keys if key in policy.people]
-        hint = nearest(name, [*names, *keys]) or f"`fingerpost pools show {pool!r}` lists them"
-        problem(f"{name!r} is no member of the pool {pool}: {hint}")
+    kinds = desk.kinds(pool)
+    found = next((one for one in kinds if fold(one) == fold(kind)), None)
+    if found is None:
+        there = ", ".join(one for one in kinds if one) or "none"
+        problem(f"The pool {pool} has no kind {kind!r}; its kinds: {there}.")
+        raise typer.Exit(2)
+    return found
+
+
+def _member(desk: Desk, pool: str, name: str) -> str:
+    keys = desk.policy.pools[pool].weights
+    key = name if name in keys else person_named(desk.policy, desk.conn, name).key
+    if key not in keys:
+        problem(
+            f"{desk.directory.name(key)} is no member of the pool {pool}: `fingerpost pools show '{pool}'` lists them."
+        )
         raise typer.Exit(2)
     return key
 
@@ -204,13 +217,17 @@ def _member(policy: Policy, pool: str, name: str) -> str:
 def _moment(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        found = found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         problem(f"{text!r} is no date or time: write it as 2026-12-01 or 2026-12-01T09:00Z (UTC).")
         raise typer.Exit(2) from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return min(found, _LAST)
 
 
-def _facts(values: list[str]) -> dict[str, Any]:
+def _facts(policy: Policy, values: list[str]) -> dict[str, Any]:
+    from rules.source import nearest
+
+    known = {f"{name}.{field}": kind for name, one in policy.entities.items() for field, kind in one.fields.items()}
     facts: dict[str, Any] = {"lead": {}, "account": None}
     for one in values:
         path, sign, text = one.partition("=")
@@ -218,10 +235,16 @@ def _facts(values: list[str]) -> dict[str, Any]:
         if not sign or not field:
             problem(f"{one!r} gives no field a value: write it as lead.country=DE.")
             raise typer.Exit(2)
-        try:
-            value: Any = float(text)
-        except ValueError:
-            value = text
+        if path.strip() not in known:
+            problem(f"fields.yaml has no field {path.strip()!r}: {nearest(path, known) or 'write it as lead.country'}")
+            raise typer.Exit(2)
+        value: Any = text
+        if known[path.strip()].type in ("number", "money"):
+            try:
+                value = float(text)
+            except ValueError:
+                problem(f"{path.strip()} is a number, and {text!r} is none.")
+                raise typer.Exit(2) from None
         facts[entity] = {**(facts.get(entity) or {}), field: value}
     return facts
 
@@ -230,7 +253,22 @@ def _print(view: RotationView) -> None:
     of = f", {view.kind}" if view.kind else ""
     out.print(Text(f"{view.pool}{of}", style="bold").append(f"  {view.method}", style="default"))
     table = Table(box=None, pad_edge=False)
-    for heading in ("member", "weight", "share", "ideal", "given", "shortfall", "credits", "next", "caps", "now"):
+    # What decides who is next, where that is not the shortfall in leads.
+    loads, values = view.method == "load balanced", any(abs(one.value) > 1e-6 for one in view.members)
+    more = ["open"] * loads + ["owed in value"] * values
+    for heading in (
+        "member",
+        "weight",
+        "share",
+        "ideal",
+        "given",
+        "shortfall",
+        *more,
+        "credits",
+        "next",
+        "caps",
+        "now",
+    ):
         table.add_column(heading, overflow="fold", justify="left" if heading in ("member", "caps", "now") else "right")
     for one in view.members:
         until = f" ({one.until:%Y-%m-%d %H:%M} UTC)" if one.until and one.why else ""
@@ -240,7 +278,9 @@ def _print(view: RotationView) -> None:
             f"{one.share:.1%}" if one.share else "",
             f"{one.ideal:.2f}",
             str(one.assigned),
-            f"{one.shortfall:+.2f}",
+            _signed(one.shortfall),
+            *([f"{one.load:g}"] if loads else []),
+            *([_signed(one.value)] if values else []),
             f"{one.credits:+g}" if one.credits else "",
             str(one.next or ""),
             Text("; ".join(one.caps)),
@@ -256,7 +296,10 @@ def _print(view: RotationView) -> None:
     if view.bound is not None:
         beyond = view.deviation > view.bound
         far = f"{far}, which is beyond its alarm of {view.bound:g}" if beyond else f"{far} (alarm: {view.bound:g})"
-    out.print(Text(f"Furthest from their share: {far}. Waiting: {view.waiting}."))
+        if beyond:
+            far += " (it evens out as who is owed is there again; where it grows, `pools credit` helps)"
+    waiting = "" if view.kind else f" Waiting: {view.waiting}."  # for the pool, whatever their kind
+    out.print(Text(f"Furthest from their share: {far}.{waiting}"))
     if view.entries:
         out.print(_entries(view))
     out.print()
@@ -308,15 +351,25 @@ def _print_all(views: list[RotationView]) -> None:
 
 def _print_simulated(found: Simulated, names: dict[str, str]) -> None:
     table = Table(box=None, pad_edge=False)
-    for heading in ("member", "given", "ideal", "difference"):
+    for heading in ("member", "given", "ideal", "owed before", "owed after"):
         table.add_column(heading, overflow="fold", justify="left" if heading == "member" else "right")
     for key, given in found.given.items():
-        ideal = found.ideal[key]
-        table.add_row(Text(one_line(names[key])), str(given), f"{ideal:.2f}", f"{given - ideal:+.2f}")
+        ideal, owed = found.ideal[key], found.owed.get(key, 0.0)
+        table.add_row(
+            Text(one_line(names[key])), str(given), f"{ideal:.2f}", _signed(owed), _signed(owed + ideal - given)
+        )
     out.print(table)
+    on = f"{found.overflowed} found nobody and went to {found.overflow}; " if found.overflow else ""
+    far = "The leads of this pool do not go by turns, so nobody's share is promised."
+    if found.worst is not None:
+        far = f"Nobody was ever further than {found.worst:.2f} leads from their share."
     err.print(
-        f"{found.leads} leads to the pool {found.pool}: {found.waited} had to wait, the longest "
-        f"{timedelta(seconds=round(found.longest_wait))}; {found.left} are still waiting. "
-        f"Nobody was ever further than {found.worst:.2f} leads from their share.",
+        f"{found.leads} leads to the pool {found.pool}: {on}{found.waited} had to wait, the longest "
+        f"{timedelta(seconds=round(found.longest_wait))}; {found.left} are still waiting. {far}",
         markup=False,
     )
+
+
+def _signed(leads: float) -> str:
+    """Never -0.00."""
+    return f"{round(leads, 2) + 0.0:+.2f}"

@@ -80,6 +80,8 @@ def _moment(text: str, zone: tzinfo, option: str, last: bool = False) -> datetim
         found = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{option} {text!r} is no date; write it as 2026-11-22 or 2026-11-22T09:30.") from None
+    if not 1970 <= found.year < 9999:  # beyond these no zone can be reckoned with, or no ledger was there
+        raise typer.BadParameter(f"{option} {text!r} is no year of these reports; write it as 2026-11-22.")
     if len(text) <= len("2026-11-22") and last:
         found = datetime.combine(found.date() + timedelta(days=1), time())
     return found if found.tzinfo is not None else found.replace(tzinfo=zone)
@@ -161,6 +163,12 @@ def fairness(
         policy = _live(conn)
         bounds = {} if policy is None else {name: one.bound for name, one in policy.pools.items()}
         rows, name = reports.fairness(conn, bounds, pool), _names(conn, policy)
+    if pool and not rows and policy is not None and pool not in policy.pools:
+        from rules.source import nearest
+
+        hint = nearest(pool, policy.pools) or f"there are {', '.join(policy.pools)}"
+        err.print(f"The live policy has no pool {pool!r}: {hint}.", style="red", markup=False)
+        raise typer.Exit(2)
     nothing = f"No lead went through {pool or 'a pool'} yet."
     _tell("Fairness of the pools", rows, fair_sections(rows, name), html, as_json, nothing)
     raise typer.Exit(1 if any(row.bound is not None and abs(row.ahead) > row.bound for row in rows) else 0)

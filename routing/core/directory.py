@@ -53,7 +53,7 @@ class Directory:
                 self._learn(record, email)
         for key, person in policy.people.items():
             for system, written in person.ids.items():
-                crm_id = _full_id(system, written)
+                crm_id = full_id(system, written)
                 self._keys.setdefault(system, {})[crm_id] = key
                 self._ids.setdefault(system, {})[key] = crm_id
         return self
@@ -69,7 +69,7 @@ class Directory:
 
     def _learn(self, record: Record, key: str) -> None:
         """Usable records come first, so that a person's old, deactivated user does not hide the present one."""
-        system, crm_id = record.system, _full_id(record.system, record.record_id)
+        system, crm_id = record.system, full_id(record.system, record.record_id)
         self._keys.setdefault(system, {})[crm_id] = key
         self._names.setdefault(key, str(record.values.get("name") or key))
         ids = self._ids.setdefault(system, {})
@@ -99,6 +99,14 @@ class Directory:
         """The person's name for sentences; the key itself when nobody knows more."""
         person = self._policy.people.get(key)
         return person.name if person else self._names.get(key, key)
+
+    def had_it(self, key: str, system: str, *, never: bool) -> str:
+        """Why somebody who had a record does not get it again, as a sentence; or, ``never``, whom that CRM refused as its owner."""
+        return (
+            f"{system.capitalize()} refused {self.name(key)} as the owner"
+            if never
+            else f"{self.name(key)} had it already"
+        )
 
     def why_not(self, key: str, system: str, now: datetime) -> str | None:
         """Why this person cannot receive a record of that system now, as a sentence; None when they can.
@@ -160,7 +168,7 @@ def _usable(record: Record) -> bool:
     return not record.deleted and record.values.get("active") is not False
 
 
-def _full_id(system: str, crm_id: str) -> str:
+def full_id(system: str, crm_id: str) -> str:
     """A Salesforce id of 15 characters, as reports show it, gets the three that the API appends to tell cases apart."""
     crm_id = crm_id.strip()
     if system != "salesforce" or len(crm_id) != 15:

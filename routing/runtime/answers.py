@@ -13,6 +13,8 @@ from routing.ledger import decisions, journal
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import split_ref
 from routing.runtime.clock import Clock, monotonic, utcnow
+from routing.runtime.naming import NobodyCalled, person_called
+from rules.policy import Policy
 
 MOST = 500  # letters of a reason
 # Whoever asks over HTTP waits so long to be told what came of it, and this often it is looked up.
@@ -39,20 +41,30 @@ class Outcome(Struct, frozen=True):
 
 
 def answer(
-    ledger: Ledger, kind: Answer, record_id: str, by: str, because: str, system: str = "", clock: Clock = utcnow
+    ledger: Ledger,
+    policy: Policy,
+    kind: Answer,
+    record_id: str,
+    by: str,
+    because: str,
+    system: str = "",
+    clock: Clock = utcnow,
 ) -> str:
     """Writes the answer down; the loop takes it up in its turn. Returns the event's id.
 
-    ``by`` is the person's e-mail address. Raises Unanswerable for a record that nobody was ever given, for an id that several
+    ``by`` names the person (``routing.runtime.naming``); an e-mail address also counts of somebody who left people.csv. Raises Unanswerable for a record that nobody was ever given, for an id that several
     records have, and for an answer without the reason it needs.
     """
     because = " ".join(because.split())[:MOST]
-    person = by.strip().lower()
-    if "@" not in person:
-        raise Unanswerable(f"Who answers is named by the e-mail address of people.csv, not '{by}'.")
     if kind == "rejected" and not because:
         raise Unanswerable("A rejection needs a reason (because): whoever gets the lead next should know it.")
     with ledger.read() as conn:
+        try:
+            person = person_called(policy, conn, by.strip()).key
+        except NobodyCalled as error:
+            if "@" not in by:
+                raise Unanswerable(str(error)) from None
+            person = by.strip().lower()
         refs = [ref for ref in decisions.refs_of(conn, record_id) if system in ("", split_ref(ref)[0])]
     if not refs:
         raise Unanswerable(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +12,13 @@ from sqlalchemy import Connection
 
 from routing.core.availability.people import Availability
 from routing.core.directory import FILE, Directory
-from routing.core.distribution.ask import Ask
+from routing.core.distribution.ask import Ask, Pick
 from routing.core.distribution.attendance import Attendance
 from routing.core.distribution.entries import PoolEntry
 from routing.core.distribution.methods import by_value, kind_of, least_loaded
 from routing.core.distribution.pools import Pools
 from routing.core.distribution.rotation import Rotation
+from routing.core.distribution.workload import Open, counting
 from routing.core.model import ChangeEvent, derived_id
 from routing.ledger import holding, journal, mirror, open_records, people, pools
 from routing.ledger.pools import Opened
@@ -31,7 +32,8 @@ CLAIM = "claim"  # how the tick of a record that somebody claimed is marked
 
 
 class MemberLine(Struct, frozen=True, kw_only=True):
-    """One member as they stand. ``shortfall`` is ideal − assigned. ``credits`` were given by hand or for leads given back."""
+    """One member as they stand. ``shortfall`` is ideal − assigned, ``value`` the same in value, where leads have one. ``load`` is what a
+    load balanced pool goes by: open leads, or the sum of a field. ``credits`` were given by hand or for leads given back."""
 
     person: str
     name: str
@@ -40,6 +42,8 @@ class MemberLine(Struct, frozen=True, kw_only=True):
     ideal: float
     assigned: int
     shortfall: float
+    value: float
+    load: float
     credits: float
     caps: tuple[str, ...]
     available: bool
@@ -68,17 +72,22 @@ class RotationView(Struct, frozen=True, kw_only=True):
 
 
 class Simulated(Struct, frozen=True, kw_only=True):
-    """What came of leads that were made up: by member how many, and their ideal of these. ``longest_wait`` is in seconds, ``left``
-    how many nobody took, ``worst`` the largest |assigned − ideal| on the way."""
+    """What came of leads that were made up: by member how many, their ideal of these, and what they were owed before.
+    ``longest_wait`` is in seconds, ``left`` how many nobody took. ``overflowed`` went on to ``overflow``, a pool or a queue.
+
+    ``worst`` is the largest |assigned − ideal| on the way; None where leads do not go by turns."""
 
     pool: str
     leads: int
     given: dict[str, int]
     ideal: dict[str, float]
+    owed: dict[str, float]
     waited: int
     longest_wait: float
     left: int
-    worst: float
+    overflowed: int
+    overflow: str
+    worst: float | None
 
 
 class Claimed(Struct, frozen=True):
@@ -111,10 +120,13 @@ class Desk:
         """How a pool stands now."""
         pool = self.policy.pools[name]
         rotation = self.pools.rotation(pool, kind, self.now)
-        coming = [] if pool.method in ("pull", "sticky", "best fit") else _coming(pool, rotation, NEXT, self.now)
+        barred = self._empty(pool, rotation)
+        coming = (
+            [] if pool.method in ("pull", "sticky", "best fit") else _coming(pool, rotation, NEXT, self.now, barred)
+        )
         turns = {person: turn for turn, person in reversed(list(enumerate(coming, 1)))}
         lines = []
-        for place, member in enumerate(pool.members):
+        for member in pool.members:
             n = rotation.number[member.key]
             claim = rotation.claim(n)
             lines.append(
@@ -126,11 +138,13 @@ class Desk:
                     ideal=rotation.assigned[n] + claim,
                     assigned=rotation.assigned[n],
                     shortfall=claim,
+                    value=rotation.worth(n),
+                    load=rotation.load[n],
                     credits=rotation.credits[n],
                     caps=tuple(self.attendance.used(pool, member, kind, self.now)),
-                    available=rotation.is_in(member.key),
-                    why=rotation.why[n],
-                    until=self.attendance.until_of(pool.name, kind, place),
+                    available=rotation.is_in(member.key) and member.key not in barred,
+                    why=rotation.why[n] or barred.get(member.key, ""),
+                    until=self.attendance.until_of(pool, member, kind, self.now),
                     next=turns.get(member.key, 0),
                 )
             )
@@ -148,6 +162,17 @@ class Desk:
             entries=tuple(pools.entries(self.conn, name, entries, kind=kind)) if entries else (),
         )
 
+    def _empty(self, pool: Pool, rotation: Rotation) -> dict[str, str]:
+        """The pools within this one that are in turn and have nobody who could take a lead, nor an overflow that has."""
+        ask = _ask(None, self.now, 0.0)
+        inner = [member for member in pool.members if member.is_pool and rotation.is_in(member.key)]
+        found = {member.key: self.pools.within(member.who, ask, (pool.name,)) for member in inner}
+        return {
+            member.key: f"nobody in the pool {member.who} can take a lead"
+            for member in inner
+            if not (found[member.key].person or found[member.key].queue)
+        }
+
     def kinds(self, name: str) -> list[str]:
         """The kinds of a pool that have given leads, or may."""
         known = [kind for pool, kind in self.opened.rotations if pool == name]
@@ -157,9 +182,14 @@ class Desk:
         self, name: str, kind: str, member: str, leads: float, *, author: str, reason: str
     ) -> tuple[Rotation, float]:
         """Gives a member a claim to so many leads more (or, below 0, fewer), as an entry with author and reason. Returns what they
-        were owed before, too."""
+        were owed before, too. Raises ValueError where there is nobody whose turns it could come out of, or go to."""
         rotation = self.pools.rotation(self.policy.pools[name], kind, self.now)
-        before = rotation.claim(rotation.number[member])
+        n = rotation.number[member]
+        before = rotation.claim(n)
+        if not any(state != "out" for other, state in enumerate(rotation.state) if other != n):
+            who = self.directory.name(member)
+            message = f"nobody but {who} is there now whose turns this could come out of: enter it when somebody is"
+            raise ValueError(message)
         what: Any = "credit" if leads > 0 else "debit"
         self.pools.enter(rotation, member, what, self.now, leads=abs(leads), author=author, why=reason)
         pools.save(self.conn, self.opened, self.pools.entries)
@@ -205,14 +235,19 @@ class Desk:
     ) -> Simulated:
         """Gives out made-up leads that come evenly from ``start`` to ``end``, from how the pool stands now. Nothing is stored.
 
-        Who finds nobody waits until somebody is there by the clock, as in the daemon.
+        What finds nobody overflows, or waits until somebody is there by the clock, as in the daemon. Leads stay open.
         """
-        kind = kind_of(self.policy.pools[name], _ask(facts, start, 0.0))
-        rotation = self.pools.rotation(self.policy.pools[name], kind, start)
+        pool = self.policy.pools[name]
+        kind = kind_of(pool, _ask(facts, start, 0.0))
+        rotation = self.pools.rotation(pool, kind, start)
         assigned = dict(zip(rotation.people, rotation.assigned, strict=True))
         ideal = {person: rotation.assigned[n] + rotation.claim(n) for person, n in rotation.number.items()}
-        worst, seq, waits = 0.0, rotation.seq, list[float]()
+        owed = {person: rotation.claim(n) for person, n in rotation.number.items()}
+        worst, seq, waits, overflowed = rotation.deviation(), rotation.seq, list[float](), 0
         for n, waited in self.turns(name, leads, start, end, facts):
+            if n is None:
+                overflowed += 1
+                continue
             # Where somebody came or went since the last turn all are looked at.
             worst = max(worst, rotation.deviation_after(n) if rotation.seq == seq + 1 else rotation.deviation())
             seq = rotation.seq
@@ -225,16 +260,21 @@ class Desk:
                 who: rotation.assigned[n] + rotation.claim(n) - ideal.get(who, 0.0)
                 for who, n in rotation.number.items()
             },
+            owed=owed,
             waited=sum(seconds > 0 for seconds in waits),
             longest_wait=max(waits, default=0.0),
-            left=leads - len(waits),
-            worst=worst,
+            left=leads - len(waits) - overflowed,
+            overflowed=overflowed,
+            overflow=_overflow(pool),
+            worst=None if pool.bound is None else worst,
         )
 
     def turns(
         self, name: str, leads: int, start: datetime, end: datetime, facts: Mapping[str, Any] | None = None
-    ) -> Iterator[tuple[int, float]]:
-        """The turns of a simulation: for each lead given the number of the member whose turn it was, and for how many seconds it waited."""
+    ) -> Iterator[tuple[int | None, float]]:
+        """The turns of a simulation: for each lead the number of the member whose turn it was (None: it overflowed), and for how
+        many seconds it waited."""
+        overflows, counts = bool(_overflow(self.policy.pools[name])), counting(self.policy)
         step, waiting, now = (end - start) / max(leads, 1), deque[datetime](), start
         for n in range(leads):
             come = start + step * n
@@ -248,30 +288,57 @@ class Desk:
                     self.pools.give(pick, ask)
                     self.pools.entries.clear()
                     waiting.popleft()
+                    if counts:
+                        self._opens(pick, facts)
                     yield pick.turns[0][1], waited
+                elif overflows:
+                    waiting.popleft()
+                    yield None, waited
                 else:  # until then nobody can take it, nor one that comes meanwhile
                     now = self.pools.until([name], ask) or _NEVER
+
+    def _opens(self, pick: Pick, facts: Mapping[str, Any] | None) -> None:
+        """What was given counts as open from now on."""
+        lead = (facts or {}).get("lead") or {}
+        numbers = {name: float(value) for name, value in lead.items() if type(value) in (int, float)}
+        kinds = tuple([(pool, kind) for pool, kind, _ in pick.named if kind])
+        self.attendance.workload.add(Open(FILE, pick.person, numbers, kinds))
+        self.attendance.look_again(pick.person, sure=True)
+
+
+def _overflow(pool: Pool) -> str:
+    return (
+        f"the pool {pool.overflow}"
+        if pool.overflow
+        else f"the queue {pool.overflow_queue}"
+        if pool.overflow_queue
+        else ""
+    )
 
 
 def _ask(facts: Mapping[str, Any] | None, now: datetime, waited: float) -> Ask:
     return Ask(system=FILE, facts=facts or {}, now=now, waited=waited)
 
 
-def _coming(pool: Pool, rotation: Rotation, leads: int, now: datetime) -> list[str]:
-    """Who gets the next leads, if nobody comes or goes, and all may have them."""
+def _coming(pool: Pool, rotation: Rotation, leads: int, now: datetime, barred: Collection[str]) -> list[str]:
+    """Who gets the next leads, if nobody comes or goes, and all may have them who are not ``barred``."""
     copy, found = Rotation.of(rotation.snapshot()), []
-    for _ in range(leads if not copy.nobody else 0):
+    able = [n for n in copy.present() if copy.people[n] not in barred]
+    among = copy.group(able) if barred and able else None
+    mask = "" if among is None else among.mask
+    for seq in range(copy.seq + 1, copy.seq + 1 + leads if able else 0):
         n = (
-            least_loaded(copy, None)
+            least_loaded(copy, among)
             if pool.method == "load balanced"
-            else by_value(copy, None)
+            else by_value(copy, among)
             if pool.value
-            else copy.next()
+            else copy.next(among)
         )
         person = copy.people[n]
         found.append(person)
-        turn = PoolEntry(pool=copy.pool, kind=copy.kind, seq=copy.seq + 1, person=person, what="assigned", at=now)
-        copy.apply(turn)
+        copy.apply(
+            PoolEntry(pool=copy.pool, kind=copy.kind, seq=seq, person=person, what="assigned", at=now, among=mask)
+        )
     return found
 
 

@@ -29,12 +29,13 @@ from routing.runtime.answers import LOOK_SECONDS, WAIT_SECONDS, Outcome, Unanswe
 from routing.runtime.clock import Clock
 from routing.web.app import RETRY_AFTER_SECONDS, BodyTooLarge, misread, read_body, refuse
 from routing.web.tokens import caller
+from rules.policy import Policy
 
 log = structlog.get_logger()
 
 
 class Answer(Struct, frozen=True, forbid_unknown_fields=True):
-    """One answer; ``by`` is an e-mail address. A rejection needs ``because``."""
+    """One answer; ``by`` names a person (``routing.runtime.naming``). A rejection needs ``because``."""
 
     record: Annotated[str, Meta(min_length=1, max_length=200)]
     by: Annotated[str, Meta(min_length=1, max_length=320)]
@@ -47,11 +48,17 @@ _decode = msgspec.json.Decoder(Answer).decode
 _EXAMPLE = '{"record": "00Q5e00000ABCDE", "by": "ana@example.com", "answer": "rejected", "because": "speaks no German"}'
 
 
-def answers_route(ledger: Ledger, clock: Clock, tokens: Mapping[str, Secret], changed: Callable[[], None]) -> Route:
+def answers_route(
+    ledger: Ledger,
+    policy: Callable[[], Policy],
+    clock: Clock,
+    tokens: Mapping[str, Secret],
+    changed: Callable[[], None],
+) -> Route:
     """The route. ``tokens`` by the name of the system that has it; ``changed`` is called when an answer was written down."""
 
     def take(one: Answer) -> tuple[str, Outcome]:
-        event_id = answer(ledger, one.answer, one.record, one.by, one.because, one.system, clock)
+        event_id = answer(ledger, policy(), one.answer, one.record, one.by, one.because, one.system, clock)
         changed()
         return event_id, outcome(ledger, event_id, WAIT_SECONDS, LOOK_SECONDS)
 

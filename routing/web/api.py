@@ -22,6 +22,6 @@ def app_of(process: Process, tokens: Mapping[str, Secret]) -> Starlette:
         api = [
             presence_route(ledger, lambda: process.policies.current, clock, tokens, look),
             claims_route(ledger, lambda: process.policies.current, clock, tokens, look),
-            answers_route(ledger, clock, tokens, look),
+            answers_route(ledger, lambda: process.policies.current, clock, tokens, look),
         ]
     return build_app(process.webhooks, process.intake, process.clock, process.health, process.metrics.registry, api)

@@ -29,6 +29,7 @@ from routing.ledger.engine import Ledger, is_lost
 from routing.ledger.schema import split_ref
 from routing.runtime.answers import LOOK_SECONDS, WAIT_SECONDS, outcome
 from routing.runtime.clock import Clock
+from routing.runtime.naming import NobodyCalled, person_called
 from routing.runtime.pooling import Claimed, Desk
 from routing.web.app import RETRY_AFTER_SECONDS, BodyTooLarge, misread, read_body, refuse
 from routing.web.tokens import caller
@@ -40,7 +41,7 @@ log = structlog.get_logger()
 
 
 class Claim(Struct, frozen=True, forbid_unknown_fields=True):
-    """One claim; ``by`` is an e-mail address or a name of ``people.csv``."""
+    """One claim; ``by`` names a person (``routing.runtime.naming``)."""
 
     pool: Annotated[str, Meta(min_length=1, max_length=200)]
     by: Annotated[str, Meta(min_length=1, max_length=320)]
@@ -110,10 +111,10 @@ def _claim(conn: Connection, one: Claim, policy: Policy, clock: Clock) -> Claime
     if pool is None:
         hint = nearest(one.pool, policy.pools)
         raise _Wrong(404, f"The live policy has no pool {one.pool!r}{f': {hint}' if hint else '.'}")
-    person = policy.person(one.by)
-    if person is None or person.key not in policy.people:
-        raise _Wrong(404, f"The live policy's people.csv has nobody, or several, called {one.by!r}.")
     try:
+        person = person_called(policy, conn, one.by)
         return Desk(conn, policy, [pool], clock(), locked=True).claim(pool, person.key, one.record)
+    except NobodyCalled as error:
+        raise _Wrong(404, str(error)) from None
     except ValueError as error:
         raise _Wrong(409, f"{error}.") from None

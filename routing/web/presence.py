@@ -4,7 +4,7 @@
     Authorization: Bearer TOKEN
     {"person": "ana@example.com", "available": false, "status": "in a meeting", "until": "2026-12-24T15:00:00Z"}
 
-Or a list of such reports, all of which are taken or none. ``person`` is an e-mail address or a name of ``people.csv``; ``at``, when it
+Or a list of such reports, all of which are taken or none. ``person`` is named as everywhere (``routing.runtime.naming``); ``at``, when it
 was seen, is now when left out. A report that somebody is not available holds until ``until``, or for 12 hours, so that nobody is kept
 out for good by a system that falls silent. The token says which system it is (``api: tokens:`` in the settings).
 """
@@ -30,6 +30,7 @@ from routing.core.availability.calendars import pools_served_by
 from routing.ledger import holding, people
 from routing.ledger.engine import Ledger, is_lost
 from routing.runtime.clock import Clock
+from routing.runtime.naming import NobodyCalled, person_called
 from routing.web.app import RETRY_AFTER_SECONDS, BodyTooLarge, misread, read_body, refuse
 from routing.web.tokens import caller
 from rules.policy import Policy
@@ -79,8 +80,8 @@ def presence_route(
             return refuse(401, "Send the header 'Authorization: Bearer TOKEN'.", www_authenticate="Bearer")
         try:
             live, now = policy(), clock()
-            rows = [_checked(one, live, now) for one in _read(await read_body(request))]
-            stored = await asyncio.to_thread(ledger.repeated, lambda conn: _store(conn, rows, source, live, now))
+            reports = _read(await read_body(request))
+            stored = await asyncio.to_thread(ledger.repeated, lambda conn: _store(conn, reports, source, live, now))
         except BodyTooLarge:
             return refuse(413, "The body is over 5 MB.", connection="close")
         except (TimeoutError, ClientDisconnect):
@@ -95,7 +96,7 @@ def presence_route(
             return refuse(503, "The ledger cannot be written just now.", retry_after=RETRY_AFTER_SECONDS)
         if stored:
             changed()
-        return JSONResponse({"reports": len(rows), "new": stored})
+        return JSONResponse({"reports": len(reports), "new": stored})
 
     return Route("/presence", receive, methods=["POST"])
 
@@ -109,11 +110,12 @@ def _read(body: bytes) -> list[Report]:
     return reports
 
 
-def _checked(one: Report, policy: Policy, now: datetime) -> Report:
+def _checked(one: Report, policy: Policy, conn: Connection, now: datetime) -> Report:
     """The report with the person's key, and with the moments filled in."""
-    person = policy.person(one.person)
-    if person is None or person.key not in policy.people:
-        raise _Wrong(404, f"Nobody, or several, in people.csv are called {one.person!r}.")
+    try:
+        person = person_called(policy, conn, one.person)
+    except NobodyCalled as error:
+        raise _Wrong(404, str(error)) from None
     until = None
     if not one.available:
         until = one.until or (one.at or now) + HOLDS
@@ -124,9 +126,9 @@ def _checked(one: Report, policy: Policy, now: datetime) -> Report:
     return Report(person.key, one.available, one.status, until, min(one.at or now, now))
 
 
-def _store(conn: Connection, rows: list[Report], source: str, policy: Policy, now: datetime) -> int:
+def _store(conn: Connection, reports: list[Report], source: str, policy: Policy, now: datetime) -> int:
     stored, back = 0, set[str]()
-    for one in rows:
+    for one in [_checked(report, policy, conn, now) for report in reports]:
         assert one.at is not None
         if people.report(conn, one.person, one.available, one.status, one.until, source, one.at):
             stored += 1

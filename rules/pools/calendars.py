@@ -138,6 +138,9 @@ def _closed(node: Node | None, what: str, report: Report) -> dict[date, str]:
     return found
 
 
+_WRITTEN = "write it as 2026-12-24, 2026-12-24 pm or 2026-12-24 13:30"
+
+
 def read_time_off(sheet: Sheet | None, people: People, report: Report) -> tuple[TimeOff, ...]:
     """The rows of ``time_off.csv`` in the order written; rows with a mistake are reported and left out."""
     if sheet is None:
@@ -153,8 +156,17 @@ def read_time_off(sheet: Sheet | None, people: People, report: Report) -> tuple[
             report.error(
                 place, f"time_off.csv has no use for the column '{name}'", nearest(name, TIME_OFF_COLUMNS) or hint
             )
-    found = [_time_off(sheet, row, columns, people, report) for row in sheet.rows]
-    return tuple(one for one in found if one is not None)
+    found: dict[TimeOff, Row] = {}
+    for row in sheet.rows:
+        one = _time_off(sheet, row, columns, people, report)
+        if one is None:
+            continue
+        if one in found:
+            report.warn(
+                sheet.cell(row, 0), f"this time off is there already, in line {found[one].line}", "delete this row"
+            )
+        found.setdefault(one, row)
+    return tuple(found)
 
 
 def _time_off(sheet: Sheet, row: Row, columns: dict[str, int], people: People, report: Report) -> TimeOff | None:
@@ -169,19 +181,24 @@ def _time_off(sheet: Sheet, row: Row, columns: dict[str, int], people: People, r
     elif person is None:
         report.error(place("person"), *people.unknown(cells["person"]))
     # Without an end it is that day, or that half day.
-    bounds = (("from", cells["from"], beginning), ("to", cells["to"] or cells["from"], ending))
+    if not cells["from"]:
+        report.error(place("from"), "the first day of this time off is missing", _WRITTEN)
+        return None
+    bounds = [("from", cells["from"], beginning), ("to", cells["to"] or cells["from"], ending)]
     moments = []
     for name, text, read in bounds:
         try:
             moments.append(read(text))
-        except (ValueError, OverflowError):
-            hint = "write it as 2026-12-24, 2026-12-24 pm or 2026-12-24 13:30"
-            report.error(place(name), f"'{text}' is no moment at which time off begins or ends", hint)
+        except ValueError:
+            report.error(place(name), f"'{text}' is no moment at which time off begins or ends", _WRITTEN)
+            if not cells["to"]:
+                break
     if person is None or len(moments) < 2:
         return None
     if earliest(moments[1]) <= earliest(moments[0]):
+        how = "when" if cells["to"] == cells["from"] else "before"
         report.error(
-            place("to"), f"this time off ends ({cells['to'] or cells['from']}) before it begins ({cells['from']})"
+            place("to"), f"this time off ends ({cells['to'] or cells['from']}) {how} it begins ({cells['from']})"
         )
         return None
     return TimeOff(person.key, cells["from"], cells["to"] or cells["from"], cells["reason"])

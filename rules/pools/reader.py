@@ -208,7 +208,9 @@ class _PoolReader:
         relax = seconds_of(text.text) if text is not None else 0
         if text is not None and not 1 <= relax <= _LONGEST:
             message = f"'{text.text}' is no time between 1 second and a year"
-            self.report.error(text.place, message, "write it as '15 minutes' or '2 hours'")
+            self.report.error(
+                text.place, message, "write a whole number and its unit, such as '30 minutes' or '4 hours'"
+            )
         elif text is not None and not required:
             self.report.error(text.place, "a preferred skill keeps nobody out: it is never relaxed")
         return self._skill(column, field, required, relax)

@@ -69,6 +69,10 @@ def ramp_of(text: str) -> Ramp:
         share, days = float(match[1]), int(match[2]) * _RAMP_DAYS[match[3].lower()]
         if share > 100 or not days:
             raise TextError(f"'{part.strip()}': a step of a ramp is at most 100 %, and lasts a day or more")
+        if steps and share / 100 < steps[-1][1]:
+            raise TextError(
+                f"'{part.strip()}' is less than the step before it", "a ramp grows: write the smallest first"
+            )
         steps.append((day, share / 100))
         day += days
     if day > MAX_RAMP:

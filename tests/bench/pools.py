@@ -69,18 +69,22 @@ def picks() -> list[Line]:
     """In a pool of 500 with caps, hours and skills, in the hours when most are there: from the question to who it is, and counted."""
     one = "{languages: lead.country}"
     two = "[{skill: languages, of: lead.country}, {skill: languages, of: lead.state, preferred: yes}]"
+    both = "[{skill: languages, of: lead.country}, {skill: languages, of: lead.state}]"
+    pair = {"country": "fr", "state": "de"}
     lines = []
-    for what, skills, lead in (
-        ("anybody can take it", one, {}),
-        ("a language is asked for", one, {"country": "fr"}),
-        ("two skills, one of them preferred", two, {"country": "fr", "state": "de"}),
+    for what, skills, leads, cap in (
+        ("anybody can take it", one, [{}], 60),
+        ("a language is asked for", one, [{"country": "fr"}], 60),
+        ("each of eight languages, or none, in turn", one, [{}, *({"country": said} for said in LANGUAGES)], 60),
+        ("two skills, one of them preferred", two, [pair], 60),
+        ("two skills, both of them required", both, [pair], 600),  # of few: so that their caps last
     ):
-        text = f"P0: {{method: weighted, members: {members(0, 500)}, member_caps: 60 a day, skills: {skills}}}\n"
+        text = f"P0: {{method: weighted, members: {members(0, 500)}, member_caps: {cap} a day, skills: {skills}}}\n"
         of = team(500, text)
         directory, attendance = present(of)
         pools, now, taken = Pools(of, directory, attendance), MONDAY + timedelta(hours=15), []
         for n in range(PICKS + 50):
-            ask = asked(now, **lead)
+            ask = asked(now, **leads[n % len(leads)])
             began = monotonic()
             found = pools.pick("P0", ask)
             pools.give(found, ask)

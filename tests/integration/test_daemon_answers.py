@@ -44,7 +44,8 @@ def test_a_rep_answers_on_the_command_line(world: Stage) -> None:
     lead = world.lead()
     world.settle()
     had = world.owner(lead)
-    said = world.command("leads", "accept", lead, "--by", had, "--json").stdout
+    name = {JONAS: "Jonas Keller", MIRIAM: "Miriam Vogel"}[had]
+    said = world.command("leads", "accept", lead, "--by", name, "--json").stdout
     assert msgspec.json.decode(said)["state"] == "applied"
     assert world.owner(lead) == had
     nobody = world.command("leads", "reject", lead, "--by", "nobody@example.com", "--because", "no", exit_code=1)
@@ -57,6 +58,12 @@ def test_a_rep_answers_on_the_command_line(world: Stage) -> None:
     [
         ({"record": "00Q1", "by": JONAS, "answer": "accepted"}, "", 401, "Bearer"),
         ({"record": "nowhere", "by": JONAS, "answer": "accepted"}, TOKEN, 404, "Nothing was ever decided"),
+        (
+            {"record": "nowhere", "by": "Jonas", "answer": "accepted"},
+            TOKEN,
+            400,
+            "people.csv has nobody called 'Jonas'",
+        ),
         ({"record": "nowhere", "by": JONAS, "answer": "perhaps"}, TOKEN, 400, "Invalid enum value"),
         ({"record": "nowhere", "by": JONAS, "answer": "rejected"}, TOKEN, 400, "needs a reason (because)"),
     ],

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
+from alembic import command
 
+from routing.ledger.check import current_revision
+from routing.ledger.engine import Ledger
 from tests.integration.stage import SECRET, Stage, stage
 
 
@@ -44,6 +48,22 @@ def examine(crms: Stage, exit_code: int, config: Path | None = None, secrets: tu
 
 def test_all_is_well(crms: Stage) -> None:
     assert examine(crms, 0) == {}
+
+
+def test_a_ledger_is_looked_at_not_changed(crms: Stage, tmp_path: Path) -> None:
+    config = crms.write_settings(tmp_path)
+    settings = yaml.safe_load(config.read_text("utf-8"))
+    file = tmp_path / "ledger.db"
+    config.write_text(yaml.safe_dump(settings | {"ledger": str(file)}), "utf-8")
+    assert examine(crms, 0, config) == {}
+    assert not file.exists()
+    old = Ledger(f"sqlite:///{file}")
+    command.upgrade(old._alembic(), "0004")
+    assert "fingerpost ledger upgrade" in examine(crms, 1, config)["ledger"]
+    assert current_revision(old) == "0004"
+    old.upgrade()
+    assert examine(crms, 0, config) == {}
+    old.close()
 
 
 def test_a_wrong_secret_is_said_not_shown(crms: Stage, tmp_path: Path) -> None:

@@ -69,6 +69,9 @@ def test_whoever_is_off_gets_nothing_and_the_decision_says_so(world: Stage) -> N
 
 def test_leads_that_wait_are_given_out_the_moment_somebody_resumes(world: Stage) -> None:
     world.command("people", "pause", JONAS)
+    entries = len(listed(world, JONAS)[0]["entries"])
+    assert "already, by entry" in world.command("people", "pause", "Jonas Keller").output
+    assert len(listed(world, JONAS)[0]["entries"]) == entries  # once is enough
     assert "nobody is left in the pool MM-DACH" in world.command("people", "pause", MIRIAM).output
     leads = [world.lead() for _ in range(3)]
     world.settle()

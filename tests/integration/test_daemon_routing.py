@@ -125,14 +125,15 @@ def test_decisions_show_tells_an_admin_why(world: Stage) -> None:
     world.settle()
     made = world.decision(lead)
     told = world.command("decisions", "show", lead).stdout
-    assert f"lead {lead} in salesforce goes to {made.owner}" in told
+    people = world.daemon.policies.current.people
+    assert f"lead {lead} in salesforce goes to {people[made.owner].name}" in told
     assert "country: 'Deutschland' → 'DE'" in told
     assert "no row of named_accounts.csv matches" in told
     assert "✓ ladder: Territory" in told
     assert "territories.csv line 15: DACH" in told
     assert "The pool MM-DACH at that moment" in told
-    assert f"{JONAS}: " in told
-    assert f"{MIRIAM}: " in told
+    assert f"{people[JONAS].name}: " in told
+    assert f"{people[MIRIAM].name}: " in told
     assert "confirmed at" in told
     assert made.policy[:12] in told
     assert made.decision_id in world.command("decisions", "list", "--json").stdout

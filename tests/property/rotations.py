@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from routing.core.distribution.entries import PoolEntry, Snapshot, What, mask_of
+from routing.core.distribution.entries import PoolEntry, Snapshot, What
 from routing.core.distribution.rotation import Rotation
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -35,8 +35,9 @@ def fixed(weights: list[float]) -> Rotation:
 
 def give(rotation: Rotation, among: tuple[int, ...] | None = None) -> int:
     """Gives the next lead."""
-    n = rotation.next(among)
-    enter(rotation, rotation.people[n], "assigned", leads=1.0, among="" if among is None else mask_of(among))
+    group = None if among is None else rotation.group(among)
+    n = rotation.next(group)
+    enter(rotation, rotation.people[n], "assigned", leads=1.0, among="" if group is None else group.mask)
     return n
 
 

@@ -29,6 +29,8 @@ _BLANK_DAYS = 400
 _MOST_DAYS = 36_525
 # Open time without end is given in pieces of about this length.
 _PIECE = 31 * 86_400.0
+_START = datetime(1, 1, 3)  # noqa: DTZ001 - of the wall, in whatever zone
+_LONGEST = datetime(9999, 12, 27) - _START  # noqa: DTZ001
 # Days remembered for each calendar.
 _KEEP = 2_000
 
@@ -205,9 +207,9 @@ def instant(day: date, minute: int, zone: ZoneInfo, *, last: bool = False) -> fl
     """The instant of a wall-clock time: ``minute`` of that day, which may lie beyond its end.
 
     Of a reading that occurs twice the first, or with ``last`` the second; a reading that is skipped gives the moment of the
-    change. Raises OverflowError beyond the year 9999.
+    change. At both ends of the calendar (9999-12-31: "for ever") some days are left out, so that every zone can tell it.
     """
-    wall = datetime(day.year, day.month, day.day) + timedelta(minutes=minute)  # noqa: DTZ001 - the zone comes next
+    wall = _START + timedelta(minutes=minute) + min(max(day - _START.date(), timedelta()), _LONGEST)
     one, two = _read(wall, 0, zone), _read(wall, 1, zone)
     if one <= two:
         return two if last else one

@@ -177,6 +177,8 @@ def _why(person: _Person, at: float, free: float, hours: bool) -> str:
     """What keeps the person away longest matters more than what does at this very moment: at the evening before a holiday, the
     holiday. So the first in rank of all that lies before they are back; presence only counts where they would be working."""
     blocks = [block for block in person.blocks if block.start < free and block.end > at]
+    # Who leaves before they are back: until then, what keeps them away now is what matters.
+    blocks = [block for block in blocks if block.rank > LEFT or block.start <= at] or blocks
     first = min(blocks, key=lambda block: block.rank, default=None)
     if (first is not None and first.rank < NO_WORK) or (
         first is not None and (not hours or person.calendar.opening(at) <= at)

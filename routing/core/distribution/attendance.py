@@ -7,7 +7,7 @@ comes of it goes into the pool ledger as entries, so that a decision can be made
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from routing.core.availability.people import HERE, Availability, State
 from routing.core.directory import Directory
 from routing.core.distribution.candidates import Index
 from routing.core.distribution.caps import AT_MOST, Given, full, used
+from routing.core.distribution.entries import LEFT
 from routing.core.distribution.rotation import Rotation
 from routing.core.distribution.workload import Workload, open_of
 from routing.core.model import Record
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from rules.policy import Policy
     from rules.pools.model import Cap, Member, Pool
 
-LEFT = "no longer in the pool"
 _NEVER = datetime.max.replace(tzinfo=UTC)
 _NOWHERE: Mapping[tuple[str, str], int] = {}
 _NOTHING: tuple[tuple[str, Stand | None], ...] = ()
@@ -140,7 +140,10 @@ class Attendance:
 
     def _may_be_full(self, pool: Pool, member: Member, now: datetime) -> bool:
         """Quick to say no."""
-        return any(self._is_near(pool, member.who, cap, across, now) for cap, across in self._caps_of(pool, member))
+        for cap, across in self._caps_of(pool, member):  # noqa: SIM110 - asked for each lead given
+            if self._is_near(pool, member.who, cap, across, now):
+                return True
+        return False
 
     def _is_near(self, pool: Pool, person: str, cap: Cap, across: bool, now: datetime) -> bool:
         """Whether the cap may be full: with so many leads lately as now, it could be."""
@@ -186,11 +189,14 @@ class Attendance:
         state = self.away(person, now)
         return state.until if state.why is not None else None
 
-    def until_of(self, pool: str, kind: str, place: int) -> datetime | None:
-        """When it may change whether that member (by place in the pool) can receive leads, by the clock."""
-        checks = self._checks.get((pool, kind))
-        until = None if checks is None else checks.due.get(place)
-        return until if until is not None and until < _NEVER else None
+    def until_of(self, pool: Pool, member: Member, kind: str, now: datetime) -> datetime | None:
+        """Until when what keeps that member away holds, by the clock; None when nothing does, or nobody can say."""
+        stand = self.stand(pool, member, kind, now)
+        until: datetime | None = stand.until
+        if stand.full:  # whatever comes sooner (the end of their day) does not make room
+            ends = [found[1] for found in self._full_caps(pool, member, kind, now)]
+            until = None if None in ends else max([end for end in ends if end is not None])
+        return until if stand.why and until is not None and until < _NEVER else None
 
     def used(self, pool: Pool, member: Member, kind: str, now: datetime) -> list[str]:
         """How far each of the member's caps is used: ``3 of 10 this day``."""
@@ -220,7 +226,8 @@ class Attendance:
         """How a member stands at that moment."""
         weight, until = self._weight(member, now)
         if weight <= 0:
-            return Stand(0.0, "weight 0: gets no leads", False, until)
+            name = member.key if member.is_pool else self._directory.name(member.who)
+            return Stand(0.0, f"{name} has the weight 0: gets no leads", False, until)
         if member.is_pool:
             return Stand(weight, "", False, until)
         why = self._standing(member.who)
@@ -234,15 +241,19 @@ class Attendance:
         return self._capped(pool, member, kind, now, weight, until)
 
     def _capped(self, pool: Pool, member: Member, kind: str, now: datetime, weight: float, until: datetime) -> Stand:
+        for why, end in self._full_caps(pool, member, kind, now):
+            return Stand(weight, f"{self._directory.name(member.who)} {why}", True, min(until, end or _NEVER))
+        return Stand(weight, "", False, until)
+
+    def _full_caps(self, pool: Pool, member: Member, kind: str, now: datetime) -> Iterator[tuple[str, datetime | None]]:
+        """Each of the member's caps that lets nothing in, and until when."""
         for cap, across in self._caps_of(pool, member):
             if (cap.kind and cap.kind != kind) or not self._is_near(pool, member.who, cap, across, now):
                 continue
             times, load = self._times(pool, member.who, cap, across), self._open(pool, member.who, cap)
             found = full(cap, times, load, now, self._zone(member.who))
             if found is not None:
-                why = f"{self._directory.name(member.who)} {found[0]}"
-                return Stand(weight, why, True, min(until, found[1] or _NEVER))
-        return Stand(weight, "", False, until)
+                yield found
 
     def _times(self, pool: Pool, person: str, cap: Cap, across: bool) -> list[datetime]:
         if cap.per == "open":

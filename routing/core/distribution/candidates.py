@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _KEEP = 1_000  # answers
 
+# A decision lists all members of a pool up to this many; of a larger one the chosen, and some who could not.
+SHOWN = 12
+_NOT = 3  # of the first dozen: not all of hundreds are looked at for these
 
 Asked = tuple[str, frozenset[str]]  # a skill: what those lack who do not have it, and who has it
 
@@ -28,18 +31,17 @@ class Index:
         self._policy, self._directory = policy, directory
         self._barred: dict[tuple[str, str], dict[str, str]] = {}
         self._inner: dict[str, tuple[Member, ...]] = {}
-        self._keys: dict[str, tuple[str, ...]] = {}
         self._asked: dict[tuple[str, str, str | tuple[str, ...]], Asked] = {}
         self._candidates: dict[tuple[str | Asked | None, ...], Candidates] = {}
 
-    def candidates(self, pool: Pool, rotation: Rotation, ask: Ask, more: dict[str, str]) -> Candidates:
+    def candidates(self, pool: Pool, rotation: Rotation, ask: Ask, more: Mapping[str, str]) -> Candidates:
         """Who can have that lead. ``more`` says why single members cannot, beside those whom the lead's CRM keeps out."""
         asked = [
             None if skill.required and 0 < skill.relax_after <= ask.waited else self.asked(pool, skill, ask)
             for skill in pool.skills
         ]
         if more:
-            return Candidates(pool, rotation, asked, self.barred(pool, ask.system) | more, self._directory)
+            return Candidates(pool, rotation, asked, {**self.barred(pool, ask.system), **more}, self._directory)
         key = pool.name, rotation.kind, ask.system, *asked
         found = self._candidates.get(key)
         if found is None or found.stood is not rotation.stood:
@@ -57,13 +59,6 @@ class Index:
             people = [member.who for member in pool.members if not member.is_pool]
             reasons = {who: self._directory.standing(who, system) for who in people}
             found = self._barred[key] = {who: why for who, why in reasons.items() if why is not None}
-        return found
-
-    def keys(self, pool: Pool) -> tuple[str, ...]:
-        """The keys of a pool's members."""
-        found = self._keys.get(pool.name)
-        if found is None:
-            found = self._keys[pool.name] = tuple(pool.weights)
         return found
 
     def inner(self, pool: Pool) -> tuple[Member, ...]:
@@ -100,7 +95,7 @@ class Index:
 
 
 class Candidates:
-    """Who can have a lead, as long as nobody stands otherwise (``stood``): ``among`` by number, None for all in turn."""
+    """Who can have a lead, as long as nobody stands otherwise (``stood``): those of ``among``, None for all in turn; or ``nobody``."""
 
     def __init__(
         self,
@@ -111,16 +106,18 @@ class Candidates:
         directory: Directory,
     ) -> None:
         self.stood = rotation.stood
-        self._rotation, self._barred, self._directory = rotation, barred, directory
+        self._pool, self._rotation, self._barred, self._directory = pool, rotation, barred, directory
         wanted = [(skill.required, found) for skill, found in zip(pool.skills, asked, strict=True) if found is not None]
         self._lacking = [found for required, found in wanted if required]
-        self.among = self._find([able for required, (_, able) in wanted if not required])
-        self._cannot: tuple[list[int], list[str]] | None = None
+        found = self._find([able for required, (_, able) in wanted if not required])
+        self.nobody = found is not None and not found
+        self.among = rotation.group(found) if found else None
+        self._listed: tuple[list[int], list[str]] | None = None
 
-    def _find(self, preferred: Sequence[frozenset[str]]) -> tuple[int, ...] | None:
+    def _find(self, preferred: Sequence[frozenset[str]]) -> list[int] | None:
         rotation, barred, people = self._rotation, self._barred, self._rotation.people
         if rotation.nobody:
-            return ()
+            return []
         able = rotation.present()
         everybody = not self._lacking and not (barred and any(map(rotation.is_in, barred)))
         if not everybody:
@@ -130,8 +127,8 @@ class Candidates:
             points = [sum([people[n] in found for found in preferred]) for n in able]
             best = max(points, default=0)
             if best:
-                return tuple([n for n, has in zip(able, points, strict=True) if has == best])
-        return None if everybody else tuple(able)
+                return [n for n, has in zip(able, points, strict=True) if has == best]
+        return None if everybody else able
 
     def why(self, person: str) -> str:
         """Why that member cannot have it; "" when they can."""
@@ -146,13 +143,19 @@ class Candidates:
         people = rotation.people
         return [barred.get(people[n]) or rotation.why[n] or self._lacks(people[n]) for n in members]
 
-    def cannot(self, most: int, first: int) -> tuple[list[int], list[str]]:
-        """At most so many of the first members who cannot have it, and why; always asked for as many."""
-        if self._cannot is None:
-            whys = self.whys(range(min(first, len(self._rotation.people))))
-            found = [n for n, why in enumerate(whys) if why][:most]
-            self._cannot = found, [whys[n] for n in found]
-        return self._cannot
+    @property
+    def listed(self) -> tuple[list[int], list[str]]:
+        """The members whom a decision lists, and why they cannot have it: all of a small pool, of a large one some who cannot."""
+        if self._listed is None:
+            number = self._rotation.number
+            if len(self._pool.members) <= SHOWN:
+                found = [number[member.key] for member in self._pool.members if member.key in number]
+                self._listed = found, self.whys(found)
+            else:
+                whys = self.whys(range(min(SHOWN, len(number))))
+                found = [n for n, why in enumerate(whys) if why][:_NOT]
+                self._listed = found, [whys[n] for n in found]
+        return self._listed
 
     def _lacks(self, person: str) -> str:
         for lacks, able in self._lacking:

@@ -18,6 +18,8 @@ COUNTED: frozenset[What] = frozenset(("assigned", "credit", "refused"))  # by ca
 
 State = Literal["out", "in", "full"]
 
+LEFT = "no longer in the pool"  # why, of a member whom the policy took out of it
+
 
 class PoolEntry(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One entry of the pool ledger. ``seq`` counts within pool and kind, from 1. Entries are added, never changed.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from routing.core.distribution.ask import Ask
 from routing.core.distribution.rotation import Rotation
+from routing.core.distribution.turns import Group
 
 if TYPE_CHECKING:
     from rules.pools.model import Pool
@@ -47,27 +48,28 @@ def rendezvous(key: str, rotation: Rotation, able: Sequence[int]) -> int:
     return best
 
 
-def least_loaded(rotation: Rotation, among: Sequence[int] | None) -> int:
+def least_loaded(rotation: Rotation, among: Group | None) -> int:
     """Who has the fewest open leads for their weight; among equals the one whose turn it is."""
-    able = rotation.present() if among is None else among
+    able = _able(rotation, among)
     loads = [rotation.load[n] / rotation.weight[n] for n in able]
-    return _turn_of(rotation, [n for n, load in zip(able, loads, strict=True) if load == min(loads)])
+    least = min(loads)
+    return _turn_of(rotation, [n for n, load in zip(able, loads, strict=True) if load == least])
 
 
-def best_fit(rotation: Rotation, among: Sequence[int] | None, score: Callable[[str], float]) -> int:
+def best_fit(rotation: Rotation, among: Group | None, score: Callable[[str], float]) -> int:
     """Who has the highest score for this lead; among equals the one whose turn it is."""
-    able = rotation.present() if among is None else among
+    able = _able(rotation, among)
     scores = [score(rotation.people[n]) for n in able]
     highest = max(scores)
     return _turn_of(rotation, [n for n, score in zip(able, scores, strict=True) if score == highest])
 
 
-def by_value(rotation: Rotation, among: Sequence[int] | None) -> int:
+def by_value(rotation: Rotation, among: Group | None) -> int:
     """Who is behind most in value, of those who are not too far ahead in leads; who is too far behind in leads goes first.
 
     Sharing numbers to within one lead leaves nothing to choose between two equals, so here it is ``_SLACK``.
     """
-    able = rotation.present() if among is None else list(among)
+    able = _able(rotation, among)
     first = rotation.next(among)
     total = sum(rotation.weight[n] for n in able)
     claims = {n: claim + rotation.weight[n] / total for n, claim in zip(able, rotation.claims(able), strict=True)}
@@ -75,6 +77,10 @@ def by_value(rotation: Rotation, among: Sequence[int] | None) -> int:
         return first
     ready = [n for n in able if claims[n] - 1 > -_SLACK]
     return max(ready, key=lambda n: (rotation.worth(n), -n)) if ready else first
+
+
+def _able(rotation: Rotation, among: Group | None) -> Sequence[int]:
+    return rotation.present() if among is None else among.members
 
 
 def _turn_of(rotation: Rotation, equals: Sequence[int]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -12,36 +12,24 @@ from msgspec.structs import replace
 
 from routing.core.availability.people import Availability
 from routing.core.directory import FILE, Directory
-from routing.core.distribution import methods
-from routing.core.distribution.ask import Ask
-from routing.core.distribution.attendance import LEFT, Attendance, Stand
+from routing.core.distribution import methods, wording
+from routing.core.distribution.ask import Ask, Pick
+from routing.core.distribution.attendance import Attendance, Stand
 from routing.core.distribution.candidates import Candidates, Index, relaxes
-from routing.core.distribution.entries import COUNTED, PoolEntry, What, mask_of
+from routing.core.distribution.entries import COUNTED, LEFT, PoolEntry, What
 from routing.core.distribution.rotation import Rotation
+from routing.core.distribution.turns import Group
 from routing.core.distribution.values import number_at
-from routing.core.model import MemberView
-from rules.nouns import counted
 from rules.pools.checks import pools_asked
 
 if TYPE_CHECKING:
     from rules.policy import Policy
     from rules.pools.model import Pool
 
-# A decision lists all members of a pool up to this many; of a larger one the chosen, and some who could not.
-SHOWN = 12
-_NOT = 3
-_LOOKED = 12  # members are looked at for these, not all of hundreds
-# How many people's reasons a sentence names before it counts the others.
-_NAMED = 5
-
-_HOW = {
-    "load balanced": "has the fewest open leads in",
-    "best fit": "fits best in",
-    "pull": "claimed it out of",
-    "sticky": "gets what is new of it in",
-}
-
 Key = tuple[str, str]  # pool, kind
+
+_NOTHING: Mapping[str, str] = {}
+_WITHIN: Mapping[str, Pick] = {}
 
 
 class PoolSeen(Struct, frozen=True, array_like=True):
@@ -55,29 +43,6 @@ class PoolSeen(Struct, frozen=True, array_like=True):
     seq: int
     key: str = ""
     bond: str = ""
-
-
-class Pick(Struct, frozen=True):
-    """Who was found, "" for nobody, and the turns that this takes: in the pool, and in those within it. ``queue``: nobody, but that
-    queue of the CRM takes it for a pool within, whose turn it was and which has nobody.
-
-    ``note`` says in words how they stand then, or why nobody can; ``how`` completes "Ana … the pool".
-    """
-
-    person: str
-    pool: str
-    turns: tuple[tuple[Rotation, int, tuple[int, ...] | None], ...] = ()
-    members: tuple[MemberView, ...] = ()
-    note: str = ""
-    how: str = ""
-    bond: tuple[str, str, str] | None = None
-    value: float = 0.0
-    queue: str = ""
-
-    @property
-    def named(self) -> tuple[tuple[str, str, str], ...]:
-        """The turns as pool, kind and member."""
-        return tuple([(rotation.pool, rotation.kind, rotation.people[n]) for rotation, n, _ in self.turns])
 
 
 class Pools:
@@ -127,10 +92,10 @@ class Pools:
                 at=ask.now,
                 leads=1.0,
                 value=pick.value,
-                among="" if among is None else mask_of(among),
+                among="" if among is None else among.mask,
                 decision_id=ask.decision_id,
             )
-            self._add(rotation, entry, among)
+            self._add(rotation, entry)
         if pick.bond is not None:
             pool, key, person = pick.bond
             self.bonds[pool, key] = self.bound[pool, key] = person
@@ -176,9 +141,8 @@ class Pools:
             PoolEntry(pool=rotation.pool, kind=rotation.kind, seq=seq, person=person, what=what, at=at, **more),
         )
 
-    def _add(self, rotation: Rotation, entry: PoolEntry, among: Sequence[int] | None = None) -> None:
-        """``among``: whom its mask names."""
-        rotation.apply(entry, among)
+    def _add(self, rotation: Rotation, entry: PoolEntry) -> None:
+        rotation.apply(entry)
         self.entries.append(entry)
         if self._attendance is not None and entry.what in COUNTED:
             given = self._attendance.given.get(rotation.pool)
@@ -236,17 +200,16 @@ class Pools:
         if rotation.closed:
             return Pick("", pool.name, note=rotation.closed)
         can, inner = self._candidates(pool, rotation, ask, above)
-        among = can.among
-        if among is not None and not among:
-            return self._nobody(pool, rotation, can)
-        chosen = self._choose(pool, rotation, among, ask)
+        if can.nobody:
+            return self._nobody(pool, rotation, can, "" if self._silent else wording.nobody(pool, can))
+        chosen = self._choose(pool, rotation, can.among, ask)
         if isinstance(chosen, str):
-            return Pick("", pool.name, (), self._views(pool, rotation, None, can), chosen)
+            return self._nobody(pool, rotation, can, chosen)
         n, bond = chosen
         person = rotation.people[n]
-        members = self._views(pool, rotation, n, can)
+        members = () if self._silent else wording.views(pool, rotation, n, can)
         value = number_at(pool.value, ask.facts) if pool.value else 0.0
-        turn = (rotation, n, among)
+        turn = (rotation, n, can.among)
         if person in inner:
             found = inner[person]
             note = f"by its member {person}: {found.note}"
@@ -254,15 +217,15 @@ class Pools:
             return Pick(found.person, pool.name, turns, members, note, "is next in", bond, value, found.queue)
         if self._silent:
             return Pick(person, pool.name, (turn,), bond=bond, value=value)
-        (ideal,) = [one.ideal for one in members if one.person == person]
-        note = f"{counted(rotation.assigned[n] + 1, 'lead')} now, the fair share is {ideal:.2f}"
-        if len(pool.members) > SHOWN:
-            able = rotation.in_turn if among is None else len(among)
-            note = f"{note}; {able} of {len(pool.members)} members could have had it"
-        if rotation.kind:
-            note = f"of the kind '{rotation.kind}': {note}"
-        how = "has it already in" if pool.method == "sticky" and bond is None else _HOW.get(pool.method, "is next in")
+        note = wording.note(pool, rotation, n, can, members)
+        seen = self.seen[pool.name, rotation.kind]
+        before = self._directory.name(seen.bond) if seen.bond and bond is None else ""
+        how = wording.how(pool, seen.key, before, theirs=seen.bond == person)
         return Pick(person, pool.name, (turn,), members, note, how, bond, value)
+
+    def _nobody(self, pool: Pool, rotation: Rotation, can: Candidates, why: str) -> Pick:
+        members = () if self._silent else wording.views(pool, rotation, None, can)
+        return Pick("", pool.name, (), members, why)
 
     def _note_seen(self, pool: Pool, rotation: Rotation, ask: Ask) -> None:
         key = methods.bond_key(pool, ask.account, ask.contact) if pool.sticky else ""
@@ -271,24 +234,27 @@ class Pools:
 
     def _candidates(
         self, pool: Pool, rotation: Rotation, ask: Ask, above: tuple[str, ...]
-    ) -> tuple[Candidates, dict[str, Pick]]:
+    ) -> tuple[Candidates, Mapping[str, Pick]]:
         """Who can have this lead, and whom the pools within would give it to."""
+        within = self._index.inner(pool)
+        if not within and not ask.exclude:  # as nearly always
+            return self._index.candidates(pool, rotation, ask, _NOTHING), _WITHIN
         barred: dict[str, str] = {}
         for person in ask.exclude:
             if person in rotation.number:
-                barred[person] = f"{self._directory.name(person)} had it already"
+                barred[person] = self._directory.had_it(person, ask.system, never=person in ask.refused)
         inner: dict[str, Pick] = {}
-        for member in self._index.inner(pool):
+        for member in within:
             if member.who in above or not rotation.is_in(member.key):
                 continue
-            found = self._within(member.who, ask, above)
+            found = self.within(member.who, ask, above)
             if found.person or found.queue:
                 inner[member.key] = found
             else:
                 barred[member.key] = found.note
         return self._index.candidates(pool, rotation, ask, barred), inner
 
-    def _within(self, name: str, ask: Ask, above: tuple[str, ...]) -> Pick:
+    def within(self, name: str, ask: Ask, above: tuple[str, ...]) -> Pick:
         """Who of a pool within another gets this lead, or of the pools that it overflows into (but for those being asked already), or
         which queue at the end of these."""
         notes: list[str] = []
@@ -305,13 +271,13 @@ class Pools:
         return Pick("", "", note="; ".join(notes))
 
     def _choose(
-        self, pool: Pool, rotation: Rotation, among: tuple[int, ...] | None, ask: Ask
+        self, pool: Pool, rotation: Rotation, among: Group | None, ask: Ask
     ) -> tuple[int, tuple[str, str, str] | None] | str:
         if pool.method == "pull":
             n = rotation.number.get(ask.claim, -1)
             if not ask.claim:
                 return f"it waits in the queue {pool.name} until somebody claims it"
-            if n not in (rotation.present() if among is None else among):
+            if n not in (rotation.present() if among is None else among.members):
                 return f"{self._directory.name(ask.claim)} cannot claim it now"
             return n, None
         if pool.method == "sticky":
@@ -332,13 +298,13 @@ class Pools:
         return -inf if score is None else score
 
     def _sticky(
-        self, pool: Pool, rotation: Rotation, among: tuple[int, ...] | None, ask: Ask
+        self, pool: Pool, rotation: Rotation, among: Group | None, ask: Ask
     ) -> tuple[int, tuple[str, str, str] | None]:
         """Whose it was gets it again; a new account or contact goes by rendezvous hashing, and stays."""
         key = methods.bond_key(pool, ask.account, ask.contact)
         if not key:
             return rotation.next(among), None
-        able = rotation.present() if among is None else among
+        able = rotation.present() if among is None else among.members
         mine = self.bonds.get((pool.name, key), "")
         n = rotation.number.get(mine, -1)
         if n in able:
@@ -347,35 +313,3 @@ class Pools:
         # Who is only away keeps the account; who left the pool does not.
         kept = n >= 0 and rotation.why[n] != LEFT
         return chosen, None if kept else (pool.name, key, rotation.people[chosen])
-
-    def _nobody(self, pool: Pool, rotation: Rotation, can: Candidates) -> Pick:
-        if self._silent:
-            return Pick("", pool.name)
-        if not pool.members:
-            return Pick("", pool.name, note=f"the pool {pool.name} has no members")
-        said = "; ".join([can.why(member.key) for member in pool.members[:_NAMED]])
-        if len(pool.members) > _NAMED:
-            said = f"{said}; and {len(pool.members) - _NAMED} more"
-        note = f"nobody in the pool {pool.name} can take it ({said})"
-        return Pick("", pool.name, (), self._views(pool, rotation, None, can), note)
-
-    def _views(self, pool: Pool, rotation: Rotation, chosen: int | None, can: Candidates) -> tuple[MemberView, ...]:
-        """The members as they stood, the lead to be given in their ideals."""
-        if self._silent:
-            return ()
-        people, weight, assigned = rotation.people, rotation.weight, rotation.assigned
-        if len(pool.members) <= SHOWN:
-            number = rotation.number
-            listed = [number[key] for key in self._index.keys(pool) if key in number]
-            whys = can.whys(listed)
-        else:
-            listed, whys = can.cannot(_NOT, _LOOKED)
-            if chosen is not None:
-                listed, whys = [chosen, *listed], ["", *whys]
-        ideals = rotation.ideals(listed, can.among, given=chosen is not None)
-        return tuple(
-            [
-                MemberView(people[n], weight[n], ideal, assigned[n], why)
-                for n, ideal, why in zip(listed, ideals, whys, strict=True)
-            ]
-        )

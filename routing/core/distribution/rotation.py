@@ -23,17 +23,20 @@ Leads that only some may have (a language, a system) add to the ideals of these 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from heapq import heapify, heappop, heappush
 from math import fsum, inf
 
-from routing.core.distribution.entries import CLAIMS, STANDS, PoolEntry, Snapshot, Standing, State, members_of
-
-# In leads. Sums of shares such as 1/3 miss whole numbers by far less than this, after any number of leads a pool will see.
-TOLERANCE = 1e-6
-
-# Members of equal weight take turns in a fixed order, so of each weight only the first need be compared; with more weights than
-# this, all members are.
-_MOST_WEIGHTS = 16
+from routing.core.distribution.entries import (
+    CLAIMS,
+    LEFT,
+    STANDS,
+    PoolEntry,
+    Snapshot,
+    Standing,
+    State,
+    mask_of,
+    members_of,
+)
+from routing.core.distribution.turns import TOLERANCE, Group, Queues, best
 
 # The queues of a pool cost as much to make as so many looks at everybody: leads for some only, which undo them, come and go.
 _PATIENCE = 8
@@ -41,21 +44,6 @@ _PATIENCE = 8
 _KEEP = 256  # groups of members who can have leads of a sort
 
 _NOBODY: Mapping[int, float] = {}
-
-
-class _Few:
-    """Some members in turn, as long as nobody stands otherwise. ``by_weight`` is empty where there are too many weights."""
-
-    __slots__ = ("among", "by_weight", "members", "total")
-
-    def __init__(self, among: Sequence[int], weights: Sequence[float]) -> None:
-        self.among = among  # by whose id they are known: so it stays theirs
-        self.members = frozenset(among)
-        self.total = fsum([weights[n] for n in among])
-        equals: dict[float, list[int]] = {}
-        for n in among:
-            equals.setdefault(weights[n], []).append(n)
-        self.by_weight = tuple(equals.items()) if len(equals) <= _MOST_WEIGHTS else ()
 
 
 class Rotation:
@@ -78,16 +66,16 @@ class Rotation:
         self.why: list[str] = []
         self._full: set[int] = set()
         self.in_turn = 0  # how many are
-        self.touched: set[int] = set()  # members that changed since somebody last emptied this
+        self._touched: set[int] = set()  # members that changed since that was last asked for (``changed``) …
+        self._shared: set[Group] = set()  # … and those who had a share of a lead that not all could have
         self._mark: list[float] = []
         self._value: list[float] = []  # as ``_mark``, for the value of leads
         self._span: list[float] = []  # 1 / weight: how far a turn moves the mark
-        # By weight those in turn, who must have a lead soonest first; None when it is to be made anew.
-        self._queues: dict[float, list[tuple[float, int]]] | None = None
+        self._queues: Queues | None = None  # of all in turn; None when they are to be made anew
         self._patience = 0
         self.stood = object()  # another one each time anybody stands otherwise
-        self._few: dict[int, _Few] = {}  # until then, by the id of their numbers
-        self._all: _Few | None = None  # who is in turn
+        self._groups: dict[str, Group] = {}  # until then, by mask
+        self._all: Group | None = None  # who is in turn
         self._coming: tuple[float, float, Mapping[int, float]] | None = (
             None  # what ``_after`` found, until something happens
         )
@@ -103,7 +91,7 @@ class Rotation:
             self._mark[n], self.assigned[n] = one.mark, one.assigned
             self._put(n, one.weight, one.state)
             self.credits[n], self.load[n], self._value[n], self.why[n] = one.credits, one.load, one.value, one.why
-        self.touched.clear()
+        self._touched.clear()
         return self
 
     def snapshot(self) -> Snapshot:
@@ -135,19 +123,26 @@ class Rotation:
             self.why[n],
         )
 
+    def changed(self) -> list[int]:
+        """Which members changed since this was last asked."""
+        found = sorted(self._touched.union(*[group.numbers for group in self._shared]))
+        self._touched.clear()
+        self._shared.clear()
+        return found
+
     # What happened.
 
-    def apply(self, entry: PoolEntry, among: Sequence[int] | None = None) -> None:
-        """Takes in the next entry. Raises ValueError when it is not the next. ``among`` is what its mask says, where that is known."""
+    def apply(self, entry: PoolEntry) -> None:
+        """Takes in the next entry. Raises ValueError when it is not the next."""
         if entry.seq != self.seq + 1:
             message = f"entry {entry.seq} of the pool {self.pool!r} does not follow entry {self.seq}"
             raise ValueError(message)
         self.seq = entry.seq
         what = entry.what
         if what == "assigned":
-            if entry.among and among is None:
-                among = members_of(entry.among)
-            self._give(self.number[entry.person], among, entry.value)
+            among = entry.among
+            group = (self._groups.get(among) or self.group(members_of(among))) if among else None
+            self._give(self.number[entry.person], group, entry.value)
         elif what in STANDS:
             self._stand(entry.person, entry.weight, entry.why, entry.leads, full=what == "full")
         elif what in CLAIMS:
@@ -155,34 +150,33 @@ class Rotation:
         elif what == "load":
             n = self._member(entry.person)
             self.load[n] = entry.leads
-            self.touched.add(n)
+            self._touched.add(n)
         else:
             self.closed = entry.why
         self._coming = None
 
-    def _give(self, n: int, among: Sequence[int] | None, value: float) -> None:
+    def _give(self, n: int, among: Group | None, value: float) -> None:
         if among is None:
             self.virtual, self._total, done = self._after()
             for one, claim in done.items():
                 self._leave(one, claim)
             self.value += value / self._total
         else:
-            few, mark = self._known(among), self._mark
-            total = few.total
+            mark, total = self._mark, among.total
             step = 1.0 / total
-            for one in among:
+            for one in among.members:
                 mark[one] -= step
             if value:
-                for one in among:
+                for one in among.members:
                     self._value[one] -= value / total
-            self.touched.update(few.members)
+            self._shared.add(among)
             self._queues, self._patience = None, _PATIENCE
         self._mark[n] += self._span[n]
         self._value[n] += value / self.weight[n]
         self.assigned[n] += 1
         self.load[n] += 1
         self._queue(n)
-        self.touched.add(n)
+        self._touched.add(n)
 
     def _stand(self, person: str, weight: float, why: str, made_up: float, *, full: bool) -> None:
         n = self._member(person)
@@ -213,7 +207,7 @@ class Rotation:
         if self.total > 0:
             self.virtual -= leads / self.total
         self._queue(n)
-        self.touched.add(n)
+        self._touched.add(n)
         self._summed = False
 
     @property
@@ -290,22 +284,18 @@ class Rotation:
         self.in_turn += (state == "in") - (self.state[n] == "in")
         self.weight[n], self.state[n] = weight, state
         self.stood, self._all = object(), None
-        self._few.clear()
+        self._groups.clear()
         self._span[n] = 1.0 / weight if weight else inf
         if state == "full":
             self._full.add(n)
         else:
             self._full.discard(n)
         self._queue(n)
-        self.touched.add(n)
+        self._touched.add(n)
 
     def _queue(self, n: int) -> None:
-        """Puts a member who is in turn where they belong by now; where they were is noticed later."""
-        if self._queues is not None and self.state[n] == "in":
-            queue = self._queues.setdefault(self.weight[n], [])
-            heappush(queue, (self._mark[n] + self._span[n], n))
-            if len(queue) > 2 * len(self.people) + 64:
-                self._queues = None
+        if self._queues is not None and self.state[n] == "in" and not self._queues.put(n):
+            self._queues = None
 
     # What is asked.
 
@@ -320,11 +310,12 @@ class Rotation:
         return mark if self.state[n] == "out" else self.weight[n] * (self.value - mark)
 
     def deviation(self) -> float:
-        """The worst |assigned − ideal| of all members, in leads."""
+        """The worst |assigned − ideal| of all members, in leads. Not of those who were taken out of the pool: nothing makes up for it."""
         virtual = self.virtual  # as ``claim``, of all of them
         claims = [
             mark if state == "out" else weight * (virtual - mark)
-            for mark, state, weight in zip(self._mark, self.state, self.weight, strict=True)
+            for mark, state, weight, why in zip(self._mark, self.state, self.weight, self.why, strict=True)
+            if why != LEFT
         ]
         return max(map(abs, claims), default=0.0)
 
@@ -333,7 +324,7 @@ class Rotation:
         owed most. As long as nobody comes or goes, the worst of these at every turn is that of ``deviation``, without asking all."""
         return max(abs(self.claim(n)), *[self.claim(one) for one in self._firsts()])
 
-    def ideals(self, members: Sequence[int], among: Sequence[int] | None, *, given: bool) -> list[float]:
+    def ideals(self, members: Sequence[int], among: Group | None, *, given: bool) -> list[float]:
         """The ideals of these members. ``given``: with the lead in them that is to be given next, among those (in order)."""
         virtual, done = self.virtual, _NOBODY
         if given and among is None:
@@ -343,10 +334,9 @@ class Rotation:
             claim = done[n] if n in done else marks[n] if state[n] == "out" else weight[n] * (virtual - marks[n])
             ideals.append(assigned[n] + claim)
         if given and among is not None:
-            few = self._known(among)
-            more = 1.0 / few.total
+            more = 1.0 / among.total
             for at, n in enumerate(members):
-                if n in few.members:
+                if n in among.numbers:
                     ideals[at] += weight[n] * more
         return ideals
 
@@ -368,57 +358,29 @@ class Rotation:
         """What these members, who are in turn, are owed in leads."""
         return [(self.virtual - self._mark[n]) * self.weight[n] for n in among]
 
-    def next(self, among: Sequence[int] | None = None) -> int:
-        """Who gets the next lead, of those it may be given to, in order (None: of all in turn). Somebody must be in turn."""
+    def group(self, members: Sequence[int]) -> Group:
+        """These members (in order), who must be in turn: to be asked for, as long as nobody stands otherwise (``stood``)."""
+        mask = mask_of(tuple(members))
+        if len(self._groups) >= _KEEP:
+            self._groups.clear()
+        group = self._groups[mask] = Group(members, self.weight, mask)
+        return group
+
+    def next(self, among: Group | None = None) -> int:
+        """Who gets the next lead, of those it may be given to (None: of all in turn). Somebody must be in turn."""
+        mark = self._mark
         if among is None:
             virtual, total, _ = self._after()
-            level = self.in_turn + len(self._full) > 2 and -TOLERANCE < self.surplus < TOLERANCE
-            return self._best(self._firsts(), virtual, total, level)
-        few = self._known(among)
-        virtual = self.virtual + 1.0 / few.total
-        firsts, owed = self._soonest(few, virtual)
-        return self._best(firsts, virtual, few.total, len(among) > 2 and -TOLERANCE < owed - 1.0 < TOLERANCE)
+            return best(self._firsts(), mark, self._span, self.weight, virtual, total, self._level)
+        total = among.total
 
-    def _known(self, among: Sequence[int]) -> _Few:
-        """The sum of weights of these, asked for several times in one turn, and who of them are equals."""
-        found = self._few.get(id(among))
-        if found is None:
-            if len(self._few) >= _KEEP:
-                self._few.clear()
-            found = self._few[id(among)] = _Few(among, self.weight)
-        return found
+        def level() -> bool:
+            return len(among.members) > 2 and abs(among.owed(mark, self.virtual)) < TOLERANCE
 
-    def _soonest(self, few: _Few, virtual: float) -> tuple[Sequence[int], float]:
-        """Of each weight, who of these must have a lead soonest (where there are too many weights, all of them); and what they are
-        owed all together at that virtual time."""
-        if not few.by_weight:
-            return few.among, fsum([(virtual - self._mark[n]) * self.weight[n] for n in few.among])
-        mark, firsts, owed = self._mark, [], 0.0
-        for weight, members in few.by_weight:
-            span = self._span[members[0]]
-            dues = [mark[n] + span for n in members]
-            firsts.append(members[dues.index(min(dues))])
-            owed += weight * (len(members) * (virtual + span) - fsum(dues))
-        firsts.sort()
-        return firsts, owed
+        return best(among.firsts(mark), mark, self._span, self.weight, self.virtual + 1.0 / total, total, level)
 
-    def _best(self, among: Sequence[int], virtual: float, total: float, level: bool) -> int:
-        """By no more than weight, due time and number: so it is the same whether all are compared, or the firsts of each weight.
-
-        ``level``: they are three or more, and nobody else is owed anything, or has more than their share.
-        """
-        mark, span, weight = self._mark, self._span, self.weight
-        begun = virtual - TOLERANCE / total
-        soonest = least = inf
-        most, behind, first = -inf, among[0], -1
-        for n in among:
-            due = mark[n] + span[n]
-            claim = (virtual - due) * weight[n]  # less one lead
-            if claim > most or (claim == most and due < least):
-                most, least, behind = claim, due, n
-            if due < soonest and mark[n] < begun:
-                soonest, first = due, n
-        return first if level and most < 0 and first >= 0 else behind
+    def _level(self) -> bool:
+        return self.in_turn + len(self._full) > 2 and -TOLERANCE < self.surplus < TOLERANCE
 
     def _firsts(self) -> Sequence[int]:
         """Of each weight, who must have a lead soonest; all in turn where there are too many weights."""
@@ -426,23 +388,8 @@ class Rotation:
             if self._patience:
                 self._patience -= 1
                 if self._all is None:
-                    self._all = _Few(self.present(), self.weight)
-                return self._soonest(self._all, self.virtual)[0]
-            self._queues = {}
-            for n in self.present():
-                self._queues.setdefault(self.weight[n], []).append((self._mark[n] + self._span[n], n))
-            for queue in self._queues.values():
-                heapify(queue)
-        if len(self._queues) > _MOST_WEIGHTS:
-            return self.present()
-        state, weights, mark, span = self.state, self.weight, self._mark, self._span
-        found = []
-        for weight, queue in self._queues.items():
-            while queue:
-                due, n = queue[0]
-                if state[n] == "in" and weights[n] == weight and mark[n] + span[n] == due:
-                    found.append(n)
-                    break
-                heappop(queue)  # they were there before something happened to them
-        found.sort()
-        return found
+                    self._all = Group(self.present(), self.weight)
+                return self._all.firsts(self._mark)
+            self._queues = Queues(self.present(), self._mark, self._span, self.weight)
+        firsts = self._queues.firsts(self.state)
+        return self.present() if firsts is None else firsts

@@ -95,7 +95,10 @@ class Workload:
             return ""
         person = one.owner if "@" in one.owner else self._directory.key_of(one.system, one.owner)
         if person:
-            amounts: dict[str | tuple[str, str], float] = {name: one.numbers.get(name, 0.0) for name in self._fields}
+            # An amount below 0 is a mistake, or a refund: it makes no room for other work.
+            amounts: dict[str | tuple[str, str], float] = {
+                name: max(one.numbers.get(name, 0.0), 0.0) for name in self._fields
+            }
             amounts |= {of: 1.0 for of in one.kinds if of in self._by} | {"": 1.0}
             for of, amount in amounts.items():
                 sums = self._by[of]

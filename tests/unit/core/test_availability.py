@@ -113,6 +113,19 @@ def test_whoever_will_not_be_back_has_no_time_to_wait_for() -> None:
     assert Availability(policy(), paused).of(CEM, MONDAY).until is None
 
 
+def test_who_is_paused_and_leaves_later_is_paused() -> None:
+    paused = Known(1, (absent(DANA, "2026-12-02", kind="pause"),))
+    assert Availability(policy(), paused).of(DANA, at("2026-12-03 10:00")).why == "Dana Fox is paused"
+
+
+def test_a_last_day_that_means_for_ever_is_one() -> None:
+    for end in ("9999-12-31", "9999-12-31 pm"):
+        known = Known(1, (absent(ANA, "0001-01-01", end),))
+        available = Availability(policy(), known)
+        assert available.of(ANA, MONDAY).why == "Ana Diaz is off"
+        assert available.in_words(ANA, available.ends(ANA, end)).startswith("9999-12-")
+
+
 def test_a_pause_begins_at_once_and_says_so() -> None:
     known = Known(1, (absent(ANA, "2026-11-23T12:00:00Z", "2026-11-23T14:00:00Z", "pause"),))
     available = Availability(policy(), known)

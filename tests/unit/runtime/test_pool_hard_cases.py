@@ -117,12 +117,12 @@ def test_a_weight_of_zero(ledger: Ledger, clock: ManualClock) -> None:
     for n in (1, 2):
         shop.lead(n)
     assert shop.owners(1, 2) == ["bo", "bo"]
-    assert shop.decisions("00Q1")[0].members[0].unavailable == "weight 0: gets no leads"
+    assert shop.decisions("00Q1")[0].members[0].unavailable == "Ana Diaz has the weight 0: gets no leads"
     shop.live("P: {method: weighted, members: {Ana Diaz: 0, Bo Li: 0}}")
     shop.lead(3)
     assert why(shop, 3) == (
         "hold",
-        "nobody in the pool P can take it (weight 0: gets no leads; weight 0: gets no leads)",
+        "nobody in the pool P can take it (Ana Diaz has the weight 0: gets no leads; Bo Li has the weight 0: gets no leads)",
     )
     shop.live("P: {method: weighted, members: {Ana Diaz: 1, Bo Li: 1}}")
     shop.fire()

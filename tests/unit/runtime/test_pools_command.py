@@ -57,7 +57,7 @@ def test_a_pool_shows_each_member_s_standing_and_who_is_next_and_why(ledger: Led
     # weight, share, ideal, given, shortfall, next
     assert table["Ana"][2:8] == ["2", "66.7%", "2.67", "3", "-0.33", "2"]
     assert table["Bo"][2:8] == ["1", "33.3%", "1.33", "1", "+0.33", "1"]
-    assert " ".join(table["Cem"][2:]).endswith("weight 0: gets no leads")
+    assert " ".join(table["Cem"][2:]).endswith("Cem Kaya has the weight 0: gets no leads")
     assert "40 this month" in " ".join(table["Ana"])
     said = pools(shop, "show", "P").stdout
     assert "Next: Bo Li: with the next lead their fair share is 1.67; given so far: 1." in said
@@ -71,7 +71,7 @@ def test_a_pool_as_json_and_its_newest_entries(ledger: Ledger, clock: ManualCloc
     (view,) = shown(shop, "P", "--entries", "2")
     ana, bo, cem = view["members"]
     assert (ana["ideal"], ana["assigned"], ana["shortfall"], ana["available"]) == (2.0, 2, 0.0, True)
-    assert (bo["assigned"], cem["available"], cem["why"]) == (1, False, "weight 0: gets no leads")
+    assert (bo["assigned"], cem["available"], cem["why"]) == (1, False, "Cem Kaya has the weight 0: gets no leads")
     assert view["next"][:3] == ["ana@example.com", "bo@example.com", "ana@example.com"]
     assert [(one["what"], one["seq"]) for one in view["entries"]] == [("assigned", 6), ("assigned", 5)]
 
@@ -110,9 +110,9 @@ def test_a_simulation_shares_made_up_leads_and_stores_nothing(ledger: Ledger, cl
     result = pools(shop, "simulate", "P", "--leads", "30", "--from", "2026-12-01", "--to", "2026-12-02")
     table = {line.split()[0]: line.split()[2:] for line in result.stdout.splitlines() if line.strip()}
     assert (table["Ana"], table["Bo"], table["Cem"]) == (
-        ["20", "20.00", "+0.00"],
-        ["10", "10.00", "+0.00"],
-        ["0", "0.00", "+0.00"],
+        ["20", "20.00", "+0.00", "+0.00"],
+        ["10", "10.00", "+0.00", "+0.00"],
+        ["0", "0.00", "+0.00", "+0.00"],
     )
     assert "30 leads to the pool P: 0 had to wait, the longest 0:00:00; 0 are still waiting." in result.stderr
     assert counted(shop) == before
@@ -132,6 +132,89 @@ def test_a_simulation_keeps_hours_and_caps_and_says_who_waited(ledger: Ledger, c
     )
     assert found["given"] == {"ana@example.com": 10}
     assert (found["left"], found["longest_wait"]) == (2, 9 * 3600.0)  # from midnight until Ana begins
+
+
+def simulated(shop: Shop, *words: str) -> Any:
+    return json.loads(
+        pools(shop, "simulate", "P", *words, "--from", "2026-12-07", "--to", "2026-12-08", "--json").stdout
+    )
+
+
+def test_a_simulation_tells_what_overflows_instead_of_waiting(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(
+        ledger,
+        clock,
+        "P: {members: [Ana Diaz, Bo Li], member_caps: 2 a day, overflow: Q}\nQ: {members: [Cem Kaya]}",
+    )
+    found = simulated(shop, "--leads", "30")
+    assert (found["overflowed"], found["overflow"], found["waited"], found["left"]) == (26, "the pool Q", 0, 0)
+    said = pools(shop, "simulate", "P", "--leads", "30", "--from", "2026-12-07", "--to", "2026-12-08").stderr
+    assert "26 found nobody and went to the pool Q" in said
+
+
+def test_what_a_simulation_gave_counts_as_open(ledger: Ledger, clock: ManualClock) -> None:
+    balanced = Shop(ledger, clock, f"P: {{method: load balanced, members: {ALL}}}")
+    found = simulated(balanced, "--leads", "30")
+    assert (set(found["given"].values()), found["worst"]) == ({10}, None)
+    said = pools(balanced, "simulate", "P", "--leads", "3").stderr
+    assert "do not go by turns" in said
+    balanced.live("P: {members: [Ana Diaz], member_caps: 4 open}")
+    found = simulated(balanced, "--leads", "30")
+    assert (found["given"], found["left"]) == ({"ana@example.com": 4}, 26)
+
+
+def test_a_simulation_goes_on_from_what_members_are_owed(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li]}")
+    pools(shop, "credit", "P", "Bo Li", "--leads", "3", "--because", "make-up")
+    found = simulated(shop, "--leads", "10")
+    assert found["owed"] == pytest.approx({"ana@example.com": -1.5, "bo@example.com": 1.5})
+    assert found["worst"] >= 1.5
+    assert (
+        abs(found["owed"]["bo@example.com"] + found["ideal"]["bo@example.com"] - found["given"]["bo@example.com"]) < 1
+    )
+
+
+def test_a_pool_within_that_has_nobody_is_not_there_and_not_next(ledger: Ledger, clock: ManualClock) -> None:
+    away = PEOPLE.replace("Bo Li,bo@example.com,UTC,", "Bo Li,bo@example.com,UTC,Sun 0:00-0:01")
+    shop = Shop(ledger, clock, "P: {members: [pool Q, Ana Diaz]}\nQ: {members: [Bo Li]}", away)
+    view = next(one for one in shown(shop, "P") if one["pool"] == "P")
+    inner, ana = view["members"]
+    assert (inner["available"], inner["why"], ana["available"]) == (
+        False,
+        "nobody in the pool Q can take a lead",
+        True,
+    )
+    assert set(view["next"]) == {"ana@example.com"}
+
+
+def test_what_a_pool_goes_by_is_shown(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {method: load balanced, members: [Ana Diaz, Bo Li]}")
+    shop.lead(1)
+    shown_now = pools(shop, "show", "P").stdout
+    assert "open" in shown_now
+    assert [one["load"] for one in shown(shop, "P")[0]["members"]] == [1, 0]
+
+
+def test_a_cap_on_open_leads_has_no_end_by_the_clock(ledger: Ledger, clock: ManualClock) -> None:
+    leaves = PEOPLE.replace("time_zone,hours", "time_zone,end_date").replace(
+        "Ana Diaz,ana@example.com,UTC,", "Ana Diaz,ana@example.com,UTC,2027-01-29"
+    )
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li], member_caps: 1 open}", leaves)
+    shop.lead(1)
+    ana = shown(shop, "P")[0]["members"][0]
+    assert (ana["why"], ana["until"]) == ("Ana Diaz has 1 open lead, the cap is 1", None)
+
+
+def test_who_was_taken_out_of_the_pool_is_not_told_to_be_far_from_their_share(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li]}")
+    pools(shop, "credit", "P", "Bo Li", "--leads", "-3", "--because", "it was none")
+    assert shown(shop, "P")[0]["deviation"] == pytest.approx(1.5)
+    shop.live("P: {members: [Ana Diaz, Cem Kaya]}")
+    for n in range(12):
+        shop.lead(n)
+    assert shown(shop, "P")[0]["deviation"] < 1.1
 
 
 def test_a_simulated_lead_may_have_fields(ledger: Ledger, clock: ManualClock) -> None:
@@ -173,6 +256,26 @@ def test_a_credit_is_an_entry_with_author_and_reason(ledger: Ledger, clock: Manu
     assert shown(shop, "P")[0]["deviation"] == pytest.approx(2 / 3)  # as before: Ana has had the one lead
 
 
+@pytest.mark.parametrize("name", ["bo li", "BO@example.com", "005BO"])
+def test_a_member_is_named_by_name_address_or_crm_user(ledger: Ledger, clock: ManualClock, name: str) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li]}")
+    assert "Bo Li is now owed +0.50" in pools(shop, "credit", "P", name, "--because", "make-up").stderr
+    assert "Ana Diaz is now owed" in pools(shop, "credit", "P", "005ana", "--because", "make-up").stderr
+
+
+def test_a_credit_that_could_come_out_of_nobody_s_turns_is_not_entered(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz]}")
+    assert "nobody but Ana Diaz is there now" in pools(
+        shop, "credit", "P", "Ana Diaz", "--because", "x", exit_code=1
+    ).stderr.replace("\n", " ")
+    assert shown(shop, "P")[0]["members"][0]["credits"] == 0
+
+
+def test_a_credit_says_what_it_cannot_change(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {method: load balanced, members: [Ana Diaz, Bo Li]}")
+    assert "decides between equals at most" in pools(shop, "credit", "P", "Bo Li", "--because", "x").stderr
+
+
 def test_a_record_is_claimed_out_of_a_queue(ledger: Ledger, clock: ManualClock) -> None:
     shop = Shop(ledger, clock, "P: {method: pull, members: [Ana Diaz, Bo Li]}")
     for n in (1, 2):
@@ -194,11 +297,16 @@ def test_a_record_is_claimed_out_of_a_queue(ledger: Ledger, clock: ManualClock) 
         (("simulate", "P", "--from", "tomorrow"), "'tomorrow' is no date or time: write it as 2026-12-01"),
         (("simulate", "P", "--from", "2026-12-02", "--to", "2026-12-01"), "--to must be after --from."),
         (("simulate", "P", "--value", "country"), "'country' gives no field a value: write it as lead.country=DE."),
-        (("credit", "P", "Bo", "--because", "x"), "'Bo' is no member of the pool P:"),
+        (("simulate", "P", "--value", "lead.contry=DE"), "fields.yaml has no field 'lead.contry':"),
+        (("simulate", "P", "--value", "lead.employees=many"), "lead.employees is a number, and 'many' is none."),
+        (("credit", "P", "Bo", "--because", "x"), "people.csv has nobody called 'Bo':"),
         (("credit", "P", "Bo Li", "--because", " "), "Say why, with --because."),
         (("credit", "P", "Bo Li", "--leads", "0", "--because", "x"), "Say how many leads, and why."),
-        (("credit", "P", "Bo Li", "--kind", "Large", "--because", "x"), "The pool P has no kind 'Large'."),
-        (("claim", "P", "--as", "Nobody"), "'Nobody' is no member of the pool P:"),
+        (
+            ("credit", "P", "Bo Li", "--kind", "Large", "--because", "x"),
+            "The pool P has no kind 'Large'; its kinds: none.",
+        ),
+        (("claim", "P", "--as", "Nobody"), "people.csv has nobody called 'Nobody':"),
     ],
 )
 def test_what_cannot_be_done_is_said(ledger: Ledger, clock: ManualClock, words: tuple[str, ...], said: str) -> None:

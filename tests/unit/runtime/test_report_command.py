@@ -146,13 +146,15 @@ def test_a_time_in_which_nothing_happened_is_told(desk: Desk) -> None:
 
 
 def test_an_answer_is_written_down_for_the_daemon_and_a_wrong_one_is_refused(desk: Desk) -> None:
-    said = run(desk, "leads", "accept", "00Q2", "--by", "bo@example.com", "--wait", "0")
+    assert "No policy is live" in run(desk, "leads", "accept", "00Q2", "--by", "Bo Li", exit_code=2).output
+    live(desk)
+    said = run(desk, "leads", "accept", "00Q2", "--by", "Bo Li", "--wait", "0")
     assert said.stdout == "Written down; the daemon will take it up.\n"
     desk.play()
     assert desk.made("00Q2")[-1].reason == "Bo Li accepted it"
     for words, says in (
         (("accept", "00Q9", "--by", "bo@example.com"), "Nothing was ever decided for '00Q9'"),
-        (("accept", "00Q2", "--by", "Bo"), "named by the e-mail address"),
+        (("accept", "00Q2", "--by", "Bo"), "people.csv has nobody called 'Bo'"),
         (("reject", "00Q2", "--by", "bo@example.com", "--because", " "), "needs a reason"),
     ):
         assert says in " ".join(run(desk, "leads", *words, exit_code=1).output.split())
