@@ -71,7 +71,7 @@ class Run:
         self._folder, self._port = folder, free_port()
         self.ledger_url = ledger_url or f"sqlite:///{self.ledger_file}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._log = (folder / "daemon.log").open("ab")
+        self._log = self.log_file.open("ab")
         self._daemon: subprocess.Popen[bytes] | None = None
         self._sandbox = self._spawn_sandbox(seed, policy, sandbox)
         self._settings = write_settings(folder, self.address, policy, self._port, self.ledger_url, **sections)
@@ -127,6 +127,15 @@ class Run:
     @property
     def ledger_file(self) -> Path:
         return self._folder / "ledger.db"
+
+    @property
+    def log_file(self) -> Path:
+        return self._folder / "daemon.log"
+
+    def webhook_answers(self, status: str) -> int:
+        """How many webhooks were answered so."""
+        found: dict[str, int] = self.admin("/state").json()["hubspot"]["webhook_answers"]
+        return found.get(status, 0)
 
     @property
     def pid(self) -> int:
@@ -228,6 +237,10 @@ class Roles(Run):
 
     def begin(self, name: str) -> None:
         """Starts a process; its role is its name up to a digit (``worker2``)."""
+        former = self.processes.get(name)
+        if former is not None and former.poll() is None:  # of a scene that failed, and is played once more
+            former.kill()
+            former.wait()
         role = name.rstrip("0123456789")
         settings = yaml.safe_load(self._settings.read_text("utf-8"))
         port = self._ports[name] = self._port if name == "gateway" else free_port()

@@ -11,7 +11,7 @@ import structlog
 from routing.bootstrap.process import Process, warm_up
 from routing.bootstrap.reading import Reading, System
 from routing.delivery.courier import GRACE_MS
-from routing.ledger import outbox
+from routing.ledger import outbox, shares
 from routing.runtime.breaker import Breaker
 from routing.runtime.clock import Clock, utcnow
 from routing.runtime.housekeeping import EVIDENCE_DAYS
@@ -59,10 +59,16 @@ class Daemon(Process):
         """Starts everything and returns; ``ready`` is set once the mirror is filled and events are being decided."""
         with self.ledger.write() as conn:
             doubtful = outbox.recover(conn, self.clock(), GRACE_MS)
+            if shares.followed(conn):
+                log.warning(
+                    "this ledger worked with Kafka before; what waits there is not decided here",
+                    advice="`fingerpost topics check` with the settings of that time says whether anything does",
+                )
         if doubtful:
             log.warning("writes were on their way when the last process ended; they are checked first", writes=doubtful)
         for reading in self._readings:
             reading.watch()
+        self.keep_place()
         self.keep_tallies()
         self.services.start("intake", "intake", self.intake.run)
         self.services.start("deciding", "policy watcher", self.policies.run)

@@ -19,6 +19,7 @@ from routing.runtime.backfill import DONE
 from routing.runtime.kafka.client import faust_broker, faust_credentials, python_options
 from routing.runtime.kafka.gaps import GapFiller
 from routing.runtime.kafka.messages import receive
+from routing.runtime.kafka.refusal import why_not
 from routing.runtime.kafka.settings import KafkaSettings
 from routing.runtime.kafka.settler import Settler
 from routing.runtime.kafka.watchdog import Watchdog
@@ -29,6 +30,7 @@ from routing.runtime.received import Received
 log = structlog.get_logger()
 
 FILLED_SECONDS = 0.2
+LATE_SECONDS = 10.0
 
 
 class Deciding:
@@ -50,7 +52,7 @@ class Deciding:
             most_owed=most_owed,
             settled=process.tell_couriers,
         )
-        self._worker = Worker(self.settler, kafka.group, self._faust_options)
+        self._worker = Worker(self.settler, kafka.group, self._faust_options, partial(why_not, kafka), kafka.partitions)
         self.watchdog = Watchdog(
             kafka.changes_topic, options, self.settler.progress, self._excused, self.settler.settled_by_all
         )
@@ -100,14 +102,25 @@ class Deciding:
                 stop.wait(FILLED_SECONDS)
         return not stop.is_set()
 
+    @property
+    def unreachable(self) -> str:
+        """Why no broker answers us, "" while one does."""
+        return self._worker.unreachable or self.watchdog.unreachable
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether that is more than a busy broker's late answer."""
+        return bool(self._worker.unreachable) or self.watchdog.lost_seconds() > LATE_SECONDS
+
     def health(self) -> Mapping[str, object]:
         """Which part of the log is ours, and how far we are; brings the metrics up to date."""
         lag, held = dict(self.watchdog.lag), sorted(self.settler.progress())
         metrics = self._process.metrics
         metrics.partitions.set(len(held))
         metrics.lag.clear()
-        for partition in held:
-            metrics.lag.labels(str(partition)).set(lag.get(partition, 0))
+        for partition in lag.keys() & set(held):  # none while nobody knows
+            metrics.lag.labels(str(partition)).set(lag[partition])
+        metrics.brokers_lost.set(self.watchdog.lost_seconds())
         metrics.set_aside.set(len(self.settler.circuit.aside()))
         metrics.deciding_paused.set(1 if self.settler.paused else 0)
         metrics.gaps.set(self.settler.gaps)
@@ -117,6 +130,7 @@ class Deciding:
             "lag": {str(partition): lag.get(partition) for partition in held},
             "set_aside": sorted(self.settler.circuit.aside()),
             "paused": self.settler.paused,
+            "unreachable": self.unreachable,
             "gaps": self.settler.gaps,
             "lost": self.settler.lost,
         }

@@ -17,10 +17,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from connectors.contract import Webhook
 from routing.bootstrap.reading import System
 from routing.core.places import country
-from routing.core.sla.planning import looks
+from routing.core.sla.planning import looks, next_due
 from routing.delivery.courier import Courier
-from routing.ledger import journal, match_index, outbox, timers
-from routing.ledger.engine import Ledger, LedgerError, is_lost
+from routing.ledger import announcements, journal, match_index, outbox, timers
+from routing.ledger.check import current_revision, head_revision
+from routing.ledger.engine import Ledger, LedgerAway, LedgerError, is_lost, reason
+from routing.ledger.seats import Seat
 from routing.runtime import tallies
 from routing.runtime.clock import Clock, monotonic, utcnow
 from routing.runtime.feed import Feed
@@ -33,10 +35,14 @@ from routing.runtime.services import PATIENCE_SECONDS, Services
 log = structlog.get_logger()
 
 TIMER_SECONDS = 0.25
+CATCH_UP_SECONDS = 0.02
 # After a start the clocks wait this long, and until no more than this many events wait to be decided: what happened during an
 # outage, and may have stopped them, is heard first.
 CLOCKS_WAIT_SECONDS = 10.0
 BACKLOG = 100
+# Who may work on a PostgreSQL ledger is looked at this often; a connection that broke keeps its place for some 20 seconds at most.
+PLACE_LOOK_SECONDS = 5.0
+PLACE_SECONDS = 30.0
 # In this order groups of threads are stopped: nothing more comes in, the batch at hand ends, then the writes.
 GROUPS = ("sources", "web", "deciding", "delivery", "intake")
 
@@ -66,15 +72,24 @@ class Process:
         self.feed.watch(self.metrics.watch)
         self.ledger = Ledger(ledger_url)
         self._lock = only_one(self.ledger)
-        self.ledger.upgrade()
-        match_index.ensure(self.ledger)
+        # On PostgreSQL: one embedded daemon, or any number of roles.
+        self._place = Seat(self.ledger, "runtime", shared=not alone)
+        self._open_ledger(alone)
         self.services = Services(self.ledger, clock, self.feed, patience)
         self.housekeeping = Housekeeping(self.ledger, clock, keep_evidence_days)
         self.policies = Policies(policy_folder, self.ledger, clock, self.feed, follow=not alone)
         self.systems = {system.name: system for system in systems(self.policies)}
         self.ready = threading.Event()
         self.owing = {name: threading.Event() for name in self.systems}
-        counted = ("events", "writes", "parked_events", "parked_writes", "timers", "timer_late_seconds")
+        counted = (
+            "events",
+            "writes",
+            "announcements",
+            "parked_events",
+            "parked_writes",
+            "timers",
+            "timer_late_seconds",
+        )
         self._backlog = dict.fromkeys(counted, 0)
         self.intake: Intake | None = None
 
@@ -86,6 +101,49 @@ class Process:
     def start(self) -> None:
         """Starts everything and returns; ``ready`` is set once it works."""
         raise NotImplementedError
+
+    def _open_ledger(self, alone: bool) -> None:
+        """Raises LedgerError; LedgerAway when its server does not answer."""
+        try:
+            if not alone:
+                refuse_to_migrate(self.ledger)
+            self._take_place(threading.Event())
+            self.ledger.upgrade()
+            match_index.ensure(self.ledger)
+        except (SQLAlchemyError, LedgerError) as error:
+            self._place.leave()
+            self.ledger.close()
+            cause = error.__cause__ if isinstance(error, LedgerError) else error
+            if self.ledger.is_sqlite or cause is None or not is_lost(cause):
+                raise
+            raise LedgerAway(
+                f"The ledger {self.ledger.name} cannot be reached: {reason(cause)}. Started again (a supervisor does so by itself), "
+                "this works once the server answers."
+            ) from error
+
+    def _take_place(self, stop: threading.Event) -> None:
+        """Raises LedgerError when others keep us out for longer than a connection that broke may linger."""
+        end = monotonic() + PLACE_SECONDS
+        # A seat whose connection was lost says so once, and is taken anew.
+        while not (self._place.take() or self._place.take()):
+            if monotonic() > end:
+                raise LedgerError(
+                    f"Others already work on the ledger {self.ledger.name}, and both would decide and write the same. Either one "
+                    "`fingerpost run` works on a ledger, or any number of gateways, workers, deliveries and `fingerpost run --runtime "
+                    "kafka`. Stop those that should not run."
+                )
+            log.warning("others work on this ledger; waiting for them to go", ledger=self.ledger.name)
+            if stop.wait(1.0):
+                return
+
+    def keep_place(self) -> None:
+        """Sees to it that nobody who must not work on the ledger at the same time can start, also after its connections broke."""
+
+        def stay(stop: threading.Event) -> None:
+            while not stop.wait(PLACE_LOOK_SECONDS):
+                self._take_place(stop)
+
+        self.services.start("delivery", "place", stay)
 
     # -- what several roles do --------------------------------------------------------------------------------------------
 
@@ -122,13 +180,15 @@ class Process:
                     purposes = purposes if journal.at_least(conn, BACKLOG) else timers.PURPOSES
                 due = timers.due(conn, now, purposes)
             if due:
-                first = looks(self.policies.current, self.systems)
+                policy = self.policies.current
+                first, following = looks(policy, self.systems), partial(next_due, policy=policy)
                 with self.ledger.write() as conn:
-                    fired = timers.fire(conn, now, purposes=purposes, looks=first)
+                    fired = timers.fire(conn, now, purposes=purposes, looks=first, next_due=following)
                 if fired:
                     self.feed.tell("accepted", fired)
                     self.look()
-            wait = 0.0 if fired == timers.FIRED else TIMER_SECONDS
+            # What is left may wait for what was fired to be done.
+            wait = 0.0 if fired == timers.FIRED else CATCH_UP_SECONDS if due else TIMER_SECONDS
 
     # -- how it is --------------------------------------------------------------------------------------------------------
 
@@ -148,24 +208,38 @@ class Process:
             return {
                 "events": journal.count(conn, journal.OPEN),
                 "writes": outbox.count(conn, outbox.OPEN),
+                "announcements": announcements.count(conn),
                 "parked_events": journal.count(conn, ("parked",)),
                 "parked_writes": outbox.count(conn, ("parked",)),
                 "timers": timers.count(conn),
                 "timer_late_seconds": round(timers.late(conn, self.clock())),
             }
 
+    @property
+    def needs_ledger(self) -> bool:
+        """Whether it can do nothing of its work while the ledger is lost."""
+        return True
+
     def health(self) -> Mapping[str, object]:
         """What ``/healthz`` shows; ``/metrics`` is brought up to date by it."""
         backlog = self.backlog()
         self.metrics.backlog.set(backlog["events"])
         self.metrics.outbox.set(backlog["writes"])
+        self.metrics.announcements.set(backlog["announcements"])
         self.metrics.timer_late.set(backlog["timer_late_seconds"])
+        for name, system in self.systems.items():
+            calls = system.calls_today()
+            if calls is not None:
+                self.metrics.calls(name, calls, self.clock())
         closed = self.intake.closed if self.intake is not None else ""
         assert self.services.ledger is not None
         lost = self.services.ledger.since
         self.metrics.ledger_lost.set((self.clock() - lost).total_seconds() if lost else 0)
         return {
-            "ok": self.ready.is_set() and not self.services.failed.is_set() and not closed and lost is None,
+            "ok": self.ready.is_set()
+            and not self.services.failed.is_set()
+            and not closed
+            and (lost is None or not self.needs_ledger),
             "ready": self.ready.is_set(),
             "failure": self.services.failure,
             "intake_closed": closed,
@@ -183,6 +257,7 @@ class Process:
         late = [name for group in GROUPS for name in self.services.stop(group)]
         for system in self.systems.values():
             system.connection.close()
+        self._place.leave()
         self.ledger.close()
         if self._lock is not None:
             self._lock.close()
@@ -201,6 +276,16 @@ def warm_up() -> None:
 
 def _courier_run(courier: Courier, owing: threading.Event) -> Callable[[threading.Event], None]:
     return lambda stop: courier.run(owing, stop)
+
+
+def refuse_to_migrate(ledger: Ledger) -> None:
+    """Others of the older version may work on a shared ledger at this moment. Raises LedgerError, SQLAlchemyError."""
+    has, needs = current_revision(ledger), head_revision()
+    if not ledger.is_sqlite and has not in ("", needs):
+        raise LedgerError(
+            f"The ledger {ledger.name} has schema {has}, and this version needs {needs}. Stop all gateways, workers and deliveries, then "
+            "run `fingerpost ledger upgrade` with the newest version that is installed."
+        )
 
 
 def only_one(ledger: Ledger) -> IO[str] | None:

@@ -6,13 +6,13 @@ Only one process at a time does this for a system; webhooks come in at any.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_when_event_set
 from tenacity.nap import sleep_using_event
 
-from connectors.contract import Connection, Source, Tally, Webhook
+from connectors.contract import CallsToday, Connection, Source, Tally, Webhook
 from connectors.errors import ConnectorError
 from routing.core.model import ChangeEvent, Unreadable
 from routing.delivery.retrying import wait_as_asked
@@ -42,8 +42,11 @@ class System:
         sources: Sequence[Source] = (),
         webhooks: Sequence[Webhook] = (),
         tally: Tally | None = None,
+        calls_today: Callable[[], CallsToday | None] = lambda: None,
     ) -> None:
-        """``tally``: its count of calls, where several processes share a limit that it does not keep for them."""
+        """``tally``: its count of calls, where several processes share a limit that it does not keep for them. ``calls_today`` is what
+        it last told of the day's."""
+        self.calls_today = calls_today
         self.connection, self.sources, self.webhooks, self.tally = connection, sources, webhooks, tally
         self.name = connection.system
 

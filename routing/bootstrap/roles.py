@@ -90,6 +90,7 @@ class Roles(Process):
 
     def start(self) -> None:
         """Starts the roles and returns; ``ready`` is set once they work (a worker first waits for the first fills)."""
+        self.keep_place()
         self.keep_tallies()
         self.services.start("deciding", "policy watcher", self.policies.run)
         if self.intake is not None:
@@ -105,6 +106,11 @@ class Roles(Process):
             self.ready.set()
             log.info("ready", roles=self.roles, systems=sorted(self.systems))
 
+    @property
+    def needs_ledger(self) -> bool:
+        """Not a gateway: webhooks go to Kafka meanwhile, and a load balancer must not turn them away."""
+        return self.roles != [GATEWAY]
+
     def health(self) -> Mapping[str, object]:
         """What ``/healthz`` shows: as any process, and what the roles are at."""
         shown = {**super().health(), "roles": self.roles}
@@ -112,4 +118,5 @@ class Roles(Process):
             shown["reads"] = sorted(name for name, tenure in self._tenures.items() if tenure.seated)
         if self.deciding is not None:
             shown["log"] = self.deciding.health()
+            shown["ok"] = shown["ok"] and not self.deciding.cut_off
         return shown

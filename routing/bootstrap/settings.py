@@ -24,12 +24,14 @@ Relative paths are relative to the file. ``python -m pydoc connectors.salesforce
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import msgspec
 import yaml
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.marketo.settings import MarketoSettings
@@ -39,11 +41,13 @@ from routing.runtime.kafka.settings import KafkaSettings
 from routing.runtime.services import PATIENCE_SECONDS
 
 T = TypeVar("T")
+Port = Annotated[int, Meta(ge=0, le=65535)]
 
 # A value under these names is never written into the file itself, where backups and screens would show it.
 SECRETS = frozenset(
     {"client_secret", "client_secrets", "access_token", "private_key", "password", "security_token"}
 ) | {"webhook_secret"}
+DEFAULT_LEDGER = "sqlite:///fingerpost.db"
 MOST_BYTES = 1024 * 1024
 _HIDE = (
     "{path}: {name} is a secret and does not belong in this file. Write {{env: NAME}} to take it from the environment, or "
@@ -59,7 +63,7 @@ class IntakeSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the daemon listens for webhooks. Keep it on loopback behind a proxy that speaks TLS."""
 
     host: str = "127.0.0.1"
-    port: int = 8710
+    port: Port = 8710
 
 
 class ApiSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,15 +77,15 @@ class WorkerSettings(Struct, frozen=True, forbid_unknown_fields=True):
     nothing more is decided until they took some."""
 
     host: str = "127.0.0.1"
-    port: int = 8711
-    most_owed: int = 200_000
+    port: Port = 8711
+    most_owed: Annotated[int, Meta(ge=1)] = 200_000
 
 
 class DeliverySettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The role delivery. ``port`` 0: no ``/healthz`` and ``/metrics``."""
 
     host: str = "127.0.0.1"
-    port: int = 8712
+    port: Port = 8712
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -115,7 +119,7 @@ def load(path: Path) -> Settings:
     base = path.resolve().parent
     return Settings(
         policy=base / str(raw["policy"]),
-        ledger=_ledger_url(raw.get("ledger", "sqlite:///fingerpost.db"), base, path),
+        ledger=_ledger_url(raw.get("ledger", DEFAULT_LEDGER), base, path),
         ledger_patience_seconds=_number(path, "ledger_patience_seconds", "seconds", raw, PATIENCE_SECONDS),
         keep_evidence_days=_number(path, "keep_evidence_days", "days", raw, EVIDENCE_DAYS),
         intake=_section(path, "intake", raw.get("intake") or {}, IntakeSettings),
@@ -127,6 +131,19 @@ def load(path: Path) -> Settings:
         marketo=_optional(path, "marketo", raw, MarketoSettings, base),
         kafka=_optional(path, "kafka", raw, KafkaSettings, base),
     )
+
+
+def ledger_of(path: Path) -> str:
+    """The ledger's URL alone, for commands that need no more: the other secrets may be readable by the daemon only.
+
+    Raises SettingsError.
+    """
+    return _ledger_url(_read(path).get("ledger", DEFAULT_LEDGER), path.resolve().parent, path)
+
+
+def kafka_of(path: Path) -> KafkaSettings | None:
+    """The section kafka alone, None without one. Raises SettingsError."""
+    return _optional(path, "kafka", _read(path), KafkaSettings, path.resolve().parent)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -186,24 +203,70 @@ def _optional(path: Path, name: str, raw: dict[str, Any], shape: type[T], base: 
     if values is None:
         return None
     if not isinstance(values, dict):
-        raise SettingsError(f"{path}: {name}: expected settings below it, one a line.")
+        return _section(path, name, values, shape)
     given = {key: _resolve(path, f"{name}.{key}", value, base) for key, value in values.items()}
     # A file that is named is looked for beside the settings, wherever the process was started.
     given |= {key: str(base / str(v)) for key, v in given.items() if key.endswith("_file") and v}
     return _section(path, name, given, shape)
 
 
+# Settings that were, and what to write instead.
+_MOVED = {
+    (
+        "salesforce",
+        "guard",
+    ): "'guard' is said by the policy: write 'guard: conditional' beside 'fields:' of each kind of record in fields.yaml "
+    "that Salesforce is to compare, and take it out here"
+}
+
+
 def _section(path: Path, name: str, values: dict[str, Any], shape: type[T]) -> T:
+    if not isinstance(values, dict):
+        raise SettingsError(f"{path}: {name}: expected settings below it, one a line.")
     known = msgspec.structs.fields(shape)  # type: ignore[arg-type]  # all shapes here are Structs
     names = {field.name for field in known}
     for key in values:
+        if key not in names and (name, key) in _MOVED:
+            raise SettingsError(f"{path}: {name}: {_MOVED[name, key]}.")
         if key not in names:
             raise SettingsError(f"{path}: {name}: there is no setting {key!r}; there are {', '.join(sorted(names))}.")
     hidden = {field.name for field in known if field.type is Secret}
     try:
         return msgspec.convert({key: Secret(v) if key in hidden else v for key, v in values.items()}, shape)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{path}: {name}: {error}.") from None
+        raise SettingsError(f"{path}: {name}{_in_words(str(error), known)}.") from None
+
+
+# What msgspec calls them, and what people do.
+_TYPES = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false", "array": "a list"} | {
+    "object": "settings below it",
+    "null": "nothing",
+}
+_COMPLAINT = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?", re.DOTALL)
+_EXPECTED = re.compile(r"Expected `(?P<type>\w+)(?: \| null)?`(?P<range> [<>]=? \S+)?(?:, got `(?P<got>\w+)`)?")
+
+
+def _in_words(complaint: str, known: Sequence[msgspec.structs.FieldInfo]) -> str:
+    """What msgspec says of a section, to follow the section's name."""
+    found = _COMPLAINT.fullmatch(complaint)
+    what, where = (found["what"], found["where"] or "") if found else (complaint, "")
+    missing = re.fullmatch(r"Object missing required field `(.*)`", what)
+    if missing:
+        return f".{missing[1]} is missing, and must be given"
+    field = next((one for one in known if one.name == where.split("[")[0]), None)
+    if field is None:
+        return f": {what}"
+    if what.startswith("Invalid enum value"):
+        one_of = ", ".join(str(value) for value in get_args(field.type))
+        return f".{where} is {what.removeprefix('Invalid enum value ')}; it must be one of {one_of}"
+    expected = _EXPECTED.fullmatch(what)
+    if expected:
+        within = (expected["range"] or "").replace(">=", "of at least").replace("<=", "of at most")
+        what = f"expected {_TYPES.get(expected['type'], expected['type'])}{within}"
+        what += f", found {_TYPES.get(expected['got'], expected['got'])}" if expected["got"] else ""
+    usual = field.default
+    such_as = f", such as {usual}" if usual and isinstance(usual, int | float | str) and usual is not True else ""
+    return f".{where}: {what}{such_as}"
 
 
 def _resolve(path: Path, name: str, value: Any, base: Path) -> Any:

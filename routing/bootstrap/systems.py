@@ -60,9 +60,10 @@ def _salesforce(settings: SalesforceSettings, policies: Policies, clock: Clock) 
     connection = SalesforceConnection(settings, lambda: policies.maps("salesforce"), clock)
     maps = partial(policies.maps, "salesforce")
     if settings.changes == "poll":
-        return System(connection, sources=[SalesforcePolling(connection, maps, clock)], tally=connection.client.budget)
-    sources = [SalesforceSource(connection, maps, clock, topic) for topic in settings.topics]
-    return System(connection, sources=sources, tally=connection.client.budget)
+        sources: list[Source] = [SalesforcePolling(connection, maps, clock)]
+    else:
+        sources = [SalesforceSource(connection, maps, clock, topic) for topic in settings.topics]
+    return System(connection, sources, tally=connection.client.budget, calls_today=connection.calls_today)
 
 
 def _hubspot(settings: HubSpotSettings, policies: Policies, clock: Clock) -> System:
@@ -73,7 +74,7 @@ def _hubspot(settings: HubSpotSettings, policies: Policies, clock: Clock) -> Sys
         sources.append(HubSpotJournal(settings, maps, clock))
     # Without webhooks no public address is needed, nor a secret to verify them with.
     hooks = [HubSpotWebhook(settings, maps)] if settings.changes in ("webhooks", "both") else []
-    return System(connection, sources=sources, webhooks=hooks)
+    return System(connection, sources, hooks, calls_today=connection.calls_today)
 
 
 def _marketo(settings: MarketoSettings, policies: Policies, clock: Clock) -> System:

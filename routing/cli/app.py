@@ -95,7 +95,10 @@ def main() -> None:
     except Exception as error:
         if not _explained(error):
             raise
-        sys.exit(2)
+        from routing.ledger.engine import LedgerAway
+
+        # 2 keeps a supervisor from starting it again: not for what goes away by itself.
+        sys.exit(1 if isinstance(error, LedgerAway) else 2)
 
 
 def _explained(error: Exception) -> bool:
@@ -104,12 +107,18 @@ def _explained(error: Exception) -> bool:
 
     from connectors.errors import ConnectorError
     from routing.bootstrap.settings import SettingsError
-    from routing.ledger.engine import LedgerError, reason
+    from routing.ledger.engine import LedgerError, is_without_schema, reason
     from routing.runtime.kafka.settings import KafkaMisconfigured, KafkaUnwell
     from routing.runtime.policy_folder import PolicyFolderError
     from rules.model import PolicyError
     from rules.source import render
 
+    if is_without_schema(error):
+        problem(
+            f"This is no ledger of Fingerpost, or one of an older version: {reason(error)}. Look whether --ledger or --config names the "
+            "right one; `fingerpost ledger check` says what is there, `fingerpost ledger upgrade` makes what is missing."
+        )
+        return True
     if isinstance(error, OperationalError):
         problem(
             f"The ledger cannot be used now: {reason(error)}. What was not finished was not done; try again in a minute."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from sqlalchemy import text as sql
+from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.contract import Finding
 from routing.cli.output import err, print_finding, print_json
@@ -20,7 +22,7 @@ def doctor(
     config: Annotated[Path, typer.Option("--config", help="The daemon's settings file.")] = Path("fingerpost.yaml"),
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, one finding a line.")] = False,
 ) -> None:
-    """Checks each connection, permission, clock and limit. Changes nothing in the CRMs. Exit code 1 when something is wrong."""
+    """Checks each connection, permission, clock and limit. Changes nothing, neither in the CRMs nor in the ledger. Exit code 1 when something is wrong."""
     findings = []
     for finding in _findings(config):
         findings.append(finding)
@@ -55,7 +57,7 @@ def _findings(config: Path) -> Iterator[Finding]:
     yield _ledger(settings.ledger)
     yield _port(settings.intake.host, settings.intake.port)
     if settings.kafka is not None:
-        yield from _kafka(settings.kafka)
+        yield from _kafka(config, settings.kafka)
     made = connections(settings, policy)
     if not made:
         yield Finding(
@@ -71,25 +73,42 @@ def _findings(config: Path) -> Iterator[Finding]:
 
 
 def _ledger(url: str) -> Finding:
-    from routing.ledger.engine import Ledger, LedgerError
+    from routing.ledger.check import current_revision, head_revision
+    from routing.ledger.engine import Ledger, LedgerError, reason
 
+    file = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not file.exists():
+        folder = next(one for one in file.absolute().parents if one.exists())
+        writable = folder.is_dir() and os.access(folder, os.W_OK)
+        detail = f"{file} is made when the daemon starts" if writable else f"{folder} cannot be written"
+        return Finding("ledger", writable, detail, "Give the daemon a folder it may write to, with free space.")
     try:
         ledger = Ledger(url)
-        ledger.upgrade()
+    except LedgerError as error:
+        return Finding("ledger", False, str(error), "Correct 'ledger' in the settings.")
+    try:
+        # Looked at, not upgraded: a cluster of an older version may work on it at this moment.
+        has, needs = current_revision(ledger), head_revision()
+        if has != needs:
+            detail = f"its schema is {has or 'not there yet'}, and this version needs {needs}"
+            return Finding("ledger", False, detail, "Run `fingerpost ledger upgrade`, with everything stopped.")
         with ledger.write() as conn:
             conn.execute(sql("UPDATE position SET updated_ms = updated_ms WHERE 1 = 0"))
+    except SQLAlchemyError as error:
+        advice = "Check that the server runs, or that the file may be written, with free space."
+        return Finding("ledger", False, f"{ledger.name}: {reason(error)}", advice)
+    finally:
         ledger.close()
-    except (LedgerError, OSError) as error:
-        return Finding("ledger", False, str(error), "Give the daemon a folder it may write to, with free space.")
-    return Finding("ledger", True, "can be opened and written")
+    return Finding("ledger", True, f"can be opened and written (schema {has})")
 
 
-def _kafka(settings: KafkaSettings) -> Iterator[Finding]:
+def _kafka(config: Path, settings: KafkaSettings) -> Iterator[Finding]:
+    from routing.cli.output import look_at_lag
     from routing.runtime.kafka import topics
     from routing.runtime.kafka.settings import KafkaMisconfigured, KafkaUnwell
 
     try:
-        found = topics.check(settings)
+        found = [*topics.check(settings), look_at_lag(config, settings)]
     except (KafkaMisconfigured, KafkaUnwell) as error:
         yield Finding("kafka", False, str(error), "Until this works, nothing that comes in is accepted.")
         return

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from routing.cli.output import STATE, err, open_ledger, out, print_json
-from routing.ledger.engine import Ledger, LedgerError
+from routing.ledger.engine import Ledger, LedgerError, reason
 
 if TYPE_CHECKING:
     from routing.ledger.check import Report
@@ -28,17 +29,27 @@ def ledger() -> None:
 
 @app.command()
 def upgrade(config: Config = None, ledger: LedgerAt = None, as_json: Json = False) -> None:
-    """Creates the schema, or brings an older one up to date. Stop the daemon first; it does the same when it starts.
+    """Creates the schema, or brings an older one up to date. Stop everything that works on it first: it refuses otherwise.
 
     Exit codes: 0 it is up to date; 2 it cannot be opened, or a newer version wrote it.
     """
+    from routing.bootstrap.process import only_one
     from routing.ledger import match_index
-    from routing.ledger.check import current_revision
+    from routing.ledger.check import current_revision, head_revision
+    from routing.ledger.copy import refuse_if_in_use
 
     opened = _named(config, ledger)
+    lock = only_one(opened)
+    try:
+        if not opened.is_sqlite and current_revision(opened) not in ("", head_revision()):
+            refuse_if_in_use(opened)
+    except SQLAlchemyError as error:
+        raise LedgerError(f"The ledger {opened.name} cannot be opened: {reason(error)}") from None
     opened.upgrade()
     match_index.ensure(opened)
     revision = current_revision(opened)
+    if lock is not None:
+        lock.close()
     if as_json:
         print_json({"revision": revision})
     else:
@@ -51,10 +62,7 @@ def check(config: Config = None, ledger: LedgerAt = None, as_json: Json = False)
 
     Exit codes: 0 all is well; 1 something needs attention, each with what to do; 2 it cannot be opened.
     """
-    from sqlalchemy.exc import SQLAlchemyError
-
     from routing.ledger.check import examine
-    from routing.ledger.engine import reason
     from routing.runtime.clock import utcnow
 
     opened = open_ledger(config, ledger)
@@ -62,11 +70,35 @@ def check(config: Config = None, ledger: LedgerAt = None, as_json: Json = False)
         report = examine(opened, utcnow())
     except SQLAlchemyError as error:
         raise LedgerError(f"The ledger {opened.name} cannot be read: {reason(error)}") from None
+    report = _with_log(report, config if ledger is None else None)
     if as_json:
         print_json(report)
     else:
         _show(report)
     raise typer.Exit(1 if report.findings else 0)
+
+
+def _with_log(report: Report, config: Path | None) -> Report:
+    """With what waits in Kafka, where the settings name one: the ledger does not know of it yet."""
+    from msgspec.structs import replace
+
+    from routing.bootstrap.settings import kafka_of
+    from routing.cli.output import look_at_lag
+    from routing.ledger.check import Finding
+
+    kafka = kafka_of(config) if config is not None and report.tables else None
+    if kafka is None or config is None:
+        return report
+    from routing.runtime.kafka.settings import KafkaUnwell
+
+    try:
+        found = look_at_lag(config, kafka)
+    except KafkaUnwell as unwell:
+        return replace(report, findings=(*report.findings, Finding("log", 1, str(unwell), "Mend it and look again.")))
+    if found.ok:
+        err.print(f"Log: {found.detail}.", markup=False)
+        return report
+    return replace(report, findings=(*report.findings, Finding("log", 1, f"Log: {found.detail}.", found.advice)))
 
 
 def _show(report: Report) -> None:
@@ -107,6 +139,8 @@ def copy(
             "Say where to copy to: either --to URL, or --to-config FILE with the settings of the new ledger."
         )
     source, target = open_ledger(config, ledger), _named(to_config, to)
+    if source.name == target.name:
+        raise LedgerError(f"That is the same ledger, {source.name}. Name a new one, which is empty or not there yet.")
     with ExitStack() as leaving:
         for one in (source, target):
             leaving.callback(one.close)
@@ -115,6 +149,7 @@ def copy(
                 leaving.enter_context(lock)
         for one in (source, target):
             refuse_if_in_use(one)
+        _refuse_to_leave_a_log(source, target, config if ledger is None else None, to_config)
         copied = copy_all(source, target, lambda name, n: None if as_json else err.print(f"{name}: {n:,} rows"))
     if as_json:
         print_json({"copied": copied})
@@ -124,6 +159,40 @@ def copy(
         f"Now let 'ledger' in the settings name {target.name}, and start the daemon. Put the old ledger away.",
         markup=False,
     )
+
+
+def _refuse_to_leave_a_log(source: Ledger, target: Ledger, config: Path | None, to_config: Path | None) -> None:
+    """What waits in Kafka is in no ledger: who is to go on without Kafka would never decide it. Raises LedgerError, KafkaUnwell."""
+    from routing.bootstrap.settings import kafka_of
+
+    goes_on = not target.is_sqlite if to_config is None else kafka_of(to_config) is not None
+    kafka = kafka_of(config) if config is not None else None
+    if goes_on:
+        return
+    if kafka is not None:
+        from routing.runtime.kafka.lag import lag_of
+
+        lag = lag_of(kafka, source)
+        if lag.events:
+            raise LedgerError(
+                f"{lag.events:,} events wait in the topic {lag.topic}, and the copy would go on without Kafka: nobody would decide them. "
+                "Start the workers, leave the gateways stopped, and copy once `fingerpost topics check` says that everything is settled."
+            )
+    elif _followed_a_log(source):
+        err.print(
+            "Note: this ledger worked with Kafka. Whether events wait there was not looked at; with --config, which names it, it is.",
+            markup=False,
+        )
+
+
+def _followed_a_log(ledger: Ledger) -> bool:
+    from routing.ledger import shares
+
+    try:
+        with ledger.read() as conn:
+            return shares.followed(conn)
+    except SQLAlchemyError:
+        return False  # copying says what is wrong with it
 
 
 def _named(config: Path | None, ledger: str | None) -> Ledger:

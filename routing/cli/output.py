@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from connectors.contract import Finding
+    from routing.runtime.kafka.settings import KafkaSettings
     from routing.runtime.tables import Table
+    from rules.policy import Policy
+    from rules.pools.model import Person
 
 # In a pipe or a file there is no edge to keep within.
 out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -81,6 +87,28 @@ def tell_notes(table: Table) -> None:
         err.print(f"Note: {note}", markup=False)
 
 
+def look_at_lag(config: Path, kafka: KafkaSettings) -> Finding:
+    """How many events wait in the log, by the ledger that the settings name. Raises KafkaUnwell."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from connectors.contract import Finding
+    from routing.ledger.check import current_revision
+    from routing.ledger.engine import LedgerError, reason
+    from routing.runtime.clock import utcnow
+    from routing.runtime.kafka.lag import finding, lag_of
+
+    try:
+        ledger = open_ledger(config, None)
+        if current_revision(ledger):
+            return finding(lag_of(kafka, ledger), utcnow())
+    except LedgerError:
+        pass  # nobody has started yet
+    except SQLAlchemyError as error:
+        advice = "`fingerpost ledger check` says more."
+        return Finding("log", False, f"the ledger cannot be asked how much is settled: {reason(error)}", advice)
+    return Finding("log", True, "there is no ledger yet, so nothing of it is settled")
+
+
 STATE = Path(".fingerpost")
 SANDBOX_LEDGER = STATE / "sandbox" / "ledger.db"
 
@@ -90,20 +118,47 @@ def open_ledger(config: Path | None, ledger: str | None, must_exist: bool = True
 
     Raises LedgerError when there is none.
     """
-    from routing.bootstrap.settings import load
+    from routing.bootstrap.settings import ledger_of
     from routing.ledger.engine import Ledger, LedgerError
 
     if ledger is not None:
         url = ledger if "://" in ledger else f"sqlite:///{Path(ledger).resolve()}"
     elif config is not None:
-        url = load(config).ledger
+        url = ledger_of(config)
     else:
         url = f"sqlite:///{SANDBOX_LEDGER.resolve()}"
-    if must_exist and url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+    file = Path(url.removeprefix("sqlite:///"))
+    if must_exist and url.startswith("sqlite:///") and not file.exists():
         raise LedgerError(
-            f"There is no ledger at {url.removeprefix('sqlite:///')}. Name the daemon's settings with --config, or the "
+            f"There is no ledger at {file}. Name the daemon's settings with --config, or the "
             "ledger with --ledger; `fingerpost run --sandbox` makes one to look at."
         )
+    if must_exist and url.startswith("sqlite:///") and not file.stat().st_size:
+        raise LedgerError(f"{file} is empty: no ledger. Name the one that the daemon works on, or delete this file.")
     opened = Ledger(url)
     weakref.finalize(opened, opened.engine.dispose)  # a command lets go of it when it is done
     return opened
+
+
+def live_policy(conn: Connection) -> Policy:
+    """The policy that is live in the ledger. Without one the command ends with exit code 2."""
+    from routing.ledger import policies
+    from rules.policy import compile_policy
+
+    digest = policies.live(conn)
+    files = None if digest is None else policies.load(conn, digest)
+    if files is None:
+        problem("No policy is live in this ledger yet: start the daemon first.")
+        raise typer.Exit(2)
+    return compile_policy(files)
+
+
+def person_named(policy: Policy, conn: Connection, name: str) -> Person:
+    """Whom that means (``routing.runtime.naming``). Where it means nobody the command says so, and ends with exit code 2."""
+    from routing.runtime.naming import NobodyCalled, person_called
+
+    try:
+        return person_called(policy, conn, name)
+    except NobodyCalled as error:
+        problem(str(error))
+        raise typer.Exit(2) from None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from routing.runtime.replay import Replayed, Span
 
 SHOWN = 10
+MOST_DIGITS = 18  # of an event's number, which the ledger keeps in 64 bits
 _SAYINGS = {
     "identical": "identical",
     "turn": "the same but for whose turn it was",
@@ -158,9 +159,15 @@ def _brief(made: Any) -> dict[str, Any] | None:
 
 
 def _span(store: Ledger, start: str, end: str, record: str) -> Span:
+    from routing.cli.output import problem
     from routing.runtime.replay import Span
 
     first, last = _point(store, "--from", start, False), _point(store, "--to", end, True)
+    numbers = isinstance(first, int) and isinstance(last, int) and last < first
+    moments = isinstance(first, datetime) and isinstance(last, datetime) and last < first
+    if numbers or moments:
+        problem(f"--to {end!r} is before --from {start!r}; nothing was done.")
+        raise typer.Exit(2)
     return Span(
         after=first - 1 if isinstance(first, int) else 0,
         until=last if isinstance(last, int) else None,
@@ -183,7 +190,7 @@ def _point(store: Ledger, option: str, text: str, last: bool) -> int | datetime 
 
     if not text:
         return None
-    if text.isdecimal():
+    if text.isdecimal() and len(text) <= MOST_DIGITS:
         return int(text)
     try:
         if len(text) == len("2026-11-22"):

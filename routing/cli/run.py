@@ -76,12 +76,18 @@ def _started(
     sandbox: bool, config: Path | None, policy: Path | None, seed: int, kafka: bool
 ) -> Iterator[tuple[Settings, SandboxRun | None]]:
     """The settings to run with; with ``--sandbox``, of stand-ins that run as long as we do."""
-    from routing.bootstrap.settings import load
+    from routing.bootstrap.settings import SettingsError, load
     from routing.cli.sandbox_run import SandboxRun
 
     if not sandbox:
         assert config is not None
-        yield load(config), None
+        settings = load(config)
+        if settings.kafka is not None and not kafka:
+            raise SettingsError(
+                f"{config} has a section 'kafka', and this would start the one-machine form, which does without: say `--runtime kafka`, "
+                "or take the section out."
+            )
+        yield settings, None
         return
     with SandboxRun(policy or _example_policy(), seed, kafka) as stand_in:
         yield stand_in.settings, stand_in

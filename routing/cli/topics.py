@@ -43,31 +43,34 @@ def create(
     if update:
         for sentence in topics.update(kafka):
             err.print(f"{sentence}.", markup=False)
-    _report(kafka, as_json)
+    _report(kafka, as_json, None)
 
 
 @app.command()
 def check(config: Config = Path("fingerpost.yaml"), as_json: AsJson = False) -> None:
-    """Compares the topics with the settings. Changes nothing.
+    """Compares the topics with the settings, and tells how many events wait there to be decided. Changes nothing.
 
     Exit codes: 0 all are as the settings say; 1 some differ, and it says what to do; 2 Kafka cannot be reached or refuses.
     """
-    _report(_settings(config), as_json)
+    _report(_settings(config), as_json, config)
 
 
 def _settings(config: Path) -> KafkaSettings:
-    from routing.bootstrap.settings import SettingsError, load
+    from routing.bootstrap.settings import SettingsError, kafka_of
 
-    kafka = load(config).kafka
+    kafka = kafka_of(config)
     if kafka is None:
         raise SettingsError(f"{config} has no section 'kafka': add one with its 'bootstrap_servers'.")
     return kafka
 
 
-def _report(kafka: KafkaSettings, as_json: bool) -> None:
+def _report(kafka: KafkaSettings, as_json: bool, config: Path | None) -> None:
+    from routing.cli.output import look_at_lag
     from routing.runtime.kafka.topics import check
 
     findings = check(kafka)
+    if config is not None:
+        findings.append(look_at_lag(config, kafka))
     for finding in findings:
         if as_json:
             print_json(finding)

@@ -13,7 +13,6 @@ from msgspec import Struct
 from sqlalchemy import Connection, Select, Table, exists, func, select, text
 
 from routing.core.sla.model import OPEN
-from routing.core.sla.planning import SLA
 from routing.ledger import journal as journal_of
 from routing.ledger import outbox as outbox_of
 from routing.ledger.engine import MIGRATIONS, Ledger
@@ -33,12 +32,14 @@ from routing.ledger.schema import (
     to_ms,
 )
 from routing.ledger.seats import vacant
+from routing.ledger.timers import PURPOSES, SLA
 
 # Longer than any restart or hiccup takes: what waits for longer has a reason that somebody should look for.
 OVERDUE = timedelta(minutes=5)
+# The processes of Fingerpost that are connected, by name.
 OTHERS = text(
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'fingerpost' "
-    "AND pid <> pg_backend_pid()"
+    "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database() "
+    "AND application_name LIKE 'fingerpost%' AND pid <> pg_backend_pid() ORDER BY 1"
 )
 _ENDS = ("applied", "skipped", "parked")
 _WRITE_ENDS = ("confirmed", "superseded", "parked")
@@ -153,7 +154,7 @@ def _undefined(conn: Connection) -> Iterator[tuple[str, int, str]]:
 
 def _clocks(conn: Connection) -> Iterator[tuple[str, int, str]]:
     """SLA clocks and their timers that do not belong together."""
-    timed = exists().where(timer.c.timer_id == clock.c.clock_id)
+    timed = exists().where(timer.c.timer_id == clock.c.clock_id, timer.c.purpose == SLA)
     # Its timer has fired, and what came of it waits, or is parked.
     fired = exists().where(
         journal.c.ref == clock.c.ref, journal.c.kind == "tick", journal.c.state.in_((*journal_of.OPEN, "parked"))
@@ -188,13 +189,19 @@ def _stuck(conn: Connection, now: datetime) -> Iterator[Finding]:
         yield Finding(
             "events incomplete", unread, f"{unread} events have waited for their values for over {minutes}.", advice
         )
-    late = _rows(conn, timer, timer.c.due_ms < before)
+    late = _rows(conn, timer, timer.c.due_ms < before, timer.c.purpose.in_(PURPOSES))
     if late:
         yield Finding("timers overdue", late, f"{late} timers have been due for over {minutes}.", running)
     owed = _rows(conn, outbox, outbox.c.state == "pending", outbox.c.not_before_ms < before)
     if owed:
         advice = "Is the CRM reachable, are its limits used up? See `fingerpost doctor` and `/metrics`."
         yield Finding("writes waiting", owed, f"{owed} writes could have gone out for over {minutes}.", advice)
+    told = exists().where(decision.c.decision_id == announcement.c.decision_id, decision.c.decided_ms < before)
+    untold = _rows(conn, announcement, told)
+    if untold:
+        what = f"{untold} decisions could have been published to other programs for over {minutes}."
+        advice = "Does `fingerpost delivery` run, and is its topic there? Its log and `fingerpost topics check` say."
+        yield Finding("announcements waiting", untold, what, advice)
     yield from _abandoned(conn)
 
 

@@ -69,15 +69,16 @@ def refuse_if_in_use(ledger: Ledger) -> None:
     asking = Retrying(retry=retry_if_result(bool), stop=stop_after_delay(GONE_SECONDS), wait=wait_fixed(0.1))
     try:
         asking(_connected, ledger)
-    except RetryError:
+    except RetryError as error:
         raise LedgerError(
-            f"Somebody is working on the ledger {ledger.name}. Stop all gateways, workers and deliveries first."
+            f"Somebody is working on the ledger {ledger.name}: {'; '.join(error.last_attempt.result())}. Stop all gateways, workers and "
+            "deliveries first, and let commands end."
         ) from None
 
 
-def _connected(ledger: Ledger) -> int:
+def _connected(ledger: Ledger) -> list[str]:
     with ledger.read() as conn:
-        return int(conn.scalar(OTHERS) or 0)
+        return list(conn.scalars(OTHERS))
 
 
 def _ready(source: Ledger) -> None:

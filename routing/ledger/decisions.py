@@ -53,6 +53,11 @@ def get(conn: Connection, decision_id: str) -> Decision | None:
     return _decode(rows[0][0]) if len(rows) == 1 else None
 
 
+def owner_of(conn: Connection, decision_id: str) -> str:
+    """The key of the person whom that decision chose; "" for nobody, a queue, or a decision that is not there."""
+    return conn.scalar(select(decision.c.owner).where(decision.c.decision_id == decision_id)) or ""
+
+
 def of_record(conn: Connection, record_id: str) -> list[Decision]:
     """All decisions for a CRM record id, in any system, oldest first."""
     where = decision.c.ref.endswith(":" + record_id, autoescape=True)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
-from os import urandom
+from contextlib import contextmanager, nullcontext
+from itertools import takewhile
+from os import getpid, urandom
 from pathlib import Path
+from socket import gethostname
 from typing import Any, TypeVar
 
 from alembic import command
@@ -29,7 +33,6 @@ TRIES = 10
 _SOON = wait_random_exponential(multiplier=0.005, max=0.5)
 # A peer that is gone without a word is noticed after some 20 seconds, on our side …
 _CONNECTING = {
-    "application_name": "fingerpost",
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -49,6 +52,10 @@ T = TypeVar("T")
 
 class LedgerError(Exception):
     """The ledger cannot be opened, or is not in the shape this version needs. The text says what to do."""
+
+
+class LedgerAway(LedgerError):
+    """The ledger's server does not answer now. Trying again later may help; no other LedgerError goes away by itself."""
 
 
 class Ledger:
@@ -124,8 +131,8 @@ class Ledger:
         """Copies SQLite's write-ahead log back as far as nobody reads it, so that no commit has to wait for that. PostgreSQL does so
         by itself."""
         if self.is_sqlite:
-            with self._noticing(), closing(self.engine.raw_connection()) as conn:  # outside of any transaction
-                conn.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            with self._noticing(), self.engine.connect().execution_options(fingerpost_bare=True) as conn:
+                conn.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def probe(self) -> None:
         """Writes something that needs room, and takes it away again. Raises SQLAlchemyError when that cannot be done."""
@@ -208,6 +215,14 @@ def is_refused(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and str(getattr(error.orig, "sqlstate", None)).startswith(("22", "23", "54"))
 
 
+def is_without_schema(error: BaseException) -> bool:
+    """Whether a table or a column is missing: it is no ledger, or its schema is another version's."""
+    if not isinstance(error, DBAPIError):
+        return False
+    missing = str(error.orig).startswith(("no such table", "no such column", "file is not a database"))
+    return missing or getattr(error.orig, "sqlstate", None) in ("42P01", "42703")
+
+
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
@@ -227,7 +242,8 @@ def _parsed(url: str) -> URL:
 
 def _postgresql(url: URL) -> Engine:
     # What the URL says itself goes before.
-    options = {name: value for name, value in _CONNECTING.items() if name not in url.query}
+    options = {"application_name": _known_as()} | _CONNECTING
+    options = {name: value for name, value in options.items() if name not in url.query}
     engine = create_engine(
         url,
         connect_args=options,
@@ -258,6 +274,13 @@ def _postgresql(url: URL) -> Engine:
     return engine
 
 
+def _known_as() -> str:
+    """What the server lists our connections as: which command, on which machine, so that an operator knows what to stop. The server
+    keeps 63 letters."""
+    words = [*takewhile(re.compile("[a-z][a-z-]*").fullmatch, sys.argv[1:3])]
+    return f"{' '.join(['fingerpost', *words])}, process {getpid()} on {gethostname()}"
+
+
 def _sqlite(url: URL) -> Engine:
     engine = create_engine(
         url,
@@ -284,6 +307,8 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(conn: Connection) -> None:
         options = conn.get_execution_options()
+        if options.get("fingerpost_bare"):
+            return  # a checkpoint works outside of any transaction
         if options.get("fingerpost_read"):
             conn.exec_driver_sql("BEGIN")
             return

@@ -29,6 +29,9 @@ _KNOWN = (
     .with_for_update()
 )
 _STATES = select(journal.c.event_id, journal.c.state).where(one_of(journal.c.event_id, "ids"))
+_OPEN_STATES = select(journal.c.event_id, journal.c.state, journal.c.accepted_ms).where(
+    one_of(journal.c.event_id, "ids"), journal.c.state.in_(OPEN)
+)
 _RESERVE = text("SELECT nextval(pg_get_serial_sequence('journal', 'seq')) FROM generate_series(1, :n)")
 
 _encode = msgspec.json.Encoder().encode
@@ -83,6 +86,16 @@ def known(conn: Connection, event_ids: Sequence[str], state: str = "") -> set[st
     found: set[str] = set()
     for some in chunks(event_ids):
         found |= {row.event_id for row in conn.execute(_STATES, {"ids": some}) if state in ("", row.state)}
+    return found
+
+
+def unsettled(conn: Connection, event_ids: Sequence[str], read_since: datetime) -> set[str]:
+    """Those of the ids that are still to be settled; of what must be read back first, only what came in since then."""
+    found: set[str] = set()
+    for some in chunks(event_ids):
+        for event_id, state, accepted_ms in conn.execute(_OPEN_STATES, {"ids": some}):
+            if state == "accepted" or accepted_ms >= to_ms(read_since):
+                found.add(event_id)
     return found
 
 

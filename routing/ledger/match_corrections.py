@@ -91,6 +91,17 @@ def follow(conn: Connection, gone: str, into: str) -> bool:
     return bool(moved)
 
 
+def follow_record(conn: Connection, gone: str, into: str) -> None:
+    """What was said of the record ``gone``, which was merged into another, holds for that one: of two words on one account the later."""
+    rows = conn.execute(select(match_correction).where(match_correction.c.subject.in_([gone, into]))).all()
+    said = {row.account: row.said_ms for row in rows if row.subject == into}
+    moved = [row for row in rows if row.subject == gone]
+    delete_rows(conn, match_correction, [{"subject": gone, "account": row.account} for row in moved])
+    later = [row for row in moved if row.said_ms > said.get(row.account, -1)]
+    upsert(conn, match_correction, [{**row._mapping, "subject": into, "ref": into} for row in later])
+    conn.execute(update(match_correction).where(match_correction.c.ref == gone).values(ref=into))
+
+
 def erase(conn: Connection, ref: str) -> None:
     """Forgets what was said of a record (a legal erasure). That its company is or is not an account stays, without the words."""
     conn.execute(delete(match_correction).where(match_correction.c.subject == ref))

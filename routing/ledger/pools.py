@@ -205,10 +205,9 @@ def save(conn: Connection, opened: Opened, entries: Sequence[PoolEntry]) -> None
 
 
 def _members(one: Rotation) -> Iterator[dict[str, Any]]:
-    for n in sorted(one.touched):
+    for n in one.changed():
         standing = msgspec.structs.asdict(one.standing(n))
         yield {"pool": one.pool, "kind": one.kind, "number": n, **standing}
-    one.touched.clear()
 
 
 def _row(one: PoolEntry) -> dict[str, Any]:
@@ -244,6 +243,12 @@ def save_bonds(conn: Connection, bound: Mapping[Key, str]) -> None:
     upsert(conn, pool_bond, [{"pool": name, "key": key, "person": who} for (name, key), who in bound.items()])
 
 
+def follow_bonds(conn: Connection, gone: str, into: str) -> None:
+    """Whose the account behind the key ``gone`` is, the one behind ``into`` is, unless that is somebody's already."""
+    rows = conn.execute(select(pool_bond).where(pool_bond.c.key == gone).order_by(pool_bond.c.pool)).all()
+    add_new(conn, pool_bond, [{"pool": row.pool, "key": into, "person": row.person} for row in rows], "pool", "key")
+
+
 def rotations(conn: Connection, names: Collection[str] | None = None) -> list[Rotation]:
     """Rotations as they stand, without a lock: for reports. None: of every pool that ever was."""
     found = conn.execute(select(pool).order_by(pool.c.pool, pool.c.kind)).all()
@@ -258,11 +263,11 @@ def entries(
     conn: Connection, name: str, limit: int, *, kind: str | None = None, by_hand: bool = False
 ) -> list[PoolEntry]:
     """The newest entries of a pool (None: of all its kinds), the newest first. ``by_hand``: only those with an author."""
-    query = (
-        select(pool_entry).where(pool_entry.c.pool == name).order_by(pool_entry.c.at_ms.desc(), pool_entry.c.seq.desc())
-    )
-    if kind is not None:
-        query = query.where(pool_entry.c.kind == kind)
+    query = select(pool_entry).where(pool_entry.c.pool == name)
+    if kind is None:
+        query = query.order_by(pool_entry.c.at_ms.desc(), pool_entry.c.seq.desc())
+    else:  # in the order in which they happened, also where the clock was moved back
+        query = query.where(pool_entry.c.kind == kind).order_by(pool_entry.c.seq.desc())
     if by_hand:
         query = query.where(pool_entry.c.author != "")
     return [_entry(row) for row in conn.execute(query.limit(limit))]

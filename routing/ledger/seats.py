@@ -16,16 +16,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from routing.ledger.engine import Ledger
 from routing.ledger.locks import key_of
 
-_TRY = text("SELECT pg_try_advisory_lock(:key)")
-_FREE = text("SELECT pg_advisory_unlock(:key)")
+# Alone, or with others that do not want to be alone either.
+_TRY = {False: text("SELECT pg_try_advisory_lock(:key)"), True: text("SELECT pg_try_advisory_lock_shared(:key)")}
+_FREE = {False: text("SELECT pg_advisory_unlock(:key)"), True: text("SELECT pg_advisory_unlock_shared(:key)")}
 _TRY_FOR_NOW = text("SELECT pg_try_advisory_xact_lock(:key)")
 
 
 class Seat:
     """One seat, by name. ``take`` tries, ``held`` asks the database whether it is still ours, ``leave`` gives it up."""
 
-    def __init__(self, ledger: Ledger, name: str) -> None:
-        self._ledger, self.name = ledger, name
+    def __init__(self, ledger: Ledger, name: str, *, shared: bool = False) -> None:
+        """``shared``: any number may sit there as long as nobody has it alone."""
+        self._ledger, self.name, self._shared = ledger, name, shared
         self._conn: Connection | None = None
         self._alone = ledger.is_sqlite
         self._lock = threading.Lock()
@@ -39,7 +41,7 @@ class Seat:
                 return self._still()
             conn = self._ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             try:
-                if conn.scalar(_TRY, {"key": key_of(self.name)}):
+                if conn.scalar(_TRY[self._shared], {"key": key_of(self.name)}):
                     self._conn = conn
                     return True
             finally:
@@ -73,7 +75,7 @@ class Seat:
 
     def _drop(self, conn: Connection) -> None:
         try:
-            conn.execute(_FREE, {"key": key_of(self.name)})
+            conn.execute(_FREE[self._shared], {"key": key_of(self.name)})
         except SQLAlchemyError:
             pass  # the connection is gone, and the lock with it
         try:

@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from routing.ledger import locks
-from routing.ledger.schema import share, to_ms
+from routing.ledger.schema import from_ms, share, to_ms
 from routing.ledger.sql import add_new, change_rows
 
 _ALONE = "writes past the log"
@@ -92,6 +92,17 @@ def positions(conn: Connection, topic: str) -> dict[int, Share]:
     """How far each partition has been settled, for reports."""
     rows = conn.execute(select(share).where(share.c.topic == topic).order_by(share.c.partition))
     return {row.partition: Share(topic, row.partition, row.next_offset, row.epoch) for row in rows}
+
+
+def followed(conn: Connection) -> bool:
+    """Whether this ledger has ever worked with a log."""
+    return conn.execute(select(share.c.partition).limit(1)).first() is not None
+
+
+def moved_at(conn: Connection, topic: str) -> datetime | None:
+    """When a position last changed, or a partition was claimed; None for never."""
+    at = conn.scalar(select(func.max(share.c.updated_ms)).where(share.c.topic == topic))
+    return None if at is None else from_ms(at)
 
 
 def _locked(conn: Connection, topic: str, partitions: list[int]) -> dict[int, Share]:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-from connectors.sandbox.names import slug, words
+from connectors.sandbox.names import persons, slug, words
 from connectors.sandbox.people import read_people
 from connectors.sandbox.world import World
 from routing.core.model import ChangeEvent, derived_id
@@ -46,22 +46,32 @@ def _made_up(n: int) -> str:
     return f"{parts.adjectives[first]}{parts.nouns[second][0]} {('Group', 'Labs')[kind]}"
 
 
+@cache
+def names() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """First and last names, each once. Who works at one firm never has both in common with a colleague."""
+    spoken = persons().values()
+    return tuple(dict.fromkeys(n for one in spoken for n in one.first)), tuple(
+        dict.fromkeys(n for one in spoken for n in one.last)
+    )
+
+
 def leads(count: int, start: int = 0) -> list[ChangeEvent]:
     """Leads as Salesforce tells them: nine creations in ten, and a change of one that came a while ago."""
     now = utcnow()
+    given, family = names()
     found = []
     for n in range(start, start + count):
         again = n % 10 == 9
         who = max(0, n - 12_007) if again else n
         company, domain = firms()[who % FIRMS]
         values: dict[str, Any] = {
-            "first_name": "Ana",
-            "last_name": f"Rossi {who}",
-            "email": f"ana.{who}@{domain}",
+            "first_name": given[who % len(given)],
+            "last_name": family[who // len(given) % len(family)],
+            "email": f"contact.{who}@{domain}",
             "company": company,
             "country": COUNTRIES[who % len(COUNTRIES)],
             "employees": who % 2000,
-            "phone": f"+1 415 555 {who % 10000:04}",
+            "phone": f"+1 415 {200 + who // 10_000:03} {who % 10_000:04}",
             "title": "VP Sales",
             "lead_source": "Web",
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -15,6 +15,7 @@ import requests
 from kafka import KafkaProducer
 
 from routing.core.model import ChangeEvent, derived_id
+from routing.ledger import schema
 from routing.runtime.clock import monotonic, utcnow
 from routing.runtime.kafka.messages import encode, partition_of, ref_of_event
 from tests.cluster import PARTITIONS, Cluster, assert_alike
@@ -26,6 +27,19 @@ from tests.servers.postgres import Postgres
 ROLES = ("gateway", "worker", "worker2", "delivery")
 DOWN = [{"system": system, "kind": "unavailable", "times": 10**9} for system in ("salesforce", "hubspot")]
 POISONED = 0  # the partition
+
+
+_FULL = "fingerpost.disk_full"
+_NO_ROOM = """
+CREATE OR REPLACE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = 'could not extend file: No space left on device';
+END $$
+"""
+_NO_ROOM_IN = f"""
+CREATE OR REPLACE TRIGGER no_room BEFORE INSERT OR UPDATE ON {{}}
+WHEN (current_setting('{_FULL}', true) = 'on') EXECUTE FUNCTION no_room()
+"""
 
 
 class Stage:
@@ -86,11 +100,6 @@ class Stage:
 
     # -- what is asked of it ------------------------------------------------------------------------------------------
 
-    def answers(self, status: str) -> int:
-        """How many webhooks were answered so."""
-        found: dict[str, int] = self.cluster.admin("/state").json()["hubspot"]["webhook_answers"]
-        return found.get(status, 0)
-
     def decided(self) -> int:
         return int(self.cluster.ask("SELECT count(*) FROM decision")[0][0])
 
@@ -99,8 +108,18 @@ class Stage:
 
     def read_only(self, on: bool) -> None:
         """The ledger takes no more writes, or takes them again, on whatever connection."""
+        self._set_for_all("default_transaction_read_only", on)
+
+    def disk_full(self, on: bool) -> None:
+        """The ledger has no more room, or has it again: whatever adds to it fails with what PostgreSQL says then."""
         database = self.cluster.ledger_url.rsplit("/", 1)[1]
-        self.postgres.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = {'on' if on else 'off'}")
+        for statement in (_NO_ROOM, *(_NO_ROOM_IN.format(name) for name in schema.metadata.tables)):
+            self.postgres.execute(statement, database)
+        self._set_for_all(_FULL, on)
+
+    def _set_for_all(self, setting: str, on: bool) -> None:
+        database = self.cluster.ledger_url.rsplit("/", 1)[1]
+        self.postgres.execute(f"ALTER DATABASE {database} SET {setting} = {'on' if on else 'off'}")
         self.postgres.cut(self.cluster.ledger_url)
 
     def poison(self, count: int) -> None:
@@ -196,15 +215,15 @@ def joins_and_leaves(stage: Stage, line: Line, times: int, leads: int, rate: flo
 def broker_away(stage: Stage, line: Line, seconds: float, leads: int, rate: float, how: str = "stop") -> None:
     """The broker goes for a while: what cannot be promised is refused. Then it goes and comes at once."""
     stage.leads(leads, rate)
-    refused = stage.answers("503")
+    refused = stage.cluster.webhook_answers("503")
     stage.kafka.stop() if how == "stop" else stage.kafka.kill()
     end = monotonic() + seconds
-    wait_for("a refusal", lambda: stage.answers("503") > refused, 60)
-    taken = stage.answers("200")
+    wait_for("a refusal", lambda: stage.cluster.webhook_answers("503") > refused, 60)
+    taken = stage.cluster.webhook_answers("200")
     pause(end - monotonic())
-    assert stage.answers("200") == taken, "nothing was acknowledged that could not be promised"
+    assert stage.cluster.webhook_answers("200") == taken, "nothing was acknowledged that could not be promised"
     stage.kafka.start()
-    wait_for("webhooks to be taken", lambda: stage.answers("200") > taken, 60)
+    wait_for("webhooks to be taken", lambda: stage.cluster.webhook_answers("200") > taken, 60)
     stage.kafka.restart()
     line.times = f"away {seconds:.0f} s, restarted"
 
@@ -236,24 +255,33 @@ def ledger_cut(stage: Stage, line: Line, times: int, leads: int, rate: float, se
         pause(seconds)
         proxy.open()
         pause(seconds)
-        assert stage.postgres.cut(stage.cluster.ledger_url) > 0
+        wait_for("somebody to cut off", lambda: stage.postgres.cut(stage.cluster.ledger_url) > 0, 60)
     line.times = f"{times} failovers, {times} cuts"
 
 
-def ledger_read_only(stage: Stage, line: Line, times: int, leads: int, rate: float, seconds: float) -> None:
-    """The ledger takes no writes: webhooks are still taken, for the log keeps them; nothing is decided until it does again."""
+def ledger_refuses(
+    stage: Stage, line: Line, how: Callable[[bool], None], times: int, leads: int, rate: float, seconds: float
+) -> None:
+    """The ledger takes no writes: webhooks are still taken, for the log keeps them; nothing is decided until it does again.
+    ``how``: ``stage.read_only`` or ``stage.disk_full``."""
     stage.leads(leads, rate)
     for _ in range(times):
         pause(seconds)
-        stage.read_only(True)
+        how(True)
         try:
             wait_for("the loss to be told", lambda: _lost(stage.cluster), 30)
+            wait_for("the gateway to tell of it, and to stay open", lambda: _open_without(stage.cluster, "gateway"), 60)
             decided = stage.decided()
             pause(seconds)
             assert stage.decided() == decided
         finally:
-            stage.read_only(False)
+            how(False)
     line.times = f"{times} times"
+
+
+def _open_without(cluster: Cluster, name: str) -> bool:
+    health = cluster.health_of(name)
+    return bool(health.get("ledger_lost_since") and health["ok"])
 
 
 def _lost(cluster: Cluster) -> bool:

@@ -65,7 +65,13 @@ def test_the_ledger_is_cut_off(world: Stage) -> None:
 
 def test_the_ledger_is_read_only(world: Stage) -> None:
     with storm("ledger read-only (short)") as line:
-        storms.ledger_read_only(world, line, times=1, leads=60, rate=15, seconds=1)
+        storms.ledger_refuses(world, line, world.read_only, times=1, leads=60, rate=15, seconds=1)
+        world.ends_alike(line)
+
+
+def test_the_ledgers_disk_is_full(world: Stage) -> None:
+    with storm("disk of PostgreSQL full (short)") as line:
+        storms.ledger_refuses(world, line, world.disk_full, times=1, leads=60, rate=15, seconds=1)
         world.ends_alike(line)
 
 

@@ -42,7 +42,7 @@ def make(tmp_path: Path, kafka: Kafka, postgres: Postgres) -> Make:
 
 def test_kills_over_all_roles(make: Make) -> None:
     with storm("kill -9 over all roles") as line, make(41) as world:
-        storms.kills(world, line, times=part(100), leads=part(20_000), rate=60, most_seconds=6)
+        storms.kills(world, line, times=part(100), leads=part(21_000), rate=60, most_seconds=6)
         world.ends_alike(line, SETTLES_WITHIN)
 
 
@@ -78,7 +78,13 @@ def test_postgresql_failed_over(make: Make) -> None:
 
 def test_ledger_read_only(make: Make) -> None:
     with storm("ledger read-only") as line, make(47) as world:
-        storms.ledger_read_only(world, line, times=part(5), leads=part(3_000), rate=40, seconds=8)
+        storms.ledger_refuses(world, line, world.read_only, times=part(5), leads=part(3_000), rate=40, seconds=8)
+        world.ends_alike(line, SETTLES_WITHIN)
+
+
+def test_disk_full(make: Make) -> None:
+    with storm("disk of PostgreSQL full") as line, make(50) as world:
+        storms.ledger_refuses(world, line, world.disk_full, times=part(5), leads=part(3_000), rate=40, seconds=8)
         world.ends_alike(line, SETTLES_WITHIN)
 
 

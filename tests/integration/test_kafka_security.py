@@ -13,10 +13,13 @@ import msgspec
 import pytest
 
 from connectors.salesforce.settings import Secret
-from routing.runtime.kafka import topics
+from routing.bootstrap.deciding import Deciding
+from routing.bootstrap.process import Process
+from routing.runtime.kafka import refusal, topics
 from routing.runtime.kafka.client import faust_credentials, python_options
 from routing.runtime.kafka.sender import Outgoing, Sender
 from routing.runtime.kafka.settings import KafkaMisconfigured, KafkaSettings, KafkaUnwell
+from tests.processes import POLICY, wait_for
 from tests.servers.kafka import PASSWORD, USER, Kafka
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
@@ -92,25 +95,69 @@ async def _read_as_faust_does(made: KafkaSettings) -> bytes | None:
         await consumer.stop()
 
 
-@pytest.mark.parametrize(
-    ("protocol", "more", "why"),
-    [
-        ("SASL_PLAINTEXT", {"password": Secret("wrong-horse")}, "password"),
-        ("SASL_SSL", {"ca_file": ""}, "certificate verify failed"),  # an authority that nobody on this machine knows
-        ("SSL", {"cert_file": "", "key_file": ""}, "certificate"),
-    ],
-)
-def test_who_has_no_right_is_told_why_without_the_password(
+WRONG = Secret("wrong-horse")
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("SASL_PLAINTEXT", {"password": WRONG}, "refuses the login of 'fingerpost' by PLAIN (Authentication failed"),
+    (
+        "SASL_PLAINTEXT",
+        {"sasl_mechanism": "SCRAM-SHA-512", "username": "scram-user", "password": WRONG},
+        "refuses the login of 'scram-user' by SCRAM-SHA-512 (Authentication failed",
+    ),
+    ("SASL_PLAINTEXT", {"sasl_mechanism": "SCRAM-SHA-256"}, "does not know SCRAM-SHA-256"),
+    ("SASL_PLAINTEXT", {"security_protocol": "PLAINTEXT"}, "it may expect another kafka.security_protocol"),
+    ("SASL_SSL", {"password": WRONG}, "refuses the login of 'fingerpost' by PLAIN (Authentication failed"),
+    # An authority that nobody on this machine knows.
+    ("SASL_SSL", {"ca_file": ""}, "not to be trusted (unable to get local issuer certificate): look at kafka.ca_file"),
+    ("SSL", {"cert_file": "", "key_file": ""}, "look at kafka.cert_file"),
+    ("SSL", {"bootstrap_servers": "127.0.0.1:1"}, "127.0.0.1:1 cannot be reached (ConnectionRefusedError"),
+]
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker of a crowded machine may answer late."""
+    monkeypatch.setattr(refusal, "ASK_SECONDS", 30.0)
+
+
+@pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize(("protocol", "more", "why"), REFUSED)
+def test_who_is_not_let_in_is_told_why_without_the_password(
     broker: Kafka, protocol: str, more: dict[str, Any], why: str
 ) -> None:
     made = settings(broker, protocol, **more)
-    with pytest.raises(KafkaUnwell) as refused:
+    said = refusal.why_not(made)
+    assert said.startswith(f"{made.servers[0]} ")
+    assert why in said
+    assert "horse" not in said
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_refused_login_is_told_by_all_that_write_and_ask(broker: Kafka) -> None:
+    made = settings(broker, "SASL_PLAINTEXT", password=WRONG)
+    with pytest.raises(KafkaUnwell, match="refuses the login of 'fingerpost' by PLAIN"):
         Sender(made, "changes").connect()
-    with pytest.raises(KafkaUnwell) as refused_too:
+    with pytest.raises(KafkaUnwell, match="refuses the login of 'fingerpost' by PLAIN"):
         topics.check(made)
-    for text in (str(refused.value), str(refused_too.value)):
-        assert why in text
-        assert "horse" not in text
+
+
+@pytest.mark.usefixtures("patience")
+def test_who_is_let_in_by_one_broker_of_two_has_nothing_to_complain_of(broker: Kafka) -> None:
+    two = f"127.0.0.1:1,{broker.addresses['SASL_PLAINTEXT']}"
+    assert refusal.why_not(settings(broker, "SASL_PLAINTEXT", bootstrap_servers=two)) == ""
+    wrong = refusal.why_not(settings(broker, "SASL_PLAINTEXT", bootstrap_servers=two, password=WRONG))
+    assert "127.0.0.1:1 cannot be reached" in wrong
+    assert "refuses the login" in wrong
+
+
+@pytest.mark.usefixtures("patience")
+def test_a_worker_tells_why_no_broker_lets_it_in_and_stops_when_told(broker: Kafka, tmp_path: Path) -> None:
+    made = settings(broker, "SASL_PLAINTEXT", password=WRONG)
+    process = Process(f"sqlite:///{tmp_path}/ledger.db", POLICY, lambda _policies: [], alone=False)
+    deciding = Deciding(process, made, most_owed=1000)
+    process.services.start("deciding", "start-up", deciding.open)
+    wait_for("the reason", lambda: "refuses the login" in str(deciding.health()["unreachable"]), 60)
+    assert process.stop() == []
+    assert process.services.failure == ""
 
 
 def test_no_secret_is_shown(broker: Kafka) -> None:

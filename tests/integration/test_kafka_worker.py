@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from sqlalchemy import update
+from typer.testing import CliRunner
 
 from routing.bootstrap.deciding import Deciding
 from routing.bootstrap.process import Process
+from routing.cli.app import app
 from routing.core.model import ChangeEvent, Write, derived_id
 from routing.ledger import journal, outbox, schema, shares
 from routing.ledger.engine import Ledger
 from routing.runtime.clock import utcnow
-from routing.runtime.kafka import circuit
+from routing.runtime.kafka import circuit, lag
 from routing.runtime.kafka.client import python_options
 from routing.runtime.kafka.gaps import GapFiller
 from routing.runtime.kafka.messages import encode, partition_of, receive, ref_of_event
+from routing.runtime.kafka.sender import Outgoing, Sender
 from routing.runtime.kafka.settings import KafkaSettings
 from routing.runtime.kafka.settler import Settler
 from routing.runtime.received import Received
@@ -202,6 +210,80 @@ def test_a_worker_that_lost_its_partition_settles_no_more_of_it(log: Log) -> Non
             assert shares.positions(conn, log.topic)[0].next_offset == 0
         ledger.close()
     assert log.states() == {}
+
+
+def command(log: Log, folder: Path, *words: str) -> tuple[int, str]:
+    """An operator's command, with settings that name the log and its ledger."""
+    kafka = {
+        "bootstrap_servers": log.bootstrap,
+        "changes_topic": log.topic,
+        "decisions_topic": f"{log.topic}-decisions",
+    }
+    kafka |= {"replication": 1, "partitions": PARTITIONS}
+    file = folder / "fingerpost.yaml"
+    # A secret that only the daemon may read keeps nobody from looking.
+    hidden = {"client_id": {"file": "/run/credentials/nowhere"}}
+    file.write_text(
+        yaml.safe_dump({"policy": str(POLICY), "ledger": log.url, "kafka": kafka, "salesforce": hidden}), "utf-8"
+    )
+    gc.collect()  # a command's connections end with its process
+    result = CliRunner().invoke(app, [*words, "--config", str(file)])
+    return result.exit_code, f"{result.output}{result.exception or ''}"
+
+
+def test_what_waits_in_kafka_is_told_to_who_asks_and_not_left_behind(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lag, "QUIET", timedelta(0))  # nobody settles
+    log.leads(0, 3)
+    log.leads(1, 4)
+    for words in (("topics", "check"), ("ledger", "check")):
+        code, said = command(log, tmp_path, *words)
+        assert code == 1
+        assert (
+            f"7 events wait in the topic {log.topic}, in partition(s) 0 (3), 1 (4); none was settled so far"
+            in _flat(said)
+        )
+    code, said = command(log, tmp_path, "ledger", "copy", "--to", f"sqlite:///{tmp_path}/back.db")
+    assert code != 0
+    assert "7 events wait" in said
+    with log.worker():
+        log.await_settled(7)
+    assert f"everything in the topic {log.topic} is settled" in _flat(command(log, tmp_path, "topics", "check")[1])
+    assert f"everything in the topic {log.topic} is settled" in _flat(command(log, tmp_path, "ledger", "check")[1])
+    code, said = command(log, tmp_path, "ledger", "copy", "--to", f"sqlite:///{tmp_path}/back.db")
+    assert code == 0, said
+
+
+def _flat(said: str) -> str:
+    return " ".join(said.split())
+
+
+def test_partitions_that_are_added_stay_empty_until_the_settings_say_so(log: Log) -> None:
+    log.settings = msgspec.structs.replace(log.settings, partitions=PARTITIONS)
+    admin = KafkaAdminClient(bootstrap_servers=log.bootstrap)
+    admin.create_partitions({log.topic: 2 * PARTITIONS})
+    admin.wait_for_topics([log.topic])
+    admin.close()
+    events = [*_leads(0, 10), *_leads(1, 10)]
+    sender = Sender(log.settings, log.topic)
+    sender.connect()
+    assert sender.write([Outgoing(ref_of_event(event), encode(event, 1)) for event in events]) == [None] * 20
+    sender.close()
+    with log.worker() as deciding:
+        log.await_settled(20)
+
+        def reached() -> dict[int, int]:
+            return {p: one.next_offset for p, one in deciding.settler.progress().items()}
+
+        wait_for("all partitions", lambda: reached() == {0: 10, 1: 10, 2: 0, 3: 0}, 30)
+    assert log.states() == {"applied": 20}
+
+
+def test_a_worker_whose_topic_is_not_there_says_so(log: Log) -> None:
+    log.settings = msgspec.structs.replace(log.settings, changes_topic=f"{log.topic}-misspelt")
+    with log.worker() as deciding:
+        wait_for("the reason", lambda: "run `fingerpost topics create`" in str(deciding.health()["unreachable"]), 30)
 
 
 def test_deciding_pauses_while_the_outbox_is_full(log: Log) -> None:

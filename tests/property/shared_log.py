@@ -11,7 +11,7 @@ from routing.core.model import ChangeEvent
 from routing.ledger import shares
 from routing.ledger.schema import ref_of, slot_of, to_ms
 from routing.runtime.received import Gap, Received
-from tests.property.simulation import WORK, Simulation, Worker
+from tests.property.simulation import SYSTEM, WORK, Simulation, Worker
 
 TOPIC, PARTITIONS = "changes", 4
 
@@ -58,6 +58,16 @@ class SharedLog(Simulation):
     @rule(partition=st.integers(0, PARTITIONS - 1), worker=st.integers(0, 1))
     def rebalance(self, partition: int, worker: int) -> None:
         self.attempt(lambda: self._claim(partition, worker))
+
+    @rule(system=SYSTEM)
+    def what_was_heard_goes_to_the_other_worker_before_it_is_settled(self, system: str) -> None:
+        """And whoever had it, and read it, settles on."""
+        self.attempt(lambda: self._hear(system, self.crms[system].coming(range(10))))
+        for partition, log in self.log.items():
+            if self._positions()[partition].next_offset < len(log):
+                old = next(n for n, worker in enumerate(self.workers) if worker is self.holders[partition])
+                self.attempt(lambda partition=partition, old=old: self._claim(partition, 1 - old))
+                self.attempt(lambda old=old: self._settle(self.workers[old], 5))
 
     @rule(partition=st.integers(0, PARTITIONS - 1), worker=st.integers(0, 1), by=st.integers(1, 4))
     def a_worker_goes_back(self, partition: int, worker: int, by: int) -> None:

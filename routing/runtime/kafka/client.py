@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from aiokafka.record.util import calc_crc32c
-from kafka.errors import KafkaTimeoutError, RequestTimedOutError
 from kafka.record import default_records
 
 from routing.runtime.kafka.settings import KafkaMisconfigured, KafkaSettings
@@ -20,6 +16,9 @@ if TYPE_CHECKING:  # only a worker needs Faust
 # kafka-python sums the bytes of each batch in plain Python, 4 ms for 16 kB: half of what a worker or a gateway would do all day.
 # aiokafka brings the same sum in C.
 default_records.calc_crc32c = calc_crc32c
+
+# A broker that is there answers at once; one that is not is asked again in a moment. A process that is to end waits no longer, either.
+CONNECT_SECONDS = 3.0
 
 
 def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
@@ -54,6 +53,7 @@ def python_options(settings: KafkaSettings) -> dict[str, Any]:
         "ssl_context": ssl_context(settings),
         # A broker that comes back after minutes is to be noticed within a second or two.
         "reconnect_backoff_max_ms": 1000,
+        "bootstrap_timeout_ms": int(CONNECT_SECONDS * 1000),
     }
     if settings.security_protocol.startswith("SASL"):
         options["sasl_mechanism"] = settings.sasl_mechanism
@@ -62,41 +62,9 @@ def python_options(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
-# All that a broker does about a login that it refuses is to hang up.
-_CLOSED = " (the broker closed the connection, as it does when username, password or security_protocol are wrong)"
-
-
-class _LastFailure(logging.Handler):
-    """Keeps what kafka-python logs of connections that failed; it raises only that none was made in time."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.reason = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Called by ``logging``, in the library's thread."""
-        for said in record.args if isinstance(record.args, tuple) else ():
-            if isinstance(said, KafkaTimeoutError | RequestTimedOutError) and self.reason:
-                continue  # the last try is cut short by our own deadline; what ended those before it tells more
-            if isinstance(said, Exception) and not isinstance(said, KafkaTimeoutError):
-                self.reason = reason(said) + (_CLOSED if "socket disconnected" in str(said) else "")
-
-
-@contextmanager
-def last_failure() -> Iterator[_LastFailure]:
-    """Within the block, ``reason`` says why kafka-python's latest connection failed, "" when none did: a wrong password, a
-    certificate that is not trusted. It has no secret."""
-    logger, handler = logging.getLogger("kafka.net"), _LastFailure()
-    logger.addHandler(handler)
-    try:
-        yield handler
-    finally:
-        logger.removeHandler(handler)
-
-
 def reason(error: BaseException) -> str:
     """An error in a few words, without what was sent."""
-    words = str(error).strip()
+    words = str(error).strip().split(": Request '")[0]  # kafka-python quotes whole requests
     kind = type(error).__name__
     return words if words.startswith(kind) else f"{kind}: {words}" if words else kind
 

@@ -11,8 +11,9 @@ from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 from msgspec import Struct
 
 from routing.runtime.clock import monotonic
-from routing.runtime.kafka.client import last_failure, python_options, reason
+from routing.runtime.kafka.client import CONNECT_SECONDS, python_options, reason
 from routing.runtime.kafka.messages import MOST_BYTES, key_of, partition_of
+from routing.runtime.kafka.refusal import why_not
 from routing.runtime.kafka.settings import KafkaSettings, KafkaUnwell
 
 log = structlog.get_logger()
@@ -20,8 +21,6 @@ log = structlog.get_logger()
 BATCH_BYTES = 256 * 1024
 # Room for the key, the headers and Kafka's own framing.
 FRAME_BYTES = 64 * 1024
-# A broker that is there answers at once; one that is not is asked again in a moment.
-CONNECT_SECONDS = 3.0
 CLOSE_SECONDS = 5.0
 
 
@@ -43,7 +42,7 @@ class Sender:
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         """Connects to nothing yet. Raises KafkaMisconfigured."""
-        self._options, self.topic = python_options(settings), topic
+        self._settings, self._options, self.topic = settings, python_options(settings), topic
         self._seconds = settings.delivery_timeout_seconds
         self._producer: KafkaProducer | None = None
         self._partitions = 0
@@ -59,7 +58,7 @@ class Sender:
             return
         producer = self._produce()
         try:
-            self._partitions = len(producer.partitions_for(self.topic) or ())
+            self._partitions = min(len(producer.partitions_for(self.topic) or ()), self._settings.partitions)
         except KafkaError as error:
             _discard(producer)
             raise KafkaUnwell(
@@ -69,24 +68,22 @@ class Sender:
 
     def _produce(self) -> KafkaProducer:
         milliseconds = int(self._seconds * 1000)
-        with last_failure() as failed:
-            try:
-                return KafkaProducer(
-                    **self._options,
-                    acks="all",
-                    # With it a partition has one batch on its way at a time, and a batch that is sent again is not stored again.
-                    enable_idempotence=True,
-                    allow_auto_create_topics=False,
-                    batch_size=BATCH_BYTES,
-                    max_request_size=MOST_BYTES + FRAME_BYTES,
-                    bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000),
-                    max_block_ms=int(CONNECT_SECONDS * 1000),
-                    request_timeout_ms=max(500, milliseconds // 2),
-                    delivery_timeout_ms=milliseconds,
-                    metrics_enabled=False,
-                )
-            except (KafkaError, OSError) as error:
-                raise KafkaUnwell(f"Kafka cannot be reached: {failed.reason or reason(error)}") from error
+        try:
+            return KafkaProducer(
+                **self._options,
+                acks="all",
+                # With it a partition has one batch on its way at a time, and a batch that is sent again is not stored again.
+                enable_idempotence=True,
+                allow_auto_create_topics=False,
+                batch_size=BATCH_BYTES,
+                max_request_size=MOST_BYTES + FRAME_BYTES,
+                max_block_ms=int(CONNECT_SECONDS * 1000),
+                request_timeout_ms=max(500, milliseconds // 2),
+                delivery_timeout_ms=milliseconds,
+                metrics_enabled=False,
+            )
+        except (KafkaError, OSError) as error:
+            raise KafkaUnwell(f"Kafka cannot be reached: {why_not(self._settings) or reason(error)}") from error
 
     def write(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
         """Sends, and waits until the brokers have each message on all in-sync replicas, at most ``delivery_timeout_seconds``.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from msgspec import Struct
 
 from connectors.salesforce.settings import NO_SECRET, Secret
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_MOST_HOURS = 1_000_000  # a century, for whoever wants to keep everything
 
 
 class KafkaMisconfigured(Exception):
@@ -56,12 +60,28 @@ class KafkaSettings(Struct, frozen=True, kw_only=True):
             )
         if self.partitions < 1 or self.replication < 1:
             raise ValueError("partitions and replication must be at least 1")
-        if not 0 <= self.min_insync_replicas <= self.replication:
+        if self.min_insync_replicas < 0:
+            raise ValueError("min_insync_replicas must be at least 1 (or 0, for one less than replication)")
+        if self.min_insync_replicas > self.replication:
             raise ValueError("min_insync_replicas cannot be more than replication: nothing could ever be written")
+        for topic in (self.changes_topic, self.decisions_topic):
+            if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+                raise ValueError(
+                    f"Kafka takes no topic of the name {topic!r}: write letters, digits, '.', '_' and '-', 249 at most"
+                )
+        if not self.client_id or not self.group:
+            raise ValueError("client_id and group must not be empty")
         if self.changes_topic == self.decisions_topic:
             raise ValueError("changes_topic and decisions_topic must be two topics")
-        if min(self.changes_retention_hours, self.decisions_retention_hours) <= 0 or self.delivery_timeout_seconds < 1:
-            raise ValueError("retention must be above 0 hours, and delivery_timeout_seconds at least 1")
+        if not all(0 < kept <= _MOST_HOURS for kept in (self.changes_retention_hours, self.decisions_retention_hours)):
+            raise ValueError(
+                f"changes_retention_hours and decisions_retention_hours must be above 0 and at most {_MOST_HOURS:,}"
+            )
+        if not 1 <= self.delivery_timeout_seconds <= 3600:
+            raise ValueError("delivery_timeout_seconds must be from 1 to 3600")
+        # Brokers refuse less (group.min.session.timeout.ms), and Faust more than what it waits for an answer (broker_request_timeout).
+        if not 6 <= self.session_timeout_seconds <= 90:
+            raise ValueError("session_timeout_seconds must be from 6 to 90")
         if self.security_protocol.startswith("SASL") and not (self.username and self.password):
             raise ValueError(f"{self.security_protocol} needs username and password")
         if bool(self.cert_file) != bool(self.key_file):

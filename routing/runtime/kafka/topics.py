@@ -7,21 +7,29 @@ from contextlib import contextmanager
 from typing import Any
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from kafka.errors import (
+    AuthorizationError,
+    InvalidReplicationFactorError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 from msgspec import Struct
 
 from connectors.contract import Finding
-from routing.runtime.kafka.client import last_failure, python_options, reason
+from routing.runtime.kafka.client import python_options, reason
 from routing.runtime.kafka.messages import MOST_BYTES
-from routing.runtime.kafka.sender import CONNECT_SECONDS, FRAME_BYTES
+from routing.runtime.kafka.refusal import why_not
+from routing.runtime.kafka.sender import FRAME_BYTES
 from routing.runtime.kafka.settings import KafkaSettings, KafkaUnwell
 
 _HOUR_MS = 3_600_000
 _MISSING = 3  # Kafka's error code of a topic that is not there
 _GROW = (
     "More partitions move records to other partitions (a record's is its slot modulo their number), so events of one record that "
-    "still wait in the old one could be decided after newer ones in the new one. It is safe only while nothing waits: stop the "
-    "gateways, wait until the workers have settled everything, stop them, add the partitions with Kafka's own tools, start again."
+    "still wait in the old one could be decided after newer ones in the new one. Set kafka.partitions to {there} for now. To have "
+    "more: stop the gateways, wait until `fingerpost topics check` says that everything is settled, stop the rest, add the partitions "
+    "with Kafka's own tools, set kafka.partitions, start again."
 )
 
 
@@ -61,19 +69,18 @@ def wanted(settings: KafkaSettings) -> list[Topic]:
 def admin(settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
     """A client to ask and to change things with. Raises KafkaUnwell, also for what fails within the block."""
     client = None
-    with last_failure() as failed:
-        try:
-            client = KafkaAdminClient(**python_options(settings), bootstrap_timeout_ms=int(CONNECT_SECONDS * 1000))
-            yield client
-        except (KafkaError, OSError) as error:
-            why = failed.reason if client is None and failed.reason else reason(error)
-            raise KafkaUnwell(
-                f"Kafka at {', '.join(settings.servers)} did not do it: {why}. Check kafka.bootstrap_servers, that the brokers run, "
-                "and that security_protocol, username, password and ca_file are what they expect."
-            ) from error
-        finally:
-            if client is not None:
-                client.close()
+    try:
+        client = KafkaAdminClient(**python_options(settings))
+        yield client
+    except (KafkaError, OSError) as error:
+        if client is None and (why := why_not(settings)):
+            raise KafkaUnwell(f"Kafka cannot be asked: {why}.") from error
+        raise KafkaUnwell(
+            f"Kafka at {', '.join(settings.servers)} did not do it: {reason(error)}. See the brokers' own logs for more."
+        ) from error
+    finally:
+        if client is not None:
+            client.close()
 
 
 def create(settings: KafkaSettings) -> list[str]:
@@ -89,12 +96,27 @@ def create(settings: KafkaSettings) -> list[str]:
                 "replication_factor": topic.replication,
                 "configs": topic.configs,
             }
-            try:
-                client.create_topics({topic.name: order}, wait_for_metadata=True)
-            except TopicAlreadyExistsError:
+            answer = client.create_topics({topic.name: order}, wait_for_metadata=False, raise_errors=False)["topics"][0]
+            if answer["error_code"] == TopicAlreadyExistsError.errno:
                 continue  # somebody was faster
+            if answer["error_code"]:
+                raise KafkaUnwell(f"The topic {topic.name} was not made. {_refused(answer, topic, settings)}")
+            client.wait_for_topics([topic.name])
             made.append(topic.name)
     return made
+
+
+def _refused(answer: dict[str, Any], topic: Topic, settings: KafkaSettings) -> str:
+    """The brokers' own words, and what to do."""
+    error = for_code(answer["error_code"])
+    said = f"Kafka says: {(answer['error_message'] or error.description or error.__name__).rstrip('.')}."
+    if issubclass(error, InvalidReplicationFactorError):
+        return f"{said} Set kafka.replication ({topic.replication}) to what you have: 1 for a Kafka of one broker."
+    if issubclass(error, AuthorizationError):
+        return (
+            f"{said} Give {settings.username or 'the user of our certificate'} the right to create and describe topics."
+        )
+    return f"{said} Change what it names in the section kafka of the settings, or ask who looks after the brokers."
 
 
 def update(settings: KafkaSettings) -> list[str]:
@@ -162,12 +184,12 @@ def _partitions(what: str, topic: Topic, there: int) -> Iterator[Finding]:
         yield Finding(
             what,
             True,
-            f"has {there} partitions, the settings say {topic.partitions}. That works: what the topic has counts. Set "
-            f"kafka.partitions to {there}, so that the next look finds them equal. If they were added while events waited, events of "
-            "one record may have been decided out of order around that time",
+            f"has {there} partitions, the settings say {topic.partitions}. That works: the others stay empty until the settings say "
+            "more. Raise kafka.partitions only while nothing waits (RUNBOOK.md, More partitions): records move to other partitions then",
         )
     elif there < topic.partitions:
-        yield Finding(what, False, f"has {there} partitions, the settings say {topic.partitions}", _GROW)
+        detail = f"has {there} partitions, the settings say {topic.partitions}"
+        yield Finding(what, False, detail, _GROW.format(there=there))
 
 
 def _replicas(what: str, topic: Topic, partitions: Sequence[dict[str, Any]]) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from routing.runtime.clock import monotonic
+from routing.runtime.kafka.client import CONNECT_SECONDS, reason
 from routing.runtime.kafka.settler import Progress
 
 log = structlog.get_logger()
@@ -48,7 +49,14 @@ class Watchdog:
             None  # what was settled when we last saw it move, holding nothing
         )
         self._excused_at: dict[int, float] = {}
-        self.lag: Mapping[int, int] = {}
+        self._lost_at: float | None = None
+        self.unreachable = ""  # why the brokers cannot be asked, "" while they can
+        self.lag: Mapping[int, int] = {}  # of each partition that is held; none while the brokers cannot be asked
+
+    def lost_seconds(self) -> float:
+        """For how long the brokers could not be asked, or the topic has not been there; 0 while all is well."""
+        lost_at = self._lost_at
+        return 0.0 if lost_at is None else monotonic() - lost_at
 
     def run(self, stop: threading.Event) -> None:
         """Looks until ``stop``. Raises Stuck. While the brokers do not answer nothing is known, and nothing is done."""
@@ -57,6 +65,8 @@ class Watchdog:
                 self._watch(stop)
             except (KafkaError, OSError) as error:
                 log.warning("the brokers cannot be asked how far the log is", error=str(error))
+                self._lost_at = monotonic() if self._lost_at is None else self._lost_at
+                self.unreachable, self.lag = f"the brokers cannot be asked how far the log is: {reason(error)}", {}
                 stop.wait(LOOK_SECONDS)
 
     def _watch(self, stop: threading.Event) -> None:
@@ -64,17 +74,23 @@ class Watchdog:
         try:
             while not stop.wait(LOOK_SECONDS):
                 held = self._progress()
+                every = held or consumer.partitions_for_topic(self._topic)
+                ends = self._ends(consumer, every) if every else {}
+                missing = (
+                    f"the topic {self._topic} is not there: run `fingerpost topics create`, or correct the settings"
+                )
+                self._lost_at = None if every else self._lost_at or monotonic()
+                self.unreachable = "" if every else missing
                 if held:
                     self._idle = None
-                    self.look(self._ends(consumer, held), monotonic())
+                    self.look(ends, monotonic())
                 else:
-                    every = consumer.partitions_for_topic(self._topic) or set()
-                    self.look_on(self._ends(consumer, every), monotonic())
+                    self.look_on(ends, monotonic())
         finally:
             consumer.close(autocommit=False)
 
     def _ends(self, consumer: KafkaConsumer, partitions: Iterable[int]) -> dict[int, int]:
-        found = consumer.end_offsets([TopicPartition(self._topic, p) for p in partitions])
+        found = consumer.end_offsets([TopicPartition(self._topic, p) for p in partitions], int(CONNECT_SECONDS * 1000))
         return {here.partition: int(end) for here, end in found.items()}
 
     def look_on(self, ends: Mapping[int, int], now: float) -> None:

@@ -29,6 +29,7 @@ from faust.types import TP
 from mode.utils.queues import ThrowableQueue
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
 
+from routing.runtime.kafka.settings import KafkaUnwell
 from routing.runtime.kafka.settler import Settler
 
 log = structlog.get_logger()
@@ -86,7 +87,8 @@ class _Consumer(driver.Consumer):
     async def perform_seek(self) -> None:
         """After an assignment: claims the partitions, and reads each from where the ledger has it."""
         held = {tp.partition for tp in self.assignment() if tp.topic == self.app.settler.topic}
-        of = len(self._thread._ensure_consumer().partitions_for_topic(self.app.settler.topic) or held)
+        there = len(self._thread._ensure_consumer().partitions_for_topic(self.app.settler.topic) or held)
+        of = min(there, self.app.partitions)
         positions = await asyncio.to_thread(self.app.settler.claim, held, of)
         await self.seek_to({p: offset for p, offset in positions.items() if p in held})
 
@@ -148,6 +150,7 @@ class _App(faust.App):
     BootStrategy = _Boot
     settler: Settler
     portions: _Portions
+    partitions: int
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
@@ -159,9 +162,19 @@ class _App(faust.App):
 class Worker:
     """Takes part in the group until stopped, and lets ``settler`` settle what its partitions hold."""
 
-    def __init__(self, settler: Settler, group: str, options: Callable[[], Mapping[str, Any]]) -> None:
-        """``options`` are Faust's: brokers, credentials, session time-out."""
-        self._settler, self._group, self._options = settler, group, options
+    def __init__(
+        self,
+        settler: Settler,
+        group: str,
+        options: Callable[[], Mapping[str, Any]],
+        why_not: Callable[[], str],
+        partitions: int,
+    ) -> None:
+        """``options`` are Faust's: brokers, credentials, session time-out. ``why_not`` asks the brokers why they do not let us in.
+        ``partitions``: so many of the topic are written to at most; others that it has stay empty."""
+        self._settler, self._group, self._options, self._why_not = settler, group, options, why_not
+        self._partitions = partitions
+        self.unreachable = ""  # why no broker lets us in, "" once one did
 
     def run(self, stop: threading.Event) -> None:
         """Works until ``stop``, then finishes the batch at hand, tells Kafka its position and leaves the group.
@@ -172,19 +185,27 @@ class Worker:
             asyncio.run(self._serve(folder, stop))
 
     async def _serve(self, folder: str, stop: threading.Event) -> None:
+        async def pause(seconds: float) -> None:
+            await asyncio.to_thread(stop.wait, seconds)
+
         waits = AsyncRetrying(
-            retry=retry_if_exception_type(KafkaError),
+            retry=retry_if_exception_type((KafkaError, KafkaUnwell)),
             wait=wait_random_exponential(multiplier=0.5, max=15),
             stop=lambda _state: stop.is_set(),
+            sleep=pause,
             before_sleep=lambda state: log.error(
                 "the brokers cannot be reached; trying again",
-                error=repr(state.outcome.exception()) if state.outcome else "",
+                why=str(state.outcome.exception()) if state.outcome else "",
             ),
             retry_error_callback=lambda _state: None,
         )
         await waits(self._take_part, folder, stop)
 
     async def _take_part(self, folder: str, stop: threading.Event) -> None:
+        # Faust itself would only say that it found no broker, in pages of tracebacks.
+        self.unreachable = await asyncio.to_thread(self._why_not)
+        if self.unreachable:
+            raise KafkaUnwell(self.unreachable)
         app = self._make(folder)
         starting = asyncio.ensure_future(app.start())
         try:
@@ -237,7 +258,7 @@ class Worker:
             stream_wait_empty=False,
             stream_recovery_delay=0.0,
         )
-        app.settler = settler
+        app.settler, app.partitions = settler, self._partitions
         app.portions = _Portions(app, maxsize=PORTIONS)
 
         async def settle(portions: Any) -> None:

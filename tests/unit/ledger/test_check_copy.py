@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -270,7 +271,10 @@ def test_the_command_refuses_while_somebody_works_on_either(
     worker = Ledger(target)
     with worker.read() as conn:
         conn.execute(text("SELECT 1"))
-        assert "Somebody is working on the ledger" in run()[1]
+        refused = run()[1]
+        assert "Somebody is working on the ledger" in refused
+        assert f"fingerpost, process {os.getpid()} on " in refused, "an operator must learn what to stop"
     worker.close()
+    monkeypatch.setattr("routing.ledger.copy.GONE_SECONDS", 30.0)  # the server may list it a while longer
     code, said = run()
     assert (code, "rows were copied, and compared with what arrived." in said) == (0, True), said

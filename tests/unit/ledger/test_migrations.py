@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from routing.ledger.check import examine
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import decision, metadata, roster
 from routing.runtime.clock import utcnow
+from tests.servers.postgres import Postgres
 
 _DECISION = (
     "INSERT INTO decision (decision_id, seq, ref, outcome, owner, pool, rung, corrections, policy, decided_ms, body) "
@@ -61,6 +64,18 @@ def test_evidence_moves_into_the_rows_of_its_decisions(empty: Ledger) -> None:
         assert conn.scalar(select(roster.c.seen_ms)) == 9_000
         assert [one.evidence for one in evidence.recorded(conn, 0)] == [b"[1]", b"", None]
     assert examine(empty, utcnow()).findings == ()
+
+
+def test_processes_that_start_together_on_an_empty_database_all_find_it_ready(postgres: Postgres) -> None:
+    url = postgres.fresh(migrated=False)
+    # Processes, since Alembic's own state is one for all threads.
+    command = [sys.executable, "-m", "routing.cli.app", "ledger", "upgrade", "--ledger", url]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    told = [process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0] * 4, told
+    ledger = Ledger(url)
+    assert examine(ledger, utcnow()).findings == ()
+    ledger.close()
 
 
 def test_a_ledger_made_step_by_step_is_as_a_new_one(empty: Ledger) -> None:
