@@ -1,5 +1,7 @@
 # Two commands matter: `make run` and `make test`. Both do all set-up themselves.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The system's own first: distributions build Python with profile-guided optimisation, version managers mostly do not.
+PYTHON ?= $(shell for one in /usr/bin/python3.11 python3.11 python3; do \
+	"$$one" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$one" && break; done)
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -12,7 +14,7 @@ setup: $(STAMP)
 
 # Installed from the lock, hashes required; the project itself is installed in place.
 $(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Fingerpost needs Python 3.11 or later. Name one with: make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Fingerpost needs Python 3.11 or later. Name one with: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

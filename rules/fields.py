@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rules.model import Entity, Facts, Field
+from rules.model import Entity, Facts, Field, Guard
 from rules.nouns import an
 from rules.source import Report, nearest
 from rules.yamlfile import Block, Node, Scalar, as_block, as_flag, as_items, as_text, known_keys
@@ -16,7 +16,10 @@ ENTITIES = ("lead", "contact", "account", "opportunity", "case", "person", "task
 _RESERVED = ("event", "counterpart", "match", "custom")
 REQUIRED = ("lead", "account", "person")
 TYPES = ("text", "number", "money", "boolean", "date", "datetime", "choice", "list", "person", "reference")
-ENTITY_KEYS = ("in", "fields", "custom")
+ENTITY_KEYS = ("in", "fields", "custom", "guard")
+# How a record is kept from being overwritten that somebody changed meanwhile; the second where the CRM itself can compare.
+GUARDS: tuple[Guard, ...] = ("read", "conditional")
+COMPARES = "salesforce"
 OPTIONS = ("type", "label", "description", "choices", "to", "derived", "read_only")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -84,7 +87,21 @@ def _entity(name: str, block: Block, whole: Block, report: Report) -> Entity:
             field = _field(name, key, options, tuple(remote), tuple(whole.entries), report)
             if field is not None:
                 fields[key.text] = field
-    return Entity(name, remote, fields)
+    return Entity(name, remote, fields, _guard(name, block, remote, report))
+
+
+def _guard(name: str, block: Block, remote: Mapping[str, str], report: Report) -> Guard:
+    text = as_text(block.get("guard"), report, f"'guard' of {name}")
+    if text is None:
+        return "read"
+    found = next((one for one in GUARDS if one == text.text.casefold()), None)
+    if found is None:
+        hint = nearest(text.text, GUARDS) or "read or conditional"
+        report.error(text.place, f"'{text.text}' is no way to guard what is written", hint)
+    elif found == "conditional" and COMPARES not in remote:
+        what = f"'guard: conditional' of {name}: only {COMPARES.capitalize()} can compare, and {name} is not in it"
+        report.error(text.place, what, "leave 'guard' out")
+    return found or "read"
 
 
 def _field(

@@ -11,6 +11,7 @@ from msgspec import Struct
 Facts = Mapping[str, Any]
 WhyNot = Callable[[str], str | None]  # person key -> why this person cannot receive a lead now; None when they can
 
+Guard = Literal["read", "conditional"]
 ActionKind = Literal["person", "field", "pool", "queue", "keep", "hold", "reject", "holdout"]
 EffectKind = Literal["set", "task", "notify", "convert", "attach", "merge"]
 
@@ -56,11 +57,15 @@ class Field(Struct, frozen=True):
 
 
 class Entity(Struct, frozen=True):
-    """One entity of ``fields.yaml``: its name in each system, and its fields by canonical name."""
+    """One entity of ``fields.yaml``: its name in each system, and its fields by canonical name.
+
+    ``guard``: a record is looked at a moment before it is written (``read``), or the CRM compares as well (``conditional``).
+    """
 
     name: str
     remote: dict[str, str]
     fields: dict[str, Field]
+    guard: Guard = "read"
 
 
 class Action(Struct, frozen=True):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 
 def an(noun: str) -> str:
     """``a lead``, ``an account``."""
     return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
 
 
+@lru_cache(maxsize=200)
 def many(noun: str) -> str:
     """``leads``, ``opportunities``, ``people``."""
     if noun == "person":

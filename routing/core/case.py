@@ -49,7 +49,8 @@ def is_tick(event: ChangeEvent) -> bool:
 class Case(Struct, frozen=True):
     """An event of a record that has a ladder, and what is known of it before anybody is chosen.
 
-    ``owner`` is the owner's key, ``passed`` are those who had the record and do not get it again.
+    ``owner`` is the owner's key, ``passed`` are those who had the record and do not get it again, ``never_had``
+    those of them whom the CRM refused as its owner.
     """
 
     event: ChangeEvent
@@ -63,6 +64,7 @@ class Case(Struct, frozen=True):
     owner: str
     turn: Turn | None
     passed: tuple[str, ...]
+    never_had: tuple[str, ...]
 
     @property
     def tick(self) -> bool:
@@ -80,7 +82,7 @@ class Case(Struct, frozen=True):
     def why_not(self, key: str) -> str | None:
         """Why that person cannot have it; None when they can."""
         if key in self.passed:
-            return f"{self.directory.name(key)} had it already"
+            return self.directory.had_it(key, self.event.system, never=key in self.never_had)
         return self.directory.why_not(key, self.event.system, self.now)
 
     def told(self) -> dict[str, Any]:
@@ -122,4 +124,7 @@ def known(
     owner = directory.key_of(system, record.values.get("owner") or "")
     turn = turn_of(event, record, record.decided_owner or owner, view.clocks, heard, policy, directory, now)
     passed = turn.passed if turn is not None else record.passed if is_tick(event) else ()
-    return Case(event, view, policy, directory, now, matched, facts, heard, owner, turn, passed)
+    never_had = record.never_had if passed else ()
+    if event.kind == "refused":
+        never_had += passed[len(record.passed) :]
+    return Case(event, view, policy, directory, now, matched, facts, heard, owner, turn, passed, never_had)

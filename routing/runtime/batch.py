@@ -154,13 +154,17 @@ class Batch:
             )
         elif held_before != settled.on_hold:
             since = made.decided_at.isoformat() if settled.on_hold and made is not None else ""
+            # Of what is gone it stays known: it may have gone into another record, which then waits.
+            since = record.held_since if record.deleted else since
             after = msgspec.structs.replace(record, on_hold=settled.on_hold, held_since=since, taken=False)
         if planned.says:
             if record.on_hold and planned.priority != record.priority:
                 self.raised[name] = planned.priority - record.priority
             after = msgspec.structs.replace(after, priority=planned.priority)
         elif made is not None and (after.passed != planned.passed or after.priority != planned.priority):
-            after = msgspec.structs.replace(after, passed=planned.passed, priority=planned.priority)
+            after = msgspec.structs.replace(
+                after, passed=planned.passed, never_had=planned.never_had, priority=planned.priority
+            )
         if after is not record:
             self.work.remember(after)
         if held_before and not settled.on_hold:

@@ -32,6 +32,7 @@ from routing.ledger.journal import Entry
 from routing.ledger.schema import ref_of
 from routing.ledger.shares import Fenced, Share
 from routing.ledger.sql import at_once
+from routing.runtime import succession
 from routing.runtime.batch import Batch, parking
 from routing.runtime.books import Book, Closed, JournalBook, LogBook, Overtaken
 from routing.runtime.clock import Clock
@@ -141,7 +142,9 @@ class Loop:
 
         def settle_all(conn: Connection) -> tuple[Batch, Closed]:
             now = self._clock()
-            entries = book.open(conn)
+            entries = succession.alone(book.open(conn))
+            if entries and entries[0].event.continues:
+                succession.take_over(conn, entries[0].event, policy, now)
             directory = self._people(conn, policy)
             named = [(e.seq, ref_of(e.event.system, e.event.entity, e.event.record_id), e.event) for e in entries]
             waiting = outbox.unechoed(conn, {ref for _, ref, _ in named})
@@ -242,6 +245,7 @@ class Loop:
                     kind=kind,
                     leads=round(worst, 3),
                     bound=bound,
+                    see=f"`fingerpost pools show '{name}'`: who is owed how much, and who is away",
                 )
 
     def _tell(self, closed: Closed, made: Sequence[tuple[Entry, Decision]]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from math import inf
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from connectors.contract import CallsToday
 from routing.runtime.feed import Happening
 
 
@@ -49,12 +52,23 @@ class Metrics:
         # Events waiting for a decision, and writes waiting for the CRM, at the time of asking.
         self.backlog = Gauge("fingerpost_backlog_events", "Events accepted and not settled", **make)
         self.outbox = Gauge("fingerpost_outbox_writes", "Writes owed and not ended", **make)
+        # Where decisions are published for other programs: those that have not been.
+        self.announcements = Gauge("fingerpost_announcements", "Decisions that are still to be published", **make)
         # Nothing is accepted or decided meanwhile; after the patience the process ends.
         self.ledger_lost = Gauge(
             "fingerpost_ledger_lost_seconds", "How long the ledger has been lost, 0 while it is well", **make
         )
+        # API calls of the CRM's day, everybody's, as its last answer told; for how long they will do at the present pace.
+        self.calls_used = Gauge("fingerpost_crm_calls_used", "API calls of the day, everybody's", ["system"], **make)
+        self.calls_limit = Gauge("fingerpost_crm_calls_limit", "API calls that the day has", ["system"], **make)
+        self.calls_left = Gauge(
+            "fingerpost_crm_calls_left_seconds", "Seconds until no call is left for us at this pace", ["system"], **make
+        )
         # The role worker: what it holds of the log, and how far it is.
         self.partitions = Gauge("fingerpost_partitions_held", "Partitions of the log that this worker decides", **make)
+        self.brokers_lost = Gauge(
+            "fingerpost_brokers_lost_seconds", "How long no broker has answered the worker, 0 while one does", **make
+        )
         self.lag = Gauge("fingerpost_partition_lag", "Events of a partition not settled yet", ["partition"], **make)
         self.set_aside = Gauge("fingerpost_partitions_set_aside", "Partitions set aside for unusable events", **make)
         self.deciding_paused = Gauge("fingerpost_deciding_paused", "1 while the outbox is full", **make)
@@ -62,6 +76,13 @@ class Metrics:
         self.lost = Gauge(
             "fingerpost_log_events_lost", "Events that retention removed undecided, since the start", **make
         )
+
+    def calls(self, system: str, calls: CallsToday, now: datetime) -> None:
+        """Takes in what a system last told of its day's calls."""
+        self.calls_used.labels(system).set(calls.used)
+        self.calls_limit.labels(system).set(calls.limit)
+        left = inf if calls.none_left_at is None else max(0.0, (calls.none_left_at - now).total_seconds())
+        self.calls_left.labels(system).set(left)
 
     def watch(self, happening: Happening) -> None:
         """Counts one happening of the feed."""

@@ -283,11 +283,21 @@ def entity_maps(policy: Policy, system: str) -> dict[str, EntityMap]:
             fields={n: field.remote[system] for n, field in here.items()},
             types={n: field.type for n, field in here.items()},
             read_only=frozenset(n for n, f in here.items() if f.read_only or system in f.read_only_in),
-            joins=frozenset(_joins(policy, name)),
+            does=frozenset(_done(policy, name)),
+            guard=entity.guard,
         )
     return maps
 
 
-def _joins(policy: Policy, entity: str) -> Iterator[str]:
+def _done(policy: Policy, entity: str) -> Iterator[str]:
+    """What the policy does with such records beside changing fields, as ``EntityMap.does`` calls it."""
     for rung in all_rungs(policy.ladders[entity].rungs) if entity in policy.ladders else ():
-        yield from (doing.kind for doing in rung.doing if doing.kind in ("convert", "merge"))
+        for doing in rung.doing:
+            if doing.kind in ("convert", "merge"):
+                yield doing.kind
+            if doing.kind in ("task", "notify"):
+                yield "task"
+            if doing.kind == "convert" and doing.value:
+                yield "opportunity"
+    if any(clock.entity == entity and clock.steps for clock in policy.clocks.values()):
+        yield "task"

@@ -138,7 +138,11 @@ def others(policy: Policy, pools: Mapping[str, str]) -> Iterator[tuple[str, bool
     yield "throw-away mail domain", False, [Part(one) for one in sorted(policy.matching.disposable_domains)]
     yield "company domain", False, [Part(one) for one in sorted(policy.matching.not_free_domains)]
     yield "matching", False, [Part(name, told) for name, told in _matching(policy.matching).items()]
-    yield "kind of record", False, [Part(one.name, dict(one.remote)) for one in policy.entities.values()]
+    yield (
+        "kind of record",
+        False,
+        [Part(one.name, {**one.remote, "guard": one.guard}) for one in policy.entities.values()],
+    )
     yield "field", False, list(_fields(policy))
     yield (
         "test",

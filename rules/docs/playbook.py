@@ -143,7 +143,7 @@ def _matching(policy: Policy) -> Iterator[Part]:
     yield Paragraph(
         (
             "What speaks for an account (name, domain, phone, address, relations, known contacts) is weighed into one probability. "
-            f"From {_percent(found.bands.match)} on the record belongs to it; {_between(found.bands)}",
+            f"From {_percent(found.bands.match)} on the record belongs to it; {_between(found.bands)}{_at_home(found.bands)}",
         )
     )
     if found.tie_breakers:
@@ -165,6 +165,11 @@ def _matching(policy: Policy) -> Iterator[Part]:
     yield Paragraph(("Addresses of free-mail and throw-away providers say nothing of the company.",))
     if told_lists:
         yield Bullets(tuple(told_lists))
+
+
+def _at_home(bands: Bands) -> str:
+    asked = bands.ask < bands.match
+    return " A person is also asked where the account has the record's very domain." if asked else ""
 
 
 def _between(bands: Bands) -> str:

@@ -177,7 +177,7 @@ class EffectReader:
         seconds = seconds_of(text.text)
         if not 1 <= seconds <= _LONGEST:
             what = f"'{text.text}' is no time between 1 second and a year"
-            self._report.error(text.place, what, "write it as '1 hour' or '2 days'")
+            self._report.error(text.place, what, "write a whole number and its unit, such as '30 minutes' or '4 hours'")
         return seconds
 
     def _joined(self, kind: EffectKind, node: Node) -> Iterator[Doing]:

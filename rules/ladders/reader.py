@@ -313,6 +313,6 @@ def read_retry(block: Block, report: Report) -> int:
     seconds = seconds_of(text.text)
     if not 1 <= seconds <= 30 * 86_400:
         message = f"'{text.text}' is no time between 1 second and 30 days"
-        report.error(text.place, message, "write it as '5 minutes' or '2 hours'")
+        report.error(text.place, message, "write a whole number and its unit, such as '30 minutes' or '4 hours'")
         return HOLD_RETRY
     return seconds

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from rules.extras import BANDS, CORRECTION_KEYS, FIXERS, MATCHING_KEYS, TIE_BREAKERS
-from rules.fields import ENTITIES, ENTITY_KEYS, OPTIONS, TYPES
+from rules.fields import ENTITIES, ENTITY_KEYS, GUARDS, OPTIONS, TYPES
 from rules.ladders.durations import SECONDS
 from rules.ladders.effects import NOTIFY_KEYS, TASK_KEYS
 from rules.ladders.file import KEYS, LADDER_KEYS, NOT_ROUTED
@@ -130,6 +130,9 @@ def _fields(kinds: Collection[str], systems: Collection[str]) -> Schema:
         **{"in": _said("What the kind is called in each system", _map(systems, _TEXT))},
         fields={"type": "object", "propertyNames": {"pattern": _NAME}, "additionalProperties": field},
         custom=_said("Yes: an object of your own", _FLAG),
+        guard=_said(
+            "conditional: Salesforce compares, too, before it changes a record; left out: read", {"enum": list(GUARDS)}
+        ),
     )
     # Objects of one's own have any name.
     own: Schema = {"additionalProperties": {"$ref": "#/definitions/kind"}, "propertyNames": {"pattern": _NAME}}

@@ -35,7 +35,7 @@ def show(title: str, lines: list[Line]) -> bool:
         promise = ""
         if line.promised is not None:
             sign = "≥" if line.at_least else "≤"
-            ratio = f", {line.ratio:.2f} times the promise" if line.ratio else ""
+            ratio = f", {line.ratio:.2f} times as good" if line.ratio else ""
             promise = f"   (promised {sign} {line.promised:,.6g}{ratio}{'' if line.kept else '  NOT KEPT'})"
         print(f"  {line.what:<58} {line.measured:>12,.6g} {line.unit:<10}{promise}")
     return all(line.kept for line in lines)

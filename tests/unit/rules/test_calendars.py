@@ -230,7 +230,9 @@ def test_time_off_is_a_day_a_half_or_some_hours() -> None:
         (",2026-12-01,,", "2:1 whose time off is this?"),
         ("Ana Diaz,1.12.2026,2026-12-05,", "2:10 '1.12.2026' is no moment at which time off begins or ends"),
         ("Ana Diaz,2026-02-29,,", "'2026-02-29' is no moment"),
-        ("Ana Diaz,,,", "'' is no moment"),
+        ("Ana Diaz,,,", "2:10 the first day of this time off is missing"),
+        ("Ana Diaz,,2026-12-05,", "2:10 the first day of this time off is missing"),
+        ("Ana Diaz,2026-12-05 13:30,2026-12-05 13:30,", "ends (2026-12-05 13:30) when it begins"),
         ("Ana Diaz,2026-12-05,2026-12-01,", "2:21 this time off ends (2026-12-01) before it begins (2026-12-05)"),
         ("Ana Diaz,2026-12-05 pm,2026-12-05 am,", "before it begins"),
     ],
@@ -238,7 +240,13 @@ def test_time_off_is_a_day_a_half_or_some_hours() -> None:
 def test_a_mistake_in_time_off_is_told_at_its_cell(row: str, words: str) -> None:
     found = [one for one in check(off(row))[1] if one.severity == "error"]
     told = [f"{one.line}:{one.column} {one.message}" + (f" | {one.hint}" if one.hint else "") for one in found]
-    assert any(words in one for one in told), told
+    assert [words in one for one in told] == [True], told
+
+
+def test_time_off_that_is_there_twice_is_a_warning() -> None:
+    again = "Ana Diaz,2026-12-01,2026-12-05,leave\nAna Diaz,2026-12-07,,\nAna Diaz,2026-12-01,2026-12-05,leave"
+    told = [(one.severity, one.line, one.message) for one in check(off(again))[1] if "already" in one.message]
+    assert told == [("warning", 4, "this time off is there already, in line 2")]
 
 
 def test_columns_of_time_off_are_checked() -> None:

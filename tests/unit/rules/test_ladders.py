@@ -147,7 +147,7 @@ def test_without_an_account_nothing_is_converted_and_nobody_of_it_is_told() -> N
         ("status: Working", "owner: Ana Diaz", "7:11", "is set by 'assign'"),
         ("status: Working", "created_at: 2025-01-01", "7:11", "is read only"),
         ("status: Working", "account.name: x", "7:11", "only its own fields are set"),
-        ("2 hours", "soon", "8:57", "write it as '1 hour'"),
+        ("2 hours", "soon", "8:57", "write a whole number and its unit"),
         ("Call them", "''", "8:21", "is empty"),
         ("account.owner", "account.name", "8:37", "only a person can be told"),
         ("who: [owner, Ana Diaz]", "who: [owner, Ana Daiz]", "9:27", "did you mean 'Ana Diaz'?"),
@@ -328,6 +328,16 @@ def test_an_object_of_ones_own_is_not_a_slip_of_the_pen() -> None:
     )
     assert errors(fields=near.replace("acount:\n", "acount:\n  custom: yes\n")) == []
     assert any("cannot be the name" in one for one in errors(fields=KINDS.replace("partner_deal:", "event:")))
+
+
+def test_how_writes_are_guarded_is_said_by_kind_of_record() -> None:
+    guarded = KINDS.replace("partner_deal:\n", "partner_deal:\n  guard: conditional\n")
+    assert guarded != KINDS
+    assert errors(fields=guarded) == []
+    wrong = errors(fields=guarded.replace("conditional", "conditionally"))
+    assert any("'conditionally' is no way to guard" in one and "'conditional'" in one for one in wrong), wrong
+    only = guarded.replace("salesforce", "hubspot")
+    assert any("only Salesforce can compare, and partner_deal is not in it" in one for one in errors(fields=only))
 
 
 def long_ladder(count: int) -> str:

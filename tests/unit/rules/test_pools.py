@@ -129,7 +129,11 @@ def test_what_is_no_cap_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "25 %", "25 for 3 days", "120 % for 3 days", "50 % for 0 days", "5 % for 9999 months"]
+    "text",
+    [
+        *("", "25 %", "25 for 3 days", "120 % for 3 days", "50 % for 0 days", "5 % for 9999 months"),
+        "25 % for 30 days, 10 % for 30 days",
+    ],
 )
 def test_what_is_no_ramp_is_refused(text: str) -> None:
     with pytest.raises(TextError):

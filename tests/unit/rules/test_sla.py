@@ -34,7 +34,8 @@ def told(text: str) -> list[str]:
 def test_a_clock_needs_a_start_a_stop_and_a_time() -> None:
     found = clock("")
     assert (found.name, found.entity, found.limit, found.time) == ("A", "lead", 14_400.0, "rep")
-    assert (found.of_owner, found.pauses_on_hold, found.reassignments, found.then) == (True, True, 2, ClockEnd())
+    assert (found.of_owner, found.pauses_on_hold, found.reassignments, found.then) == (True, True, 100, ClockEnd())
+    assert clock("steps: [{at: 100 %, reassign: yes}]").reassignments == clock("then: hold").reassignments == 2
     assert clock("reassignments: 0").reassignments == 0
 
 
@@ -126,6 +127,8 @@ START = "start: assigned, stop: accepted, within: 1 hour"
         ("clocks: {A: {start: assigned, stop: accepted, within: soon}}", "'soon' is no time between 1 second and a year"),
         ("clocks: {A: {start: assinged, stop: accepted, within: 1 hour}}", "'assinged' starts and stops no clock | did you mean 'assigned'?"),
         ("clocks: {A: {start: assigned, stop: acepted, within: 1 hour}}", "'acepted' starts and stops no clock | did you mean 'accepted'?"),
+        ("clocks: {A: {start: assigned, stop: [first toch], within: 1 hour}}", "'first toch' starts and stops no clock | did you mean 'first touch'?"),
+        ("clocks: {A: {start: assigned, stop: meeting set, within: 1 hour}}", "'meeting set' starts and stops no clock | one of: first touch, accepted, rejected; or a condition: lead.status changed"),
         ("clocks: {A: {start: lead.sttus changed, stop: accepted, within: 1 hour}}", "1:21 lead has no field 'sttus'"),
         (f"clocks: {{A: {{{START}, of: contact}}}}", "no ladder routes 'contact'"),
         (f"clocks: {{A: {{{START}, time: team Nobody}}}}", "there is no pool 'Nobody'"),

@@ -144,4 +144,22 @@ def test_connectors_are_told_of_what_rungs_join(
     rung = "  - rung: Twice\n    when: match.duplicate\n    reject: A duplicate\n    merge: older lead\n"
     path.write_text(path.read_text("utf-8").replace("ladder:\n", f"ladder:\n{rung}", 1), "utf-8")
     maps = started(folder, sqlite_ledger, clock, told).maps("salesforce")
-    assert {name: one.joins for name, one in maps.items() if one.joins} == {"lead": frozenset({"merge"})}
+    assert {name: one.does for name, one in maps.items() if one.does} == {"lead": frozenset({"merge"})}
+
+
+def test_connectors_are_told_what_rungs_make_and_how_writes_are_guarded(
+    sqlite_ledger: Ledger, folder: Path, clock: ManualClock, told: list[Happening]
+) -> None:
+    for name, old, new in (
+        (
+            "engagement.yaml",
+            "ladder:\n",
+            'ladder:\n  - rung: Ours\n    when: account.type = "Customer"\n    assign: account.owner\n'
+            "    convert: matched account with an opportunity\n    notify: {message: it is yours, who: owner}\n",
+        ),
+        ("fields.yaml", "lead:\n  in:", "lead:\n  guard: conditional\n  in:"),
+    ):
+        path = folder / name
+        path.write_text(path.read_text("utf-8").replace(old, new, 1), "utf-8")
+    lead = started(folder, sqlite_ledger, clock, told).maps("salesforce")["lead"]
+    assert (lead.does, lead.guard) == (frozenset({"convert", "opportunity", "task"}), "conditional")

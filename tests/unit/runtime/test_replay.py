@@ -313,6 +313,13 @@ def test_where_to_begin_and_end(history: Ledger) -> None:
     code, said = run(history, "--from", "yesterday")
     assert code == 2
     assert "'yesterday' is neither a date" in said
+    number = "9" * 26
+    assert run(history, "--from", number)[0] == 2
+    assert run(history, "--from", "2026-11-23", "--to", "2026-11-20") == (
+        2,
+        "--to '2026-11-20' is before --from '2026-11-23'; nothing was done.\n",
+    )
+    assert run(history, "--from", "5", "--to", "4")[0] == 2
 
 
 def test_a_trial_policy_in_words_and_as_json(history: Ledger, tmp_path: Path) -> None:
