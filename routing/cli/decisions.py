@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from routing.cli.options import Config, Json, LedgerAt
-from routing.cli.output import err, one_line, open_ledger, out, print_json
+from routing.cli.output import err, one_line, open_ledger, out, policy_if_live, print_json
 from routing.core.model import Decision, Step
 from routing.core.sla.model import ClockState
 from routing.core.sla.planning import span
@@ -105,15 +105,10 @@ class Names:
     def live(cls, conn: Connection) -> Names:
         """As the live policy has them; without one everybody is called as the ledger does."""
         from routing.core.directory import Directory
-        from routing.ledger import mirror, policies
-        from rules.policy import compile_policy
+        from routing.ledger import mirror
 
-        digest = policies.live(conn)
-        files = None if digest is None else policies.load(conn, digest)
-        if files is None:
-            return cls()
-        policy = compile_policy(files)
-        return cls(policy, Directory.build(policy, mirror.people(conn)))
+        policy = policy_if_live(conn)
+        return cls() if policy is None else cls(policy, Directory.build(policy, mirror.people(conn)))
 
     def of(self, key: str) -> str:
         """The name of the person with that key."""

@@ -140,17 +140,23 @@ def open_ledger(config: Path | None, ledger: str | None, must_exist: bool = True
     return opened
 
 
-def live_policy(conn: Connection) -> Policy:
-    """The policy that is live in the ledger. Without one the command ends with exit code 2."""
+def policy_if_live(conn: Connection) -> Policy | None:
+    """The policy that is live in the ledger, None where there was none yet."""
     from routing.ledger import policies
     from rules.policy import compile_policy
 
     digest = policies.live(conn)
     files = None if digest is None else policies.load(conn, digest)
-    if files is None:
+    return None if files is None else compile_policy(files)
+
+
+def live_policy(conn: Connection) -> Policy:
+    """The policy that is live in the ledger. Without one the command ends with exit code 2."""
+    policy = policy_if_live(conn)
+    if policy is None:
         problem("No policy is live in this ledger yet: start the daemon first.")
         raise typer.Exit(2)
-    return compile_policy(files)
+    return policy
 
 
 def person_named(policy: Policy, conn: Connection, name: str) -> Person:

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from routing.cli.output import err, one_line, open_ledger, out, print_json
+from routing.cli.output import err, one_line, open_ledger, out, policy_if_live, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ def speed(
     span = _Span(since, until, zone)
     with open_ledger(config, ledger).read() as conn:
         rows = reports.speed(conn, span.since, span.until, by.value, span.zone)
-        name = _names(conn, _live(conn)) if by is By.person else str
+        name = _names(conn, policy_if_live(conn)) if by is By.person else str
     sections = [speed_section(rows, by.value, name)]
     _tell(f"Speed to lead, {span}", rows, sections, html, as_json, "No lead was routed then.")
 
@@ -139,7 +139,7 @@ def sla(
     span = _Span(since, until, zone)
     with open_ledger(config, ledger).read() as conn:
         rows = reports.clocks(conn, span.since, span.until, by.value, span.zone)
-        name = _names(conn, _live(conn)) if by is By.person else str
+        name = _names(conn, policy_if_live(conn)) if by is By.person else str
     _tell(f"SLA clocks, {span}", rows, [clock_section(rows, name)], html, as_json, "No SLA clock was started then.")
 
 
@@ -160,7 +160,7 @@ def fairness(
     from routing.ledger import reports
 
     with open_ledger(config, ledger).read() as conn:
-        policy = _live(conn)
+        policy = policy_if_live(conn)
         bounds = {} if policy is None else {name: one.bound for name, one in policy.pools.items()}
         rows, name = reports.fairness(conn, bounds, pool), _names(conn, policy)
     if pool and not rows and policy is not None and pool not in policy.pools:
@@ -172,16 +172,6 @@ def fairness(
     nothing = f"No lead went through {pool or 'a pool'} yet."
     _tell("Fairness of the pools", rows, fair_sections(rows, name), html, as_json, nothing)
     raise typer.Exit(1 if any(row.bound is not None and abs(row.ahead) > row.bound for row in rows) else 0)
-
-
-def _live(conn: Connection) -> Policy | None:
-    """The policy that is live, None when there was none yet."""
-    from routing.ledger import policies
-    from rules.policy import compile_policy
-
-    digest = policies.live(conn)
-    files = None if digest is None else policies.load(conn, digest)
-    return None if files is None else compile_policy(files)
 
 
 def _names(conn: Connection, policy: Policy | None) -> Callable[[str], str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -324,32 +325,25 @@ def _own(write: Write) -> Iterable[str]:
 def _refused(write: Write, fate: Fate, now: datetime) -> ChangeEvent:
     """Whom the record was given cannot have it: the loop, which thinks they do, must find somebody else. What else was to be written
     was not, either."""
-    entity, record_id = write.about
     others = sorted(name for name in write.fields if name != "owner")
-    return ChangeEvent(
-        event_id=derived_id(write.write_id, "refused"),
-        system=write.system,
-        entity=entity,
-        record_id=record_id,
-        kind="refused",
-        occurred_at=now,
-        observed_at=now,
-        values={"by": fate.refused, "because": fate.detail, "unwritten": others},
-        origin="courier",
-    )
+    told = {"by": fate.refused, "because": fate.detail, "unwritten": others}
+    return _told(write, now, "refused", kind="refused", values=told, origin="courier")
 
 
 def _read_again(write: Write, now: datetime) -> ChangeEvent:
     """Whoever had the record was just working it, and keeps it: the loop, which took it from them, must see that."""
+    return _told(write, now, "read again", kind="updated", changed=("owner", *write.still), complete=False)
+
+
+def _told(write: Write, now: datetime, name: str, **more: Any) -> ChangeEvent:
+    """An event of the record that a write is about."""
     entity, record_id = write.about
     return ChangeEvent(
-        event_id=derived_id(write.write_id, "read again"),
+        event_id=derived_id(write.write_id, name),
         system=write.system,
         entity=entity,
         record_id=record_id,
-        kind="updated",
         occurred_at=now,
         observed_at=now,
-        changed=("owner", *write.still),
-        complete=False,
+        **more,
     )
