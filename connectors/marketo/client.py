@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 import requests
 
-from connectors.errors import AuthenticationFailed, ConnectorBug, RateLimited
+from connectors.errors import AuthenticationFailed, ConnectorBug
 from connectors.marketo import errors
 from connectors.marketo.errors import TOKEN_CODES, Said
 from connectors.marketo.settings import SYSTEM, MarketoSettings
@@ -44,7 +44,7 @@ class Client:
         self.calls = 0
         self.date = ""  # of the last answer, as the header has it
         self._clock = clock
-        self.hold, self._export_hold = Hold(SYSTEM, clock), Hold(SYSTEM, clock)
+        self.hold, self.export_hold = Hold(SYSTEM, clock), Hold(SYSTEM, clock, "exports")
         self._http = requests.Session()
         self._host = settings.host.rstrip("/")
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ class Client:
         return self._decode(what, raw, shape, writing=True)
 
     def file(self, what: str, path: str) -> bytes:
-        """A file of a bulk export: no envelope around it. Raises ConnectorError."""
+        """A file of a bulk export: no envelope around it, unless it is refused. Raises ConnectorError."""
         return self._send(what, "GET", path, None, {}, False, envelope=False)
 
     def login(self) -> None:
@@ -94,7 +94,7 @@ class Client:
         envelope: bool = True,
     ) -> bytes:
         # Where no more can be exported, all else goes on.
-        exports = self._export_hold.heeded() if path.startswith(_EXPORTS) else nullcontext()
+        exports = self.export_hold.heeded() if path.startswith(_EXPORTS) else nullcontext()
         with exports, self.hold.heeded(but=errors.NO_EXPORTS):
             return self._until_answered(what, method, path, body, headers, writing, envelope=envelope)
 
@@ -115,7 +115,9 @@ class Client:
                 token = self._renew_token(refused)
             bearer = {**headers, "Authorization": f"Bearer {token}"}
             raw, retry_after = self._exchange(what, method, path, body, bearer, writing=writing)
-            head = self._head(raw) if envelope else None
+            # A file that cannot be had comes as a refusal in its place; the first line of a real one names fields.
+            refusal = envelope or raw.startswith(b"{")
+            head = self._decode(what, raw, _Head, writing=writing) if refusal else None
             if head is None or head.success:
                 return raw
             said = head.errors[0] if head.errors else Said()
@@ -172,14 +174,6 @@ class Client:
         self._token, self._until = token.access_token, self._clock() + timedelta(seconds=token.expires_in)
         return self._token
 
-    def _head(self, raw: bytes) -> _Head:
-        try:
-            return msgspec.json.decode(raw, type=_Head)
-        except msgspec.DecodeError as error:
-            raise ConnectorBug(
-                f"Marketo's answer is not shaped as its answers are ({error})", system=SYSTEM, outcome_unknown=True
-            ) from error
-
     @staticmethod
     def _decode(what: str, raw: bytes, shape: type[T], *, writing: bool = False) -> T:
         try:
@@ -190,30 +184,3 @@ class Client:
                 system=SYSTEM,
                 outcome_unknown=writing,
             ) from error
-
-
-class _Day(msgspec.Struct, frozen=True):
-    date: str = ""
-    total: int = 0
-
-
-class _Usage(msgspec.Struct, frozen=True):
-    result: list[_Day] = []
-
-
-def used_today(client: Client) -> int:
-    """Calls of all of the subscription's API users today. Raises ConnectorError."""
-    usage = client.get("the use of the quota", "/rest/v1/stats/usage.json", _Usage)
-    return usage.result[-1].total if usage.result else 0
-
-
-def leave_reserve(client: Client) -> None:
-    """Before what can wait: raises RateLimited when only the reserve is left of the day's calls."""
-    settings = client.settings
-    used = used_today(client)
-    if used > settings.daily_calls * (1 - settings.daily_reserve):
-        raise RateLimited(
-            f"{used} of Marketo's {settings.daily_calls} calls of today are used: the rest is kept for writes and changes",
-            system=SYSTEM,
-            retry_after=900.0,
-        )

@@ -6,53 +6,53 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import msgspec
-
-from connectors.contract import Finding, Maps, Snapshot, WriteResult
+from connectors.contract import CallsToday, Finding, Maps, Snapshot, WriteResult
 from connectors.errors import ConnectorError, Misconfigured
-from connectors.marketo.client import Client, used_today
+from connectors.marketo.catalogue import Catalogue
+from connectors.marketo.client import Client
+from connectors.marketo.quota import Quota
 from connectors.marketo.reader import MarketoReader
 from connectors.marketo.settings import SYSTEM, MarketoSettings
 from connectors.marketo.sink import MarketoSink
 from connectors.marketo.source import MarketoSource
 from connectors.marketo.values import lead_map
+from connectors.patience import Hold
 from routing.core.model import ChangeEvent, Write
 
 _SKEW = 60.0  # seconds
 _FIELDS = "leads: every mapped field is there"
+_ACTIVITIES = "activities: every mapped kind is there"
 _LOGIN_ADVICE = "Check host, client_id, client_secret and the API user's role."
-
-
-class _Rest(msgspec.Struct, frozen=True, rename="camel"):
-    name: str = ""
-    read_only: bool = False
-
-
-class _Field(msgspec.Struct, frozen=True):
-    rest: _Rest = _Rest()
-
-
-class _Fields(msgspec.Struct, frozen=True):
-    result: list[_Field] = []
 
 
 class MarketoConnection:
     """``contract.Connection`` for Marketo. Safe to use from several threads. ``source`` is a ``contract.Source`` over the same account."""
 
     system = SYSTEM
-    batch_size = MarketoSink.batch_size
+    batch_size = look_size = MarketoSink.batch_size  # no request reads more
 
     def __init__(self, settings: MarketoSettings, maps: Maps, clock: Callable[[], datetime]) -> None:
         self._client = Client(settings, clock)
         self._maps, self._clock = maps, clock
-        self._reader = MarketoReader(self._client, maps, clock)
+        self._quota = Quota(self._client, clock)
+        self._reader = MarketoReader(self._client, self._quota, maps, clock)
         self._sink = MarketoSink(self._client, maps, self._reader)
-        self.source = MarketoSource(self._client, maps, clock)
+        self._catalogue = Catalogue(self._client, maps, clock)
+        self.source = MarketoSource(self._client, self._quota, self._catalogue, maps, clock)
 
     @property
     def calls(self) -> int:
         """Requests made so far, refused ones included, logins not."""
         return self._client.calls
+
+    def calls_today(self) -> CallsToday | None:
+        """The subscription's calls of today, as Marketo last told it."""
+        return self._quota.calls_today()
+
+    @property
+    def holds(self) -> list[Hold]:
+        """What the account asked to wait with."""
+        return [self._client.hold, self._client.export_hold]
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         """See ``contract.Reader``; 300 ids a request."""
@@ -95,7 +95,7 @@ class MarketoConnection:
         yield Finding("Marketo answers and accepts the service", True, self._client.settings.host)
 
     def _limits(self) -> Iterator[Finding]:
-        used, most = used_today(self._client), self._client.settings.daily_calls
+        used, most = self._quota.used(), self._quota.limit
         fine = used <= most * 0.9
         advice = "" if fine else "Find what else uses the quota; raise poll_seconds."
         yield Finding("calls are left today", fine, f"{used} of {most} are used", advice)
@@ -113,8 +113,7 @@ class MarketoConnection:
 
     def _fields(self) -> Iterator[Finding]:
         found = lead_map(self._maps())
-        described = self._client.get("the fields of leads", "/rest/v1/leads/describe.json", _Fields).result
-        there = {one.rest.name: one.rest for one in described}
+        there = {one.rest.name: one.rest for one in self._catalogue.fields()}
         missing = sorted(remote for remote in set(found.fields.values()) if remote not in there)
         advice = (
             "Correct their REST names in fields.yaml (Admin, Field Management, Export Field Names)." if missing else ""
@@ -129,6 +128,17 @@ class MarketoConnection:
         if locked:
             advice = "Mark them read_only in fields.yaml, so that nothing tries to write them."
             yield Finding("leads: mapped fields can be written", False, ", ".join(locked), advice)
+        yield from self._activities()
+
+    def _activities(self) -> Iterator[Finding]:
+        known = self._catalogue.known()
+        heard = ", ".join(["merge leads", *sorted(known.kinds.values())])
+        advice = "Correct their names in fields.yaml (a lead's activity log shows them)." if known.troubles else ""
+        yield Finding(_ACTIVITIES, not known.troubles, "; ".join(known.troubles) or heard, advice)
+        writable = ", ".join(sorted(set(known.told) - known.found.read_only))
+        if writable:
+            advice = "Mark them read_only in fields.yaml: what happened cannot be written."
+            yield Finding("activities: nothing would write them", False, writable, advice)
 
     def _webhook(self) -> Finding:
         settings = self._client.settings

@@ -42,9 +42,11 @@ _CODES: dict[str, tuple[type[ConnectorError], str]] = {
     "606": (RateLimited, "more than 100 requests in 20 seconds"),
     "607": (RateLimited, "the day's quota is used up"),
     "608": (Transient, "the API is unavailable for a moment"),
+    "605": (ConnectorBug, "Marketo does not take this request so; a newer version of the connector may be needed"),
+    "609": (ConnectorBug, "Marketo could not read the request; a newer version of the connector may be needed"),
     "610": (Misconfigured, "the address is not known: check host"),
     "611": (Transient, "Marketo failed inside"),
-    "614": (Misconfigured, "the subscription cannot be reached: check host"),
+    "614": (Transient, "the subscription cannot be reached just now; if that lasts, check host"),
     "615": (RateLimited, "more than ten requests at once"),
     "702": (RecordRejected, "the record is not there"),
     "703": (PermissionDenied, "the feature is not enabled for this subscription"),
@@ -54,6 +56,8 @@ _CODES: dict[str, tuple[type[ConnectorError], str]] = {
     "1006": (Misconfigured, "the field is not there: check its name in fields.yaml"),
     "1007": (RecordRejected, "several leads match: merge them in Marketo"),
     "1008": (PermissionDenied, "the lead is in a partition that the API user may not write"),
+    "1009": (Misconfigured, "the subscription has several partitions: let the API user's role write only one"),
+    "1010": (PermissionDenied, "the lead is in another partition than the API user writes"),
     "1022": (Conflict, "the object is in use"),
     NO_EXPORTS: (RateLimited, "too many exports are waiting, or the day's megabytes of exports are used up"),
 }
@@ -115,8 +119,12 @@ def of_status(status: int, headers: Mapping[str, str], what: str, *, writing: bo
         return AuthenticationFailed(
             f"{what}: Marketo refused us ({status}): {sentence}", system=SYSTEM, code=str(status)
         )
-    if status in (413, 414):
-        return ConnectorBug(f"{what}: the request was too long for Marketo ({status})", system=SYSTEM, code=str(status))
+    if status == 413:
+        return RecordRejected(
+            f"{what}: more than the 1 MB that Marketo takes at once: shorten its long fields", system=SYSTEM, code="413"
+        )
+    if status == 414:
+        return ConnectorBug(f"{what}: the request was too long for Marketo (414)", system=SYSTEM, code="414")
     return Misconfigured(f"{what}: Marketo answered {status}: check host", system=SYSTEM, code=str(status))
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from connectors.contract import Maps, Snapshot
 from connectors.errors import Transient
 from connectors.mapping import Unconvertible, inward
-from connectors.marketo.client import Client, leave_reserve
+from connectors.marketo.client import Client
+from connectors.marketo.quota import Quota
 from connectors.marketo.settings import SYSTEM
 from connectors.marketo.values import is_lead_id, lead_map, moment, to_canonical
 from routing.core.model import ChangeEvent, EntityMap, derived_id
@@ -44,9 +46,10 @@ class _Jobs(msgspec.Struct, frozen=True):
 class MarketoReader:
     """The reading half of the connection. Blocks; never repeats a request; raises ConnectorError."""
 
-    def __init__(self, client: Client, maps: Maps, clock: Callable[[], datetime]) -> None:
-        self._client, self._maps, self._clock = client, maps, clock
+    def __init__(self, client: Client, quota: Quota, maps: Maps, clock: Callable[[], datetime]) -> None:
+        self._client, self._quota, self._maps, self._clock = client, quota, maps, clock
         self._pause = Event()  # never set: only its waiting is used
+        self._empty: set[datetime] = set()  # months in which no lead was made: none will be
 
     def read(self, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         """See ``contract.Reader``. Marketo does not say who changed a lead last."""
@@ -69,24 +72,34 @@ class MarketoReader:
         return self._client.get(what, "/rest/v1/leads.json", _Leads, query).result
 
     def backfill(self, after: str = "") -> Iterator[list[ChangeEvent]]:
-        """See ``contract.Reader``: exports of a month of creations each, from ``first_lead`` on. ``after`` is not used: it begins anew."""
-        del after
+        """See ``contract.Reader``: exports of a month of creations each, from ``first_lead`` on, or from the month in which ``after`` is.
+        What is exported counts against megabytes of the day, so nothing is twice that needs not be."""
         found = lead_map(self._maps())
-        start = datetime.fromisoformat(self._client.settings.first_lead).replace(tzinfo=UTC)
+        start = _after(after) or datetime.fromisoformat(self._client.settings.first_lead).replace(tzinfo=UTC)
         # Marketo counts in whole seconds; what is made from now on, the source tells.
         end = self._clock().replace(microsecond=0) + timedelta(seconds=2)
         while start < end:
             until = min(start + timedelta(days=EXPORT_DAYS), end)
-            leave_reserve(self._client)
-            page: list[ChangeEvent] = []
-            for row in self._export(found, start, until):
-                page.append(self._snapshot(found, row))
-                if len(page) == PAGE:
-                    yield page
-                    page = []
-            if page:
-                yield page
+            if start not in self._empty:
+                yield from self._month(found, start, until, end)
             start = until
+
+    def _month(self, found: EntityMap, start: datetime, until: datetime, end: datetime) -> Iterator[list[ChangeEvent]]:
+        """The pages of one month. A fill that fails in a later one is not held up by the empty ones again."""
+        self._quota.leave_reserve()
+        page: list[ChangeEvent] = []
+        read = 0
+        for row in self._export(found, start, until):
+            if len(page) == PAGE:
+                yield page
+                page = []
+            page.append(self._snapshot(found, row, _text(start)))
+            read += 1
+        log.info("marketo_month_read", made_from=_text(start), made_until=_text(until), of=_text(end), leads=read)
+        if page:
+            yield [*page[:-1], replace(page[-1], cursor=_text(until))]
+        elif until < end:
+            self._empty.add(start)
 
     # -- one export -----------------------------------------------------------------------------------------------
 
@@ -111,7 +124,7 @@ class MarketoReader:
             self._pause.wait(self._client.settings.export_look_seconds)
         raise Transient(f"{what}: the export is {job.status or 'not done'}; it is tried again later", system=SYSTEM)
 
-    def _snapshot(self, found: EntityMap, row: Mapping[str, str]) -> ChangeEvent:
+    def _snapshot(self, found: EntityMap, row: Mapping[str, str], cursor: str) -> ChangeEvent:
         values, troubles = inward(found, found.fields, row, to_canonical)
         self._warn(found, row, troubles)
         now = self._clock()
@@ -130,6 +143,7 @@ class MarketoReader:
             changed=tuple(values),
             values=values,
             origin="backfill",
+            cursor=cursor,
         )
 
     @staticmethod
@@ -140,3 +154,11 @@ class MarketoReader:
 
 def _text(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _after(cursor: str) -> datetime | None:
+    """The time of creation from which a fill goes on; None for what is none, as the lead's id that once stood there."""
+    try:
+        return moment(cursor) if "T" in cursor else None
+    except Unconvertible:
+        return None

@@ -63,9 +63,10 @@ class MarketoSettings(Struct, frozen=True, kw_only=True):
 
     def require_webhook(self) -> None:
         """Raises Misconfigured when a webhook could not be told from anybody's request."""
-        if len(self.webhook_secret) < 16:
+        secret = self.webhook_secret
+        if len(secret) < 16 or not secret.isascii() or not secret.isprintable() or secret != secret.strip():
             raise Misconfigured(
-                "Marketo webhooks cannot be verified: set webhook_secret to a random text of at least 16 letters, and the same text "
+                "Marketo webhooks cannot be verified: set webhook_secret to a random text of at least 16 letters and digits, and the same text "
                 f"as the custom header {self.webhook_header} of the webhook in Marketo (Admin, Webhooks).",
                 system=SYSTEM,
             )

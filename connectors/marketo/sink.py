@@ -19,6 +19,7 @@ from connectors.marketo.values import is_lead_id, lead_map, to_field
 from routing.core.model import EntityMap, Write
 
 _ABOUT = ("about", "about_entity")
+_MOST_BYTES = 900_000  # in one call; the vendor takes 1 MB
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -60,8 +61,8 @@ class MarketoSink:
             else:
                 (creates if write.kind == "create" else updates).append((write, fields))
         results: dict[str, WriteResult] = {}
-        calls = [("updateOnly", "id", updates), *(("createOnly", "email", one) for one in _apart(creates))]
-        calls = [call for call in calls if call[2]]
+        calls = [("updateOnly", "id", some) for some in _fitting(updates)]
+        calls += [("createOnly", "email", some) for one in _apart(creates) for some in _fitting(one)]
         for action, key, rows in calls:
             try:
                 results |= self._send(action, key, rows)
@@ -157,3 +158,17 @@ def _apart(creates: list[tuple[Write, dict[str, Any]]]) -> list[list[tuple[Write
             batches.append(batch := {})
         batch[key] = (write, fields)
     return [list(batch.values()) for batch in batches]
+
+
+def _fitting(rows: list[tuple[Write, dict[str, Any]]]) -> list[list[tuple[Write, dict[str, Any]]]]:
+    """As few parts, in order, as are each small enough for one call. A lead that is too large by itself goes alone, and is refused alone."""
+    parts: list[list[tuple[Write, dict[str, Any]]]] = []
+    room = 0
+    for row in rows:
+        size = len(msgspec.json.encode(row[1]))
+        if not parts or size > room:
+            parts.append([])
+            room = _MOST_BYTES
+        parts[-1].append(row)
+        room -= size + 1
+    return parts

@@ -1,28 +1,32 @@
-"""Marketo's changes, asked for by paging token: new leads, changed fields, deletions."""
+"""Marketo's log, asked for by paging token: new leads and changed fields, other activities, deletions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from threading import Event
-from typing import Any
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from connectors.contract import Accept, Maps
 from connectors.errors import Misconfigured, RateLimited, RecordRejected, Transient
 from connectors.mapping import Unconvertible
+from connectors.marketo.activities import Activity, Known, events_of, read
+from connectors.marketo.catalogue import Catalogue
 from connectors.marketo.client import Client
+from connectors.marketo.quota import Quota
 from connectors.marketo.settings import SYSTEM
-from connectors.marketo.values import lead_map, moment, to_canonical
+from connectors.marketo.values import lead_map
 from connectors.patience import patient
-from routing.core.model import ChangeEvent, EntityMap, Kind, Unreadable, Values, derived_id
+from routing.core.model import ChangeEvent, EntityMap, Unreadable, Values, derived_id
 
 log = structlog.get_logger(__name__)
 
-NEW_LEAD, DATA_VALUE = 12, 13  # Marketo's numbers of activities; 37 is a deletion
-_DELETIONS_KEPT = timedelta(days=13)  # Marketo tells deletions of 14 days, changes of 90
+_DELETIONS_KEPT = timedelta(days=13)  # Marketo tells deletions of 14 days, changes and activities of 90
+_AHEAD = 20  # pages of activities that are held in memory while new leads are asked for
 _STORE_EVERY = timedelta(minutes=10)
 _LONGEST_WAIT = 60.0
 _OVERLAP = timedelta(minutes=10)  # our clock may be ahead of Marketo's, and its log may show late what happened
@@ -34,45 +38,11 @@ class _Place(msgspec.Struct):
     changes: str
     deletions: str
     at: datetime
+    activities: str = ""  # "" in a position from before they were read: from ``at`` on
 
 
 class _PagingToken(msgspec.Struct, frozen=True, rename="camel"):
     next_page_token: str
-
-
-class Field(msgspec.Struct, frozen=True, rename="camel"):
-    """One changed field of an activity."""
-
-    name: str = ""
-    new_value: Any = None
-    old_value: Any = None
-
-
-class Attribute(msgspec.Struct, frozen=True):
-    """Something else that an activity says: Source, Reason."""
-
-    name: str = ""
-    value: Any = None
-
-
-class Activity(
-    msgspec.Struct,
-    frozen=True,
-    rename={"guid": "marketoGUID", "lead_id": "leadId", "date": "activityDate", "type_id": "activityTypeId"},
-):
-    """One activity. ``guid`` is what tells two apart; ``id`` does not in newer subscriptions."""
-
-    lead_id: int
-    date: str
-    type_id: int
-    guid: str = ""
-    id: int | str = ""
-    fields: list[Field] = []
-    attributes: list[Attribute] = []
-
-    def says(self, name: str) -> str:
-        """An attribute's text."""
-        return next((str(one.value) for one in self.attributes if one.name == name and one.value is not None), "")
 
 
 class _Page(msgspec.Struct, frozen=True, rename="camel"):
@@ -81,15 +51,26 @@ class _Page(msgspec.Struct, frozen=True, rename="camel"):
     result: list[msgspec.Raw] = []
 
 
+class _Told(msgspec.Struct, frozen=True):
+    """A page, read; ``token`` leads on."""
+
+    events: Sequence[ChangeEvent | Unreadable]
+    token: str
+    more: bool
+
+
 class MarketoSource:
     """``contract.Source`` over the activity log. Pages may be short or empty while more is to come."""
 
     system = SYSTEM
     stream = f"{SYSTEM}:activities"
 
-    def __init__(self, client: Client, maps: Maps, clock: Callable[[], datetime]) -> None:
-        self._client, self._maps, self._clock = client, maps, clock
+    def __init__(
+        self, client: Client, quota: Quota, catalogue: Catalogue, maps: Maps, clock: Callable[[], datetime]
+    ) -> None:
+        self._client, self._quota, self._catalogue, self._maps, self._clock = client, quota, catalogue, maps, clock
         self._stored: datetime | None = None
+        self._troubles: tuple[str, ...] = ()
 
     def run(self, position: bytes | None, accept: Accept, stop: Event) -> None:
         """See ``contract.Source.run``. A limit or an outage is waited out here; everything else is raised."""
@@ -97,6 +78,7 @@ class MarketoSource:
         try:
             place = trying(self._begin, position, accept)
             while not stop.is_set():
+                trying(self._quota.look)
                 trying(self._look, place, accept, stop)
                 stop.wait(self._client.settings.poll_seconds)
         except (Transient, RateLimited):
@@ -106,7 +88,7 @@ class MarketoSource:
     def reread(self, raw: bytes, observed_at: datetime) -> list[ChangeEvent]:
         """See ``contract.Source.reread``. Raises Misconfigured."""
         try:
-            return [_event(msgspec.json.decode(raw, type=Activity), lead_map(self._maps()), observed_at)]
+            return read(raw, self._catalogue.known(), observed_at)
         except (msgspec.DecodeError, UnicodeDecodeError, Unconvertible) as error:
             raise Misconfigured(f"the activity still cannot be read: {error}", system=SYSTEM) from error
 
@@ -121,7 +103,10 @@ class MarketoSource:
             # Some of what happened since is told no more: everything is read again, then we go on from now.
             log.warning("marketo_position_too_old", since=place.at.isoformat())
             found = lead_map(self._maps())
+            # Activities are kept longer: what no lead shows by itself (a merge, a form) is still told from where we were.
+            activities = self._token(place.at - _OVERLAP)
             place = self._place(now)
+            place.activities = activities
             accept([_gap(found, now)], msgspec.json.encode(place))
             return place
         place = self._place(now)
@@ -130,7 +115,7 @@ class MarketoSource:
 
     def _place(self, since: datetime) -> _Place:
         token = self._token(since)
-        return _Place(token, token, since)
+        return _Place(token, token, since, token)
 
     def _token(self, since: datetime) -> str:
         query = {"sinceDatetime": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
@@ -140,18 +125,16 @@ class MarketoSource:
 
     def _look(self, place: _Place, accept: Accept, stop: Event) -> None:
         began = self._clock()
-        found = lead_map(self._maps())
-        names = ",".join(sorted(set(found.fields.values())))
+        known = self._known()
         try:
-            self._follow("changes", "/rest/v1/activities/leadchanges.json", {"fields": names}, place, accept, stop)
-            self._follow("deletions", "/rest/v1/activities/deletedleads.json", {}, place, accept, stop)
+            self._ask(place, known, accept, stop)
         except (RecordRejected, Misconfigured) as error:
             if "token" not in str(error).lower():
                 raise
             # Tokens may end; the time does not, and what is told twice has one id.
             log.warning("marketo_token_ended", reason=str(error))
             fresh = self._token(place.at - _OVERLAP)
-            place.changes = place.deletions = fresh
+            place.changes = place.activities = place.deletions = fresh
             return
         if not stop.is_set():
             place.at = began
@@ -160,73 +143,80 @@ class MarketoSource:
                 accept([], msgspec.json.encode(place))
                 self._stored = began
 
-    def _follow(
-        self, which: str, path: str, query: Mapping[str, str], place: _Place, accept: Accept, stop: Event
-    ) -> None:
-        while not stop.is_set():
-            asked = {**query, "nextPageToken": getattr(place, which)}
-            page = self._client.get(f"{which} of leads", path, _Page, asked)
-            events = [self._read(bytes(raw)) for raw in page.result]
-            moved = page.next_page_token != getattr(place, which)
-            setattr(place, which, page.next_page_token)
-            if events or (moved and page.more_result):
-                accept(events, msgspec.json.encode(place))
-            if not page.more_result:
-                return
+    def _ask(self, place: _Place, known: Known, accept: Accept, stop: Event) -> None:
+        """The three questions. Activities are asked for first and accepted second: so a new lead is told with the form that it came by."""
+        path = "/rest/v1/activities"
+        if not place.activities:
+            place.activities = self._token(place.at - _OVERLAP)
+        asked = {"activityTypeIds": ",".join(map(str, known.asked))}
+        activities = self._pages("activities", f"{path}.json", asked, place, known, stop)
+        ahead = list(islice(activities, _AHEAD))
+        fields = {"fields": ",".join(sorted(set(known.found.fields.values())))}
+        changes = self._pages("changes", f"{path}/leadchanges.json", fields, place, known, stop)
+        self._take("changes", _with_what_they_did(changes, ahead), place, accept)
+        self._take("activities", chain(ahead, activities), place, accept)
+        self._take(
+            "deletions", self._pages("deletions", f"{path}/deletedleads.json", {}, place, known, stop), place, accept
+        )
 
-    def _read(self, raw: bytes) -> ChangeEvent | Unreadable:
+    def _known(self) -> Known:
+        known = self._catalogue.known()
+        if known.troubles != self._troubles:
+            for trouble in known.troubles:
+                log.error(
+                    "marketo_activity_not_read", trouble=trouble, advice="Correct fields.yaml; see fingerpost doctor."
+                )
+            self._troubles = known.troubles
+        return known
+
+    def _pages(
+        self, which: str, path: str, query: Mapping[str, str], place: _Place, known: Known, stop: Event
+    ) -> Iterator[_Told]:
+        token, more = getattr(place, which), True
+        while more and not stop.is_set():
+            page = self._client.get(f"{which} of leads", path, _Page, {**query, "nextPageToken": token})
+            events = [event for raw in page.result for event in self._read(bytes(raw), known)]
+            # More of the same would be asked for without end.
+            more = page.more_result and page.next_page_token != token
+            token = page.next_page_token
+            yield _Told(events, token, more)
+
+    @staticmethod
+    def _take(which: str, pages: Iterable[_Told], place: _Place, accept: Accept) -> None:
+        for page in pages:
+            moved = page.token != getattr(place, which)
+            setattr(place, which, page.token)
+            if page.events or (moved and page.more):
+                accept(page.events, msgspec.json.encode(place))
+
+    def _read(self, raw: bytes, known: Known) -> Sequence[ChangeEvent | Unreadable]:
         now = self._clock()
         guid = derived_id(SYSTEM, "unreadable", raw.decode("utf-8", "backslashreplace"))
         try:
             activity = msgspec.json.decode(raw, type=Activity)
-            guid = _event_id(activity)
-            return _event(activity, lead_map(self._maps()), now)
+            guid = activity.event_id
+            return events_of(activity, known, now)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             why = f"the activity is not shaped as Marketo's are: {error}"
         except Unconvertible as error:
             why = str(error)
-        return Unreadable(event_id=guid, system=SYSTEM, error=why, raw=raw, observed_at=now)
+        return [Unreadable(event_id=guid, system=SYSTEM, error=why, raw=raw, observed_at=now)]
 
 
-def _event_id(activity: Activity) -> str:
-    return derived_id(SYSTEM, "activity", activity.guid or f"{activity.type_id}:{activity.id}")
-
-
-def _event(activity: Activity, found: EntityMap, observed_at: datetime) -> ChangeEvent:
-    """Raises Unconvertible for a value, a time or a kind that cannot be read."""
-    kind: Kind = "created" if activity.type_id == NEW_LEAD else "deleted"
-    if activity.type_id == DATA_VALUE:
-        kind = "updated"
-    by_remote: dict[str, list[str]] = {}
-    for field, remote in found.fields.items():
-        by_remote.setdefault(remote, []).append(field)
-    values: Values = {}
-    for change in activity.fields if kind == "updated" else ():
-        for field in by_remote.get(change.name, ()):
-            type_name = found.types.get(field, "text")
-            try:
-                values[field] = to_canonical(type_name, change.new_value)
-            except Unconvertible as error:
-                raise Unconvertible(
-                    f"field {change.name} of lead {activity.lead_id} {error}, but fields.yaml calls {found.entity}.{field} a "
-                    f"{type_name}: correct the type there and retry"
-                ) from error
-    return ChangeEvent(
-        event_id=_event_id(activity),
-        system=SYSTEM,
-        entity=found.entity,
-        record_id=str(activity.lead_id),
-        kind=kind,
-        occurred_at=moment(activity.date),
-        observed_at=observed_at,
-        changed=tuple(values),
-        values=values,
-        actor=activity.says("Modifying User"),
-        origin=" ".join(filter(None, (activity.says("Source"), activity.says("Reason")))),
-        cursor=f"activity {activity.guid or activity.id} at {activity.date}",
-        complete=kind != "created",
-        sequence=activity.id if isinstance(activity.id, int) else 0,
-    )
+def _with_what_they_did(changes: Iterable[_Told], activities: Sequence[_Told]) -> Iterator[_Told]:
+    """New leads with what their activities tell, which reading them back does not."""
+    did: dict[str, Values] = {}
+    for event in (event for page in activities for event in page.events):
+        if isinstance(event, ChangeEvent):
+            did.setdefault(event.record_id, {}).update(event.values)
+    for page in changes:
+        events = [
+            replace(event, values=did[event.record_id])
+            if isinstance(event, ChangeEvent) and event.kind == "created" and did.get(event.record_id)
+            else event
+            for event in page.events
+        ]
+        yield replace(page, events=events)
 
 
 def _gap(found: EntityMap, now: datetime) -> ChangeEvent:

@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from connectors.errors import Misconfigured
 from connectors.mapping import Unconvertible
 from connectors.marketo.settings import SYSTEM
 from routing.core.model import EntityMap, Value
 
+ACTIVITY = "activity "  # how the name of a field in fields.yaml begins that is told by activities
 _LEAD_ID = re.compile(r"[1-9][0-9]{0,17}")
 _TIMES = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%SZ%z")
 
@@ -87,7 +90,13 @@ def to_field(value: Value) -> Any:
 
 
 def lead_map(maps: Mapping[str, EntityMap]) -> EntityMap:
-    """The entity that Marketo's leads are. Raises Misconfigured."""
+    """The entity that Marketo's leads are, with the fields that a lead has itself. Raises Misconfigured."""
+    whole = whole_lead_map(maps)
+    return replace(whole, fields={field: name for field, name in whole.fields.items() if not name.startswith(ACTIVITY)})
+
+
+def whole_lead_map(maps: Mapping[str, EntityMap]) -> EntityMap:
+    """As ``lead_map``, with the fields that only activities tell. Raises Misconfigured."""
     mine = [found for found in maps.values() if found.system == SYSTEM and found.remote == "leads"]
     if not mine:
         raise Misconfigured(

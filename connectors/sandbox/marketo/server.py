@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sandbox.faults import Faults
+from connectors.sandbox.marketo.kinds import DATA_VALUE, DELETE_LEAD, KINDS, MERGE, NEW_LEAD, SCORE
 from connectors.sandbox.marketo.rest import RestApi
 from connectors.sandbox.marketo.store import FIELDS, Refusal, Store
 from connectors.sandbox.serving import Served
 from connectors.sandbox.wording import check_conditions, one_of
 
-CONDITIONS = {"window": "window", "daily": "daily", "used_today": "used", "page": "page", "at_once": "at_once"}
+CONDITIONS = ("window", "daily", "used_today", "at_once", "page", "merge_deletion")
+_TOLD_OTHERWISE = (NEW_LEAD, DATA_VALUE, SCORE, MERGE, DELETE_LEAD)  # by what is done to the lead
 
 
 class MarketoSandbox:
@@ -22,6 +24,7 @@ class MarketoSandbox:
         self.store = Store(clock)
         self._rest = RestApi(self.store, faults, clock, "sandbox-secret")
         self._served = Served(self._rest.app, port, "sandbox-marketo")
+        self._merge_deletion = True
         self.client_id, self.client_secret = self._rest.client_id, self._rest.client_secret
 
     @property
@@ -57,13 +60,19 @@ class MarketoSandbox:
 
     def impose(self, values: Mapping[str, Any]) -> None:
         """Lasting conditions: ``window`` (calls in 20 s), ``daily``, ``used_today``, ``page`` (log entries an answer looks at),
-        ``at_once`` (requests at the same moment). Raises ValueError.
+        ``at_once`` (requests at the same moment), ``merge_deletion`` (0: leads that went into others are not told as deleted, 1: they
+        are). Raises ValueError.
         """
         check_conditions("marketo", values, CONDITIONS)
         if values.get("page", 1) < 1:
             raise ValueError("marketo: page: an answer looks at one entry at least")
         for name, value in values.items():
-            setattr(self._rest, CONDITIONS[name], int(value))
+            if name == "page":
+                self._rest.activities.page = int(value)
+            elif name == "merge_deletion":
+                self._merge_deletion = bool(value)
+            else:
+                setattr(self._rest, {"used_today": "used"}.get(name, name), int(value))
 
     # -- the subscription, as its people and forms handle it ------------------------------------------------------
 
@@ -85,15 +94,31 @@ class MarketoSandbox:
         """The others are merged into the lead: they go, and it takes over what it lacks. Raises Refusal."""
         if record_id in others:
             raise ValueError(f"marketo: the lead {record_id} cannot be merged into itself")
-        with self.store.lock:
-            for one in (record_id, *others):
-                if _number(one) not in self.store.leads:
-                    raise Refusal("1004", f"Lead not found: {one}")
-            for other in map(_number, others):
-                kept = self.store.leads[_number(record_id)].values
-                gained = {name: value for name, value in self.store.leads[other].values.items() if not kept.get(name)}
-                self.store.update(_number(record_id), gained, "Merge", user)
-                self.store.delete(other, user)
+        self.store.merge(
+            _number(record_id), [_number(one) for one in dict.fromkeys(others)], user, deleted=self._merge_deletion
+        )
+
+    def fill_out_form(self, record_id: str, form: str, values: Mapping[str, Any] | None = None) -> None:
+        """A lead that is there fills out a form, which may change it. Raises Refusal."""
+        _check(values or {})
+        self.store.update(_number(record_id), values or {}, "Web form fillout")
+        self.act(record_id, "Fill Out Form", form, {"Form Fields": ", ".join(values or {})})
+
+    def act(self, record_id: str, activity: str, about: str, attributes: Mapping[str, Any] | None = None) -> None:
+        """Something happens to a lead: an activity by its name, about a form, an e-mail, a program … Raises Refusal."""
+        found = next((one for one in KINDS.values() if one.name.casefold() == activity.casefold()), None)
+        if found is None or found.id in _TOLD_OTHERWISE:
+            there = [one.name for one in KINDS.values() if one.id not in _TOLD_OTHERWISE]
+            raise Refusal("1003", f"No activity {activity!r} can be made so. {one_of(activity, there)}")
+        for name in attributes or {}:
+            if name not in found.attributes:
+                raise Refusal("1003", f"{found.name} has no {name!r}. {one_of(name, found.attributes)}")
+        self.store.happened(_number(record_id), found.id, about, attributes or {})
+
+    def revoke(self, field: str) -> None:
+        """An administrator hides or renames a field: requests that name it are refused. Raises Refusal."""
+        _check({field: None})
+        self.store.gone.add(field)
 
     def record(self, record_id: str) -> dict[str, Any] | None:
         """A lead's fields; None when it is not there."""
