@@ -14,7 +14,7 @@ from hubspot.crm.objects.exceptions import ApiException as ObjectsException
 from hubspot.crm.owners.exceptions import ApiException as OwnersException
 from hubspot.crm.properties.exceptions import ApiException as PropertiesException
 
-from connectors.errors import ConnectorBug
+from connectors.errors import ConnectorBug, is_page
 from connectors.hubspot import errors
 from connectors.hubspot.quota import Quota
 from connectors.hubspot.settings import SYSTEM, HubSpotSettings
@@ -38,6 +38,8 @@ class Answer(msgspec.Struct, frozen=True):
         try:
             return msgspec.json.decode(self.body, type=shape)
         except msgspec.DecodeError as error:
+            if is_page(self.body):
+                raise ConnectorBug(f"{what}: a web page came. {errors.NO_API}", system=SYSTEM) from error
             raise ConnectorBug(
                 f"HubSpot's answer to {what} has an unexpected shape ({error}); a newer version of the connector may "
                 "be needed",
@@ -55,7 +57,7 @@ class Client:
     def __init__(self, settings: HubSpotSettings, clock: Callable[[], datetime]) -> None:
         self.settings = settings
         self.quota = Quota(clock, settings.daily_reserve)
-        self.hold, self.search_hold = Hold(SYSTEM, clock), Hold(SYSTEM, clock)
+        self.hold, self.search_hold = Hold(SYSTEM, clock), Hold(SYSTEM, clock, "searches")
         # retry=False: urllib3 would otherwise repeat GETs by itself; repeating is decided in one place, elsewhere.
         crm = hubspot.HubSpot(access_token=settings.access_token, host=settings.host.rstrip("/"), retry=False).crm
         self.batch = crm.objects.batch_api

@@ -12,6 +12,7 @@ from connectors.hubspot.reader import HubSpotReader
 from connectors.hubspot.search import HubSpotSearch
 from connectors.hubspot.settings import SYSTEM, HubSpotSettings
 from connectors.hubspot.sink import BATCH, HubSpotSink
+from connectors.patience import Hold
 from routing.core.model import ChangeEvent, Write
 
 
@@ -19,7 +20,7 @@ class HubSpotConnection:
     """``contract.Connection`` for HubSpot. Safe to use from several threads. ``search`` is a ``contract.Source`` over the same account."""
 
     system = SYSTEM
-    batch_size = BATCH
+    batch_size = look_size = BATCH  # no request that is always current reads more
 
     def __init__(self, settings: HubSpotSettings, maps: Maps, clock: Callable[[], datetime]) -> None:
         self._client = Client(settings, clock)
@@ -40,6 +41,11 @@ class HubSpotConnection:
     def calls_today(self) -> CallsToday | None:
         """See ``contract.CallsToday``; as the last answer said."""
         return self._client.quota.calls_today()
+
+    @property
+    def holds(self) -> list[Hold]:
+        """What the account asked to wait with."""
+        return [self._client.hold, self._client.search_hold]
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         """See ``contract.Reader``; 100 ids a request."""

@@ -66,7 +66,8 @@ class Doctor:
             answer = self._client.get("the account's details", "/account-info/v3/details")
             account = answer.decode(_Account, "the account's details")
         except ConnectorError as error:
-            advice = "Check the access token, the host setting and the network."
+            host = self._client.settings.host
+            advice = f"Check the access token, the setting host ({host}) and the network."
             return [Finding("HubSpot answers and accepts the token", False, str(error), advice), self._webhook()]
         detail = f"portal {account.portal_id} ({account.account_type or 'unknown type'})"
         findings = [Finding("HubSpot answers and accepts the token", True, detail)]

@@ -19,6 +19,7 @@ from connectors.errors import (
     RateLimited,
     RecordRejected,
     Transient,
+    is_page,
     vendor_words,
 )
 from connectors.hubspot.settings import SYSTEM
@@ -55,6 +56,11 @@ _CATEGORY: dict[str, type[ConnectorError]] = {
     "RATE_LIMITS": RateLimited,
     "INTERNAL_ERROR": Transient,
 }
+NO_API = (
+    "That is not HubSpot's API: check the setting host (https://api.hubapi.com, not the address that the browser shows), and "
+    "whether a proxy stands between and asks for a login"
+)
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")  # OpenSSL's words for plain text
 OWNER = "hubspot_owner_id"  # a refusal of values names their properties
 
 
@@ -109,6 +115,8 @@ def of_status(
     if status in (400, 409):
         found = of_category(said)
     message = f"{what}: {sentence}. HubSpot says: {said.words()} (correlation id {said.correlation_id or 'none'})"
+    if is_page(body):
+        message = f"{what}: {status} and a web page came. {NO_API}"
     if status == 429 and wait is None:
         policy = said.policy_name.upper()
         wait = _DAILY_RETRY if "DAILY" in policy else _SECOND if policy == "SECONDLY" else _TEN_SECONDS
@@ -139,6 +147,10 @@ def of_network(error: Exception, what: str, *, writing: bool) -> ConnectorError:
         (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.SSLError),
     )
     reason = "could not be reached" if never_sent else "was sent a request and gave no answer"
+    if isinstance(error, urllib3.exceptions.NameResolutionError):
+        reason = "could not be reached, as the name of its server is not known (DNS): check the setting host"
+    elif any(one in str(error) for one in _NO_TLS):
+        reason = "could not be reached, as what answers there does not speak TLS: check the setting host and its port"
     return Transient(
         f"HubSpot {reason} ({type(error).__name__}) for {what}; it is tried again later",
         system=SYSTEM,

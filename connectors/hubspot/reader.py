@@ -28,6 +28,7 @@ OWNER_PAGE = 500
 
 _NEXT, _END = "after ", "end"  # what the cursors of a fill begin with, or are
 
+_GONE = "restore them in HubSpot or correct fields.yaml; what was known of them stays until then"
 _UPDATED_BY = "hs_updated_by_user_id"  # HubSpot keeps it on every object
 
 
@@ -76,6 +77,7 @@ class HubSpotReader:
         self._client = client
         self._maps = maps
         self._clock = clock
+        self._gone: set[str] = set()  # properties that HubSpot does not tell any more, and that we have told of
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         """See ``contract.Reader``. ``modified_by`` is ``userId:N`` of the record's last change, "" for programs.
@@ -222,6 +224,12 @@ class HubSpotReader:
         values, troubles = inward(found, fields, record.properties, to_canonical)
         for trouble in troubles:
             log.warning("hubspot value left out", entity=found.entity, record_id=record.id, trouble=trouble)
+        gone = (
+            {found.fields[field] for field in fields if field in found.fields} - record.properties.keys() - self._gone
+        )
+        if gone:  # archived or deleted: HubSpot leaves such properties out, where those without a value are null
+            self._gone |= gone
+            log.warning("hubspot_properties_gone", object=found.remote, properties=sorted(gone), advice=_GONE)
         return values
 
     def _event(self, found: EntityMap, fields: tuple[str, ...], record: _Record, cursor: str) -> ChangeEvent:

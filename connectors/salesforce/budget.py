@@ -27,6 +27,7 @@ _BUCKET = timedelta(minutes=15)  # our calls are counted in quarters of an hour
 _NEWS = timedelta(minutes=5)  # after so long without a call one is let through, to hear whether the org has calls again
 _SAMPLE = timedelta(minutes=1)
 _PACE = timedelta(hours=1)  # over which the pace is measured
+SHORT = "BUDGET"  # the code of a call that was not made
 _OURS = "these are Fingerpost's own calls: raise daily_share in the section salesforce, or have it read less"
 
 
@@ -82,7 +83,7 @@ class ApiBudget:
                     f"No call was made to Salesforce: {why}. It goes on by itself; more urgent calls may go before. To change "
                     "this, set daily_share or reserve in the section salesforce.",
                     system=SYSTEM,
-                    code="BUDGET",
+                    code=SHORT,
                     retry_after=wait,
                 )
             self._warned = self._warned and urgency is not Urgency.BACKGROUND

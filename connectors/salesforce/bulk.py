@@ -27,7 +27,6 @@ from connectors.errors import (
 from connectors.salesforce.budget import Urgency
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import SYSTEM
-from routing.core.model import EntityMap
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +82,7 @@ class BulkQueries:
         del self._jobs[query]  # whoever asks later wants what there is then
         return f"{_WORD} {job} - 0"
 
-    def rows(self, place: str, entity_map: EntityMap, what: str) -> Iterator[list[tuple[Row, str]]]:
+    def rows(self, place: str, what: str) -> Iterator[list[tuple[Row, str]]]:
         """Rows as queries give them, from a place on, each with the place behind it. Raises JobGone, ConnectorError."""
         _, job, locator, done = place.split(" ")
         skip = int(done)
@@ -102,7 +101,7 @@ class BulkQueries:
             for number, raw in enumerate(csv.DictReader(io.StringIO(text, newline="")), 1):
                 if number <= skip:
                     continue
-                page.append((_typed(raw, entity_map), f"{_WORD} {job} {locator} {number}"))
+                page.append((_row(raw), f"{_WORD} {job} {locator} {number}"))
                 if len(page) == STEP:
                     yield page
                     page = []
@@ -134,20 +133,9 @@ class BulkQueries:
         return answer
 
 
-def _typed(raw: dict[str, str], entity_map: EntityMap) -> Row:
-    """A line of CSV as a query would give the row: there is no type in CSV, and what is empty is null."""
-    types = {remote: entity_map.types.get(name, "text") for name, remote in entity_map.fields.items()}
-    row: Row = {}
-    for name, text in raw.items():
-        kind = types.get(name, "text")
-        if text == "":
-            row[name] = None
-        elif kind == "boolean":
-            row[name] = text == "true"
-        elif kind in ("number", "money"):
-            row[name] = float(text)
-        else:
-            row[name] = text
+def _row(raw: dict[str, str]) -> Row:
+    """A line of CSV as a query would give the row, but for the types, of which there are none in CSV: what is empty is null."""
+    row: Row = {name: text or None for name, text in raw.items()}
     for name in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
         # The same instant has one spelling, whichever way it came.
         row[name] = raw[name].removesuffix("Z") + "+0000" if raw[name].endswith("Z") else raw[name]

@@ -25,8 +25,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from connectors.errors import ConnectorBug, ConnectorError, Misconfigured
 from connectors.patience import Hold
-from connectors.salesforce.budget import ApiBudget, Urgency
-from connectors.salesforce.errors import SYSTEM, from_network, from_response, login_error
+from connectors.salesforce.budget import SHORT, ApiBudget, Urgency
+from connectors.salesforce.errors import SYSTEM, from_network, from_response, login_error, no_api, no_login
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.transport import Transport, make_session
 
@@ -46,6 +46,10 @@ class ApiSession(Struct, frozen=True, eq=False):
 
     def __repr__(self) -> str:
         return f"ApiSession({self.instance_url!r}, org {self.org_id}, user {self.user_id})"
+
+
+class _Version(Struct):
+    version: str
 
 
 class SalesforceClient:
@@ -91,22 +95,25 @@ class SalesforceClient:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         urgency: Urgency = Urgency.URGENT,
+        reading: bool = False,
     ) -> Any:
-        """One REST call below ``/services/data/vNN.0/``; ``what`` names it in errors. Raises ConnectorError."""
+        """One REST call below ``/services/data/vNN.0/``; ``what`` names it in errors. ``reading``: it changes nothing, as no GET does.
+
+        Raises ConnectorError.
+        """
         content = {} if body is None else {"data": msgspec.json.encode(body)}
-        return self._exchange(
-            method, path, what, urgency, headers, lambda r: r.json() if r.content else None, params=params, **content
-        )
+        writing = method != "GET" and not reading
+        read = lambda r: r.json() if r.content else None  # noqa: E731 - as short as the one below
+        return self._exchange(method, path, what, urgency, headers, read, writing, params=params, **content)
 
     def text(
         self, path: str, *, what: str, params: Mapping[str, str], urgency: Urgency
     ) -> tuple[str, Mapping[str, str]]:
         """A GET that is answered with CSV: the text, and the headers of the answer. Raises ConnectorError."""
         accept = {"Accept": "text/csv"}
-        text, headers = self._exchange(
-            "GET", path, what, urgency, accept, lambda r: (r.content.decode("utf-8"), r.headers), params=params
-        )
-        return text, headers
+        read = lambda r: (r.content.decode("utf-8"), r.headers)  # noqa: E731 - as short as the one above
+        text, told = self._exchange("GET", path, what, urgency, accept, read, False, params=params)
+        return text, told
 
     def _exchange(
         self,
@@ -116,12 +123,13 @@ class SalesforceClient:
         urgency: Urgency,
         headers: Mapping[str, str] | None,
         read: Callable[[requests.Response], Any],
+        writing: bool,
         **content: Any,
     ) -> Any:
-        session = self.session()
-        self.budget.spend(urgency)
-        with self.hold.heeded():
-            return self._answered(session, method, path, what, headers, read, **content)
+        with self.hold.heeded(but=SHORT):  # also a login is a request
+            session = self.session()
+            self.budget.spend(urgency)
+            return self._answered(session, method, path, what, headers, read, writing, **content)
 
     def _answered(
         self,
@@ -131,9 +139,9 @@ class SalesforceClient:
         what: str,
         headers: Mapping[str, str] | None,
         read: Callable[[requests.Response], Any],
+        writing: bool,
         **content: Any,
     ) -> Any:
-        writing = method != "GET"
         # X-PrettyPrint is on in simple-salesforce: a third more bytes for nobody.
         own_headers = {
             "X-PrettyPrint": "0",
@@ -172,13 +180,15 @@ class SalesforceClient:
 
     def versions(self) -> list[str]:
         """The API versions the org offers; needs no login. Raises ConnectorError."""
-        url = f"{self.settings.login_url.rstrip('/')}/services/data/"
+        url, what = f"{self.settings.login_url.rstrip('/')}/services/data/", "the list of API versions"
         try:
             response = self._http.get(url)
-            response.raise_for_status()
-            return [str(one["version"]) for one in response.json()]
         except requests.RequestException as error:
-            raise from_network(error, "the list of API versions", writing=False) from error
+            raise from_network(error, what, writing=False) from error
+        try:
+            return [one.version for one in msgspec.json.decode(response.content, type=list[_Version])]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise no_api(response, what) from error
 
     def close(self) -> None:
         """Closes idle connections; a later call opens new ones."""
@@ -204,6 +214,8 @@ class SalesforceClient:
             raise from_response(error, "the login", writing=False, retry_after=self.transport.retry_after) from error
         except requests.RequestException as error:
             raise from_network(error, "the login", writing=False) from error
+        except (AttributeError, TypeError) as error:  # JSON, but not as Salesforce's: the library does not look
+            raise no_login() from error
         return ApiSession(token, f"https://{host}", str(who["organization_id"]), str(who["user_id"]), api)
 
     def _credentials(self) -> tuple[dict[str, str], dict[str, str]]:

@@ -12,8 +12,8 @@ from email.utils import format_datetime
 from typing import Any
 
 from connectors.contract import WriteResult
-from connectors.errors import ConnectorBug
-from connectors.salesforce.errors import SYSTEM, row_error
+from connectors.errors import ConnectorBug, ConnectorError
+from connectors.salesforce.errors import CONVERTED, SYSTEM, row_error
 from routing.core.model import Write
 
 ROWS = 25  # subrequests a Composite call takes
@@ -55,4 +55,11 @@ def _judged(write: Write, said: Row) -> WriteResult:
     status = int(said["httpStatusCode"])
     if status < 300:
         return WriteResult(write.write_id)
-    return WriteResult(write.write_id, row_error(write.record_id, write.entity, status, said.get("body")))
+    return refused(write, row_error(write.record_id, write.entity, status, said.get("body")))
+
+
+def refused(write: Write, error: ConnectorError | None) -> WriteResult:
+    """What an error of one row means to its write. Whoever converted a lead meanwhile was faster: nobody could correct that and retry."""
+    if error is not None and error.code == CONVERTED:
+        return WriteResult(write.write_id, overtaken=f"the {write.entity} was converted meanwhile")
+    return WriteResult(write.write_id, error)

@@ -22,6 +22,7 @@ class SalesforceConnection:
 
     system = SYSTEM
     batch_size = BATCH
+    look_size = 3 * BATCH  # one request would tell of 2,000, but they could not be written while that is fresh
 
     def __init__(self, settings: SalesforceSettings, maps: Maps, clock: Callable[[], datetime]) -> None:
         self.settings = settings

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from connectors.contract import Maps
 from connectors.errors import ConnectorBug
+from connectors.mapping import Unconvertible
 from connectors.salesforce.bitmap import BitmapError
 from connectors.salesforce.errors import SYSTEM
 from connectors.salesforce.layout import EventSchema, Layout, Slot, Told
@@ -92,6 +93,8 @@ class EventDecoder:
             why = f"Salesforce knows no schema {raw.schema_id!r}, so the event cannot be decoded"
         except BitmapError as error:
             why = f"its list of changed fields is impossible: {error}"
+        except Unconvertible as error:
+            why = f"{error}: correct the type there"
         # fastavro raises whatever its bytes lead it to (struct.error, EOFError, IndexError, MemoryError, …).
         except (
             ArithmeticError,

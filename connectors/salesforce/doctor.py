@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from connectors.contract import Finding
-from connectors.errors import ConnectorError, Misconfigured, PermissionDenied
+from connectors.errors import ConnectorError, Misconfigured
+from connectors.salesforce.automation import TOOLING, automation, looked, rows
 from connectors.salesforce.creations import TASK_FIELDS
 from connectors.salesforce.errors import from_rpc
 from routing.core.model import EntityMap
@@ -59,16 +60,14 @@ def _checks(connection: SalesforceConnection, maps: Maps, clock: Callable[[], da
     for entity_map in maps.values():
         yield _permissions(connection, entity_map)
         if "convert" in entity_map.does:
-            yield _conversion(connection)
+            yield looked("conversions", lambda: _conversion(connection))
     for remote, fields in _made(maps).items():
         yield _creation(connection, remote, fields)
     if settings.changes == "stream":
         yield from _topics(connection)
-        yield _selections(connection, maps)
-    yield _limits(connection)
-    names = [entity_map.remote for entity_map in maps.values()]
-    for rules in (_assignment_rules, _duplicate_rules, _flows):
-        yield rules(connection, names)
+        yield looked("change events selected", lambda: _selections(connection, maps))
+    yield from _limits(connection)
+    yield from automation(connection, maps)
 
 
 def _clock_skew(header: str, now: datetime) -> Finding:
@@ -98,9 +97,8 @@ def _version(wanted: str, versions: list[str]) -> Finding:
 def _integration_user(connection: SalesforceConnection) -> Finding:
     user_id = connection.user_id
     query = f"SELECT Id, Username, IsActive FROM User WHERE Id = '{user_id}'"  # noqa: S608 - the id is Salesforce's own
-    answer = connection.client.call("GET", "query/", params={"q": query}, what="reading the integration user")
-    rows = answer["records"]
-    if not rows or not rows[0]["IsActive"]:
+    users = rows(connection, query)
+    if not users or not users[0]["IsActive"]:
         return Finding(
             "integration user",
             False,
@@ -110,7 +108,7 @@ def _integration_user(connection: SalesforceConnection) -> Finding:
     return Finding(
         "integration user",
         True,
-        f"writes are made by {rows[0]['Username']} ({user_id})",
+        f"writes are made by {users[0]['Username']} ({user_id})",
         "Use this user for nothing else.",
     )
 
@@ -157,16 +155,15 @@ def _permissions(connection: SalesforceConnection, entity_map: EntityMap) -> Fin
 
 
 def _conversion(connection: SalesforceConnection) -> Finding:
-    query = "SELECT PermissionsConvertLeads FROM UserPermissionAccess"
-    rows = _asked(connection, query)
-    if rows and not rows[0]["PermissionsConvertLeads"]:
+    found = rows(connection, "SELECT PermissionsConvertLeads FROM UserPermissionAccess")
+    if found and not found[0]["PermissionsConvertLeads"]:
         return Finding(
             "conversions",
             False,
             "the policy converts leads, and the integration user may not",
             "Give 'Convert Leads' in the permission set, or take 'convert' out of the rungs.",
         )
-    return Finding("conversions", True, "leads can be converted" if rows else "not looked at: the org does not tell")
+    return Finding("conversions", True, "leads can be converted" if found else "not looked at: the org does not tell")
 
 
 def _made(maps: Maps) -> dict[str, tuple[str, ...]]:
@@ -218,18 +215,9 @@ def _selections(connection: SalesforceConnection, maps: Maps) -> Finding:
     """Whether each mapped object is selected for the channels listened to: one that is not never changes, as far as we hear."""
     check = "change events selected"
     channels = {topic.removeprefix("/data/") for topic in connection.settings.topics}
-    try:
-        rows = _rows(
-            connection, "SELECT EventChannel, SelectedEntity FROM PlatformEventChannelMember", "tooling/query/"
-        )
-    except (Misconfigured, PermissionDenied) as error:
-        return Finding(
-            check,
-            True,
-            f"not looked at: {error}",
-            "With 'View Setup and Configuration' the integration user could look.",
-        )
-    selected = {row["SelectedEntity"] for row in rows if row["EventChannel"] in channels} | channels
+    query = "SELECT EventChannel, SelectedEntity FROM PlatformEventChannelMember"
+    members = rows(connection, query, TOOLING)
+    selected = {row["SelectedEntity"] for row in members if row["EventChannel"] in channels} | channels
     missing = sorted(one.remote for one in maps.values() if event_name(one.remote) not in selected)
     if missing:
         return Finding(
@@ -246,7 +234,7 @@ def event_name(remote: str) -> str:
     return f"{remote.removesuffix('c')}ChangeEvent" if remote.endswith("__c") else f"{remote}ChangeEvent"
 
 
-def _limits(connection: SalesforceConnection) -> Finding:
+def _limits(connection: SalesforceConnection) -> Iterator[Finding]:
     answer = connection.client.call("GET", "limits/", what="the org's limits")
     daily = answer.get("DailyApiRequests", {})
     most, left = int(daily.get("Max", 0)), int(daily.get("Remaining", 0))
@@ -258,69 +246,14 @@ def _limits(connection: SalesforceConnection) -> Finding:
             f"; {spent.share:,} of a day's are ours at most, and the last {settings.reserve:.0%} are never touched"
         )
     if most and left < most * max(LITTLE_LEFT, settings.reserve):
-        return Finding("limits", False, detail, "Find out who uses them: Setup, Company Information, API usage.")
-    return Finding("limits", True, detail)
-
-
-def _assignment_rules(connection: SalesforceConnection, names: list[str]) -> Finding:
-    query = "SELECT Name, SobjectType FROM AssignmentRule WHERE Active = true"
-    found = [
-        f"{row['SobjectType']} ({row['Name']})" for row in _asked(connection, query) if row["SobjectType"] in names
-    ]
-    detail = "every write asks Salesforce not to run its own assignment rules (Sforce-Auto-Assign: FALSE)"
-    if found:
-        detail += f"; active for {', '.join(found)}"
-    return Finding(
-        "assignment rules", True, detail, "They still run for records that people or web forms make." if found else ""
-    )
-
-
-def _duplicate_rules(connection: SalesforceConnection, names: list[str]) -> Finding:
-    query = "SELECT DeveloperName, SobjectType FROM DuplicateRule WHERE IsActive = true"
-    rows = [row for row in _asked(connection, query) if row["SobjectType"] in names]
-    if not rows:
-        return Finding("duplicate rules", True, "none is active for the mapped objects")
-    found = ", ".join(f"{row['SobjectType']} ({row['DeveloperName']})" for row in rows)
-    saves = connection.settings.save_despite_alerts
-    return Finding(
-        "duplicate rules",
-        True,
-        f"active for {found}; those that alert {'are passed over' if saves else 'refuse our writes'} (save_despite_alerts)",
-        "One that blocks refuses our writes too: they are parked with the records that it found.",
-    )
-
-
-def _flows(connection: SalesforceConnection, names: list[str]) -> Finding:
-    query = "SELECT ApiName, TriggerType, TriggerObjectOrEventLabel FROM FlowDefinitionView WHERE IsActive = true"
-    rows = [
-        row
-        for row in _asked(connection, query)
-        if str(row["TriggerType"]).startswith("Record") and row["TriggerObjectOrEventLabel"] in names
-    ]
-    if not rows:
-        return Finding(
-            "flows",
-            True,
-            "no active flow runs when a mapped object is saved, as far as the integration user sees",
-            "Apex triggers cannot be seen from here.",
-        )
-    found = ", ".join(f"{row['ApiName']} on {row['TriggerObjectOrEventLabel']}" for row in rows)
-    return Finding(
-        "flows",
-        True,
-        f"run when a record is saved, also by us: {found}",
-        "No header switches them off. Where one sets the owner it undoes ours; make it leave the integration user's saves alone.",
-    )
-
-
-def _asked(connection: SalesforceConnection, query: str) -> list[dict[str, Any]]:
-    """The rows of a query about Setup; none where the integration user may not look, or the org does not have such a thing."""
-    try:
-        return _rows(connection, query, "query/")
-    except (Misconfigured, PermissionDenied):
-        return []
-
-
-def _rows(connection: SalesforceConnection, query: str, path: str) -> list[dict[str, Any]]:
-    answer = connection.client.call("GET", path, params={"q": query}, what="looking at the org's setup")
-    return list(answer["records"])
+        yield Finding("limits", False, detail, "Find out who uses them: Setup, Company Information, API usage.")
+    else:
+        yield Finding("limits", True, detail)
+    # Shared by all subscribers of the org's platform and change events; it cannot be exceeded without an add-on licence.
+    events = answer.get("DailyDeliveredPlatformEvents", {})
+    most, left = int(events.get("Max", 0)), int(events.get("Remaining", 0))
+    if most and settings.changes == "stream":
+        detail = f"{left:,} of {most:,} events can be delivered in the next 24 hours, to all who listen"
+        well = left >= most * LITTLE_LEFT
+        advice = "Then nothing is heard until some are free again. Select fewer objects for Change Data Capture, or set changes: poll."
+        yield Finding("event deliveries", well, detail, "" if well else advice)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import requests
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceError
-from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NameResolutionError, NewConnectionError
 
 from connectors.errors import (
     AuthenticationFailed,
@@ -21,10 +22,12 @@ from connectors.errors import (
     RateLimited,
     RecordRejected,
     Transient,
+    is_page,
     vendor_words,
 )
 
 SYSTEM = "salesforce"
+CONVERTED = "CANNOT_UPDATE_CONVERTED_LEAD"  # a code: the lead is a contact by now, and takes no change any more
 REPLAY_TOO_OLD = "sfdc.platform.eventbus.grpc.subscription.fetch.replayid.corrupted"
 
 _BY_CODE: dict[str, type[ConnectorError]] = {
@@ -114,6 +117,39 @@ _ADVICE: dict[type[ConnectorError], str] = {
 }
 
 
+_DELIVERIES = (
+    "What changes meanwhile is told once some are free again (those of the last 24 hours count; events are kept for 72). Select fewer "
+    "objects for Change Data Capture, or set changes: poll."
+)
+_NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE")  # OpenSSL's words for plain text
+_NO_API = (
+    "Set login_url to the org's own domain, as Setup, My Domain shows it (https://NAME.my.salesforce.com): not what the browser shows "
+    "(lightning.force.com). Or a proxy stands between and asks for a login."
+)
+
+
+def no_api(response: requests.Response, what: str) -> ConnectorError:
+    """An answer that cannot be an org's, to a call that any org answers."""
+    server = urlsplit(response.url).netloc
+    if response.status_code >= 500:
+        return Transient(
+            f"{server} answered {response.status_code} to {what}. {_ADVICE[Transient]}",
+            system=SYSTEM,
+            code=str(response.status_code),
+        )
+    asked = urlsplit(response.history[0].url).netloc if response.history else server
+    led = f"{asked} led on to {server}, which" if asked != server else server
+    came = "with a web page" if is_page(response.content) else f"{response.status_code}, and not as Salesforce does,"
+    return Misconfigured(f"{led} answered {came} to {what}. {_NO_API}", system=SYSTEM, code=str(response.status_code))
+
+
+def no_login() -> ConnectorError:
+    """A login that was answered with something in another shape."""
+    return AuthenticationFailed(
+        f"Something came in answer to the login that Salesforce does not say. {_NO_API}", system=SYSTEM, code="login"
+    )
+
+
 def save_error(record_id: str, entity: str, errors: list[dict[str, Any]]) -> ConnectorError:
     """One failed save result of a Collections call."""
     first = errors[0] if errors else {}
@@ -196,7 +232,18 @@ def from_soap(status: int, code: str, said: str, what: str, retry_after: float |
 
 
 def login_error(code: str, said: object) -> ConnectorError:
-    """A refused token request."""
+    """A refused token request, or an answer that is none."""
+    if is_page(said):
+        return AuthenticationFailed(
+            f"A web page ({code}) came in answer to the login. {_NO_API}", system=SYSTEM, code=f"page {code}"
+        )
+    if "not supported on this domain" in str(said):
+        return AuthenticationFailed(
+            f"Salesforce refused the login: {code}: {vendor_words(said)}. The client-credentials flow works on the org's own domain alone: "
+            "set login_url to https://NAME.my.salesforce.com, as Setup, My Domain shows it.",
+            system=SYSTEM,
+            code=code,
+        )
     kind = _BY_CODE.get(code, AuthenticationFailed)
     return kind(
         f"Salesforce refused the login: {code}: {vendor_words(said)}. {_ADVICE[kind]}", system=SYSTEM, code=code
@@ -205,6 +252,13 @@ def login_error(code: str, said: object) -> ConnectorError:
 
 def from_network(error: requests.RequestException, what: str, *, writing: bool) -> ConnectorError:
     """No answer, or half of one. Only where nothing can have been sent is the outcome known."""
+    if isinstance(error, requests.exceptions.SSLError) and any(one in str(error) for one in _NO_TLS):
+        return Misconfigured(
+            f"What answers at {_server(error)} does not speak TLS, so it is not Salesforce: {what} could not be had. Check login_url, its "
+            "port, and whether a proxy stands between.",
+            system=SYSTEM,
+            code="TLS",
+        )
     if isinstance(error, requests.exceptions.SSLError):
         return Misconfigured(
             f"The TLS certificate of Salesforce was not accepted for {what}: {vendor_words(error)}. "
@@ -217,11 +271,13 @@ def from_network(error: requests.RequestException, what: str, *, writing: bool) 
             f"Salesforce answered {what} with something that is not JSON.", system=SYSTEM, outcome_unknown=writing
         )
     sent = not _never_sent(error)
-    heard = "no answer came in time" if isinstance(error, requests.Timeout) else "the connection was lost"
+    heard = "No answer came in time" if isinstance(error, requests.Timeout) else "The connection was lost"
     if not sent:
-        heard = "no connection could be made"
+        heard = f"No connection could be made to {_server(error)}"
+    if isinstance(_reason(error), NameResolutionError):
+        heard = f"The name of the server {_server(error)} is not known (DNS)"
     return Transient(
-        f"{heard.capitalize()} for {what}. {_ADVICE[Transient]}",
+        f"{heard} for {what}. {_ADVICE[Transient]}",
         system=SYSTEM,
         code=type(error).__name__,
         outcome_unknown=writing and sent,
@@ -233,8 +289,9 @@ def from_rpc(error: grpc.RpcError, what: str) -> ConnectorError:
     status, code, said = rpc_facts(error)
     kind = _BY_GRPC.get(status, Transient) if status is not None else Transient
     words = status.name if status is not None else "an error"
+    advice = f" {_DELIVERIES}" if code.endswith(".subscription.limit.exceeded") else ""
     return kind(
-        f"Salesforce Pub/Sub answered {words} to {what}: {vendor_words(said)}. {_ADVICE[kind]}",
+        f"Salesforce Pub/Sub answered {words} to {what}: {vendor_words(said)}. {_ADVICE[kind]}{advice}",
         system=SYSTEM,
         code=code or words,
     )
@@ -252,9 +309,18 @@ def rpc_facts(error: Any) -> tuple[grpc.StatusCode | None, str, str]:
 def _never_sent(error: requests.RequestException) -> bool:
     if isinstance(error, (requests.ConnectTimeout, requests.exceptions.ProxyError)):
         return True
+    return isinstance(_reason(error), (NewConnectionError, ConnectTimeoutError))
+
+
+def _reason(error: requests.RequestException) -> object:
+    """What urllib3 says, where it was urllib3 that failed."""
     cause = error.args[0] if error.args else None
-    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
-    return isinstance(reason, (NewConnectionError, ConnectTimeoutError))
+    return cause.reason if isinstance(cause, MaxRetryError) else cause
+
+
+def _server(error: requests.RequestException) -> str:
+    """The server that was asked, and its port where it is not the usual one."""
+    return urlsplit((error.request.url if error.request is not None else "") or "").netloc or "Salesforce"
 
 
 def _first(content: object) -> tuple[str, str]:
@@ -263,4 +329,4 @@ def _first(content: object) -> tuple[str, str]:
         return str(content[0].get("errorCode", "")), vendor_words(content[0].get("message", ""))
     if isinstance(content, Mapping):
         return str(content.get("error", "")), vendor_words(content.get("error_description", ""))
-    return "", "an answer in another shape than expected"
+    return "", "a web page, perhaps a proxy's" if is_page(content) else "an answer in another shape than expected"

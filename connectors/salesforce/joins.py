@@ -13,10 +13,10 @@ from xml.etree.ElementTree import Element
 
 from connectors.contract import Maps, WriteResult
 from connectors.errors import Conflict, ConnectorError, Misconfigured
-from connectors.mapping import outward
+from connectors.mapping import Unconvertible, outward
 from connectors.salesforce import soap
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.errors import SYSTEM, save_error
+from connectors.salesforce.errors import CONVERTED, SYSTEM, save_error
 from connectors.salesforce.values import reader_of, to_salesforce
 from routing.core.model import Write
 
@@ -25,7 +25,6 @@ MERGES = 200  # and merges a merge call
 _IDS = 200
 # Salesforce moves everything that hangs on the records; it gives up by itself after ten minutes of it.
 _TIMEOUT = 120.0
-_CONVERTED = "CANNOT_UPDATE_CONVERTED_LEAD"
 _CONVERTIBLE = "Lead"
 _MERGEABLE = ("Lead", "Contact", "Account")
 _LOOKED_AT = ("Id", "IsDeleted", "MasterRecordId")
@@ -179,7 +178,10 @@ class Joins:
             if master[remote] is None:
                 found = next((row[remote] for row in others if row[remote] is not None), None)
                 if found is not None:
-                    gained[remote] = to_salesforce(reader_of(types.get(name, ""))(found))
+                    try:
+                        gained[remote] = to_salesforce(reader_of(types.get(name, "text"))(found))
+                    except Unconvertible:  # of another type than fields.yaml says; it is kept all the same
+                        gained[remote] = found
         return gained
 
     def _send(self, name: str, writes: Sequence[Write], asked: Sequence[Asked]) -> Iterator[WriteResult]:
@@ -240,7 +242,7 @@ def _judged(write: Write, answer: Element) -> WriteResult:
         for one in answer.iterfind("{*}errors")
     ]
     error = save_error(write.record_id, write.entity, errors)
-    if write.kind == "convert" and error.code == _CONVERTED:
+    if write.kind == "convert" and error.code == CONVERTED:
         # Somebody was faster by a moment: the next try sees how.
         error = Conflict(str(error), system=SYSTEM, code=error.code)
     return WriteResult(write.write_id, error)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import fastavro
 from msgspec import Struct
 
+from connectors.mapping import Unconvertible, at_odds
 from connectors.salesforce.bitmap import Bits, parse
 from connectors.salesforce.values import full_name, reader_of
 from routing.core.model import EntityMap
@@ -76,11 +77,12 @@ class Slot(Struct, frozen=True):
     canonical: str
     top: str
     part: str
+    map: EntityMap
     read: Callable[[Any], Any]
     whole: bool = False
 
     def value(self, record: dict[str, Any]) -> Any:
-        """The canonical value in a record; None when it carries none."""
+        """The canonical value in a record; None when it carries none. Raises Unconvertible, with a sentence about the field."""
         found = record[self.top]
         if found is None:
             return None
@@ -88,7 +90,10 @@ class Slot(Struct, frozen=True):
             found = found.get(self.part) if isinstance(found, dict) else None
         elif isinstance(found, dict):
             return full_name(found)
-        return None if found is None else self.read(found)
+        try:
+            return None if found is None else self.read(found)
+        except Unconvertible as error:
+            raise Unconvertible(at_odds(self.map, self.canonical, error)) from error
 
 
 class Layout:
@@ -109,11 +114,11 @@ class Layout:
         for position, (name, parts) in enumerate(zip(schema.names, schema.parts, strict=True)):
             whole = bool(parts)
             for canonical in by_remote.get(name, ()) if name != "ChangeEventHeader" else ():
-                slot = Slot(canonical, name, "", reader_of(types.get(canonical, "text")), whole)
+                slot = Slot(canonical, name, "", entity_map, reader_of(types.get(canonical, "text")), whole)
                 self._place(slot, position, range(len(parts)))
             for inside, part in enumerate(parts):
                 for canonical in by_remote.get(rest_name(name, part), ()):
-                    slot = Slot(canonical, name, part, reader_of(types.get(canonical, "text")))
+                    slot = Slot(canonical, name, part, entity_map, reader_of(types.get(canonical, "text")))
                     self._place(slot, position, (inside,))
 
     def _place(self, slot: Slot, position: int, inside: Sequence[int]) -> None:

@@ -10,7 +10,7 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
 
-from connectors.errors import ConnectorError, Transient
+from connectors.errors import AuthenticationFailed, ConnectorError, RateLimited, Transient
 from connectors.salesforce.budget import Urgency
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.transactions import Item
@@ -43,8 +43,8 @@ def merged_into(client: SalesforceClient, entity_map: EntityMap, ids: Sequence[s
 def with_masters(
     client: SalesforceClient, maps: Mapping[str, EntityMap], items: Sequence[Item], stop: Event
 ) -> Sequence[Item]:
-    """The items, those ``merged`` that were told as deleted. Where Salesforce does not answer, some seconds long, they stay deleted: nothing
-    stops the stream but the stream."""
+    """The items, those ``merged`` that were told as deleted. Raises ConnectorError where Salesforce answers later only (away for longer than
+    some seconds, a limit, the login): what follows a merge would be lost for good. Where it will not tell, they stay deleted."""
     gone: dict[str, list[str]] = {}
     for item in items:
         if isinstance(item, ChangeEvent) and item.kind == "deleted" and item.record_id.isalnum():
@@ -62,6 +62,8 @@ def with_masters(
             continue
         try:
             found = trying(merged_into, client, maps[entity], ids)
+        except (Transient, RateLimited, AuthenticationFailed):
+            raise
         except ConnectorError as error:
             log.warning("salesforce_merges_unknown", entity=entity, records=len(ids), reason=str(error))
         else:

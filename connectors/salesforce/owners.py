@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from threading import Lock
 
-from connectors.errors import ConnectorError, RecordRejected
+from connectors.errors import ConnectorError, OwnerRefused
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import SYSTEM
 
@@ -83,9 +83,9 @@ def _listed(keys: list[str]) -> str:
 
 
 def _inactive(owner: str) -> ConnectorError:
-    return RecordRejected(
-        f"The owner {owner} is not active in Salesforce, so nothing was sent. Give the record to somebody else, or activate the "
-        "user in Setup, then retry the parked write; take people who left out of people.csv.",
+    return OwnerRefused(
+        f"The owner {owner} is not active in Salesforce, so nothing was sent. Take people who left out of people.csv, or activate the "
+        "user in Setup; a write that is parked for it can be retried then.",
         system=SYSTEM,
         code="INACTIVE_OWNER_OR_USER",
     )
@@ -93,7 +93,7 @@ def _inactive(owner: str) -> ConnectorError:
 
 def _queue_refused(name: str, queue: str, taken: frozenset[str]) -> ConnectorError:
     takes = f"it takes {', '.join(sorted(taken))}" if taken else "it is no queue, or takes nothing"
-    return RecordRejected(
+    return OwnerRefused(
         f"The queue {queue} takes no {name} ({takes}), so nothing was sent. Add {name} to the queue's supported objects in "
         "Setup, then retry the parked write.",
         system=SYSTEM,

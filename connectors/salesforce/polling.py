@@ -18,16 +18,17 @@ import structlog
 from msgspec import Struct
 
 from connectors.contract import Accept, Maps
-from connectors.errors import AuthenticationFailed, ConnectorBug, ConnectorError, RateLimited, Transient
+from connectors.errors import AuthenticationFailed, ConnectorError, Misconfigured, RateLimited, Transient
 from connectors.patience import patient
 from connectors.salesforce.budget import Urgency
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.decode import ALL_RECORDS
 from connectors.salesforce.errors import SYSTEM
 from connectors.salesforce.masters import merged_into
+from connectors.salesforce.reader import values_of
 from connectors.salesforce.transactions import rank_of
 from connectors.salesforce.values import parse_instant
-from routing.core.model import ChangeEvent, EntityMap, Kind, derived_id
+from routing.core.model import ChangeEvent, EntityMap, Kind, Unreadable, derived_id
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +78,20 @@ class SalesforcePolling:
             again(self.ask, marks, accept)
             stop.wait(self._seconds)
 
-    def reread(self, raw: bytes, observed_at: datetime) -> list[ChangeEvent]:  # noqa: ARG002 - the contract
-        """See ``contract.Source.reread``: nothing that is asked for is ever unreadable."""
-        raise ConnectorBug("Polling parks no events; this one came otherwise.", system=SYSTEM)
+    def reread(self, raw: bytes, observed_at: datetime) -> list[ChangeEvent]:
+        """See ``contract.Source.reread``. Raises Misconfigured. The row is told as a gap: the record may hold something else by now."""
+        try:
+            entity, row = msgspec.json.decode(raw, type=tuple[str, dict[str, Any]])
+        except msgspec.DecodeError as error:
+            raise Misconfigured("This was not read by polling Salesforce.", system=SYSTEM) from error
+        entity_map = self._maps().get(entity)
+        if entity_map is None:
+            raise Misconfigured(f"fields.yaml has no {entity} in Salesforce any more.", system=SYSTEM)
+        if troubles := values_of(entity_map, tuple(entity_map.fields), row)[1]:
+            raise Misconfigured("; ".join(troubles), system=SYSTEM)
+        at, cursor = parse_instant(row["SystemModstamp"]), f"SystemModstamp {row['SystemModstamp']}"
+        event = self._about(entity_map, row["Id"], "gap", at, cursor)
+        return [msgspec.structs.replace(event, observed_at=observed_at)]
 
     def ask(self, marks: dict[str, Mark], accept: Accept) -> None:
         """Asks once for each entity; what was accepted stays accepted where a later question fails."""
@@ -101,9 +113,10 @@ class SalesforcePolling:
 
     # What changed
 
-    def _changes(self, entity_map: EntityMap, mark: Mark) -> Iterator[list[ChangeEvent]]:
+    def _changes(self, entity_map: EntityMap, mark: Mark) -> Iterator[list[ChangeEvent | Unreadable]]:
         """Pages of what changed; the mark has moved when a page is handed out."""
-        before, at, last, more = mark.since, max(mark.floor, mark.since - LATE), "", True
+        # In whole seconds, as stamps are: what was told within the first of them is asked for again, and must be known.
+        before, at, last, more = mark.since, max(mark.floor, mark.since - LATE).replace(microsecond=0), "", True
         told = self._told.get(entity_map.entity, {})
         self._told[entity_map.entity] = {one: stamp for one, stamp in told.items() if stamp >= at}
         reader = self._connection.reader
@@ -117,9 +130,9 @@ class SalesforcePolling:
             if events:
                 yield events
 
-    def _event(self, entity_map: EntityMap, row: dict[str, Any], before: datetime) -> ChangeEvent | None:
+    def _event(self, entity_map: EntityMap, row: dict[str, Any], before: datetime) -> ChangeEvent | Unreadable | None:
         """A row as a change, None when it was told. ``before``: the latest stamp of the questions before."""
-        snapshot = self._connection.reader.event(entity_map, row)
+        snapshot, troubles = self._connection.reader.event(entity_map, row)
         # Stamps count seconds: two changes within one are told apart by what they left.
         event_id = derived_id(
             SYSTEM,
@@ -133,6 +146,16 @@ class SalesforcePolling:
             return None
         told[event_id] = snapshot.occurred_at
         self._known.setdefault(entity_map.entity, {})[row["Id"]] = snapshot.occurred_at
+        if troubles:
+            return Unreadable(
+                event_id=derived_id(event_id, "unreadable"),
+                system=SYSTEM,
+                error=f"{'; '.join(troubles)}: correct the type there and retry",
+                raw=msgspec.json.encode((entity_map.entity, row)),
+                observed_at=snapshot.observed_at,
+                entity=entity_map.entity,
+                record_id=row["Id"],
+            )
         new = parse_instant(row["CreatedDate"]) > before
         return msgspec.structs.replace(
             snapshot,
@@ -150,9 +173,11 @@ class SalesforcePolling:
         if answer is None:
             mark.deleted = end
             return [self._everything(entity_map, end)]
-        mark.deleted = _covered(answer, mark.deleted)
         gone = {row["id"]: parse_instant(row["deletedDate"]) for row in answer["deletedRecords"]}
         merged = merged_into(self._connection.client, entity_map, sorted(gone))
+        mark.deleted = _covered(
+            answer, mark.deleted
+        )  # not before all of it is known: a question that fails is asked again
         return [
             self._about(
                 entity_map,

@@ -11,6 +11,7 @@ import structlog
 
 from connectors.contract import Maps, Snapshot
 from connectors.errors import ConnectorBug, Misconfigured
+from connectors.mapping import inward
 from connectors.salesforce.budget import Urgency
 from connectors.salesforce.bulk import BulkQueries, JobGone, JobRefused, is_place
 from connectors.salesforce.client import SalesforceClient
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 # A query travels in the URL, which Salesforce cuts at 16,384 bytes: 200 ids take 5,400 of them.
 IDS_PER_QUERY = 200
+# A request of Collections has them in its body.
+IDS_PER_RETRIEVE = 2000
 PAGE = 2000  # rows a query answers at once
 _AUDIT = ("CreatedDate", "LastModifiedDate", "LastModifiedById", "SystemModstamp")
 
@@ -36,7 +39,7 @@ class SalesforceReader:
         self._clock = clock
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
-        """See ``contract.Reader.read``; one call per 200 ids. Raises ConnectorError."""
+        """See ``contract.Reader.read``; one call for up to 200 ids, and for each 2,000 of more. Raises ConnectorError."""
         entity_map = self._map(entity)
         for name in fields:
             if name not in entity_map.fields:
@@ -45,16 +48,33 @@ class SalesforceReader:
                 )
         # What is no Salesforce id cannot be a record: it is absent, like a deleted one. Nothing else enters the query.
         known = [one for one in dict.fromkeys(ids) if len(one) in (15, 18) and one.isascii() and one.isalnum()]
+        ask, most = (
+            (self._query_ids, IDS_PER_QUERY) if len(known) <= IDS_PER_QUERY else (self._retrieve, IDS_PER_RETRIEVE)
+        )
         found: dict[str, Snapshot] = {}
-        for start in range(0, len(known), IDS_PER_QUERY):
-            chunk = known[start : start + IDS_PER_QUERY]
-            listed = ",".join(f"'{one}'" for one in chunk)
-            query = f"SELECT {_columns(entity_map, fields)} FROM {entity_map.remote} WHERE Id IN ({listed})"  # noqa: S608 - checked above
+        for start in range(0, len(known), most):
+            chunk = known[start : start + most]
             asked = {one[:15]: one for one in chunk}
-            for page in self._pages(query, f"reading {len(chunk)} {entity} records"):
-                for row in page:
-                    found[asked[row["Id"][:15]]] = _snapshot(entity_map, fields, row)
+            for row in ask(entity_map, fields, chunk):
+                found[asked[row["Id"][:15]]] = _snapshot(entity_map, fields, row)
         return found
+
+    def _query_ids(self, entity_map: EntityMap, fields: Sequence[str], ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+        listed = ",".join(f"'{one}'" for one in ids)
+        query = f"SELECT {_columns(entity_map, fields)} FROM {entity_map.remote} WHERE Id IN ({listed})"  # noqa: S608 - checked by ``read``
+        for page in self._pages(query, f"reading {len(ids)} {entity_map.entity} records"):
+            yield from page
+
+    def _retrieve(self, entity_map: EntityMap, fields: Sequence[str], ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Collections' answer has null for what is not there or not ours to see; of what is in the recycle bin it is not written that it
+        has, so that is asked for. Users cannot be deleted, and have no such field."""
+        what = f"reading {len(ids)} {entity_map.entity} records"
+        names = [*_names(entity_map, fields), *(["IsDeleted"] if entity_map.remote != "User" else [])]
+        path = f"composite/sobjects/{entity_map.remote}"
+        answer = self._client.call("POST", path, body={"ids": list(ids), "fields": names}, what=what, reading=True)
+        if not isinstance(answer, list) or len(answer) != len(ids):
+            raise ConnectorBug(f"Salesforce answered {what} with another number of rows.", system=SYSTEM)
+        return (row for row in answer if row is not None and not row.get("IsDeleted"))
 
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
         """See ``contract.Reader.backfill``; pages of up to 2,000: in the order of ids, one call each, or by a bulk job where there are
@@ -83,7 +103,7 @@ class SalesforceReader:
             query = _paged(entity_map, tuple(entity_map.fields), "Id", f"Id > '{last}'" if last else "")
             rows, more = self._page(query, what, Urgency.BACKGROUND)
             if rows:
-                yield [self.event(entity_map, row, row["Id"]) for row in rows]
+                yield [self._snapshot(entity_map, row, row["Id"]) for row in rows]
                 last = rows[-1]["Id"]
             if more and not asked:
                 asked = True  # only where one page is not all, it is worth a call to know how many there are
@@ -113,8 +133,8 @@ class SalesforceReader:
 
     def _by_job(self, entity_map: EntityMap, place: str) -> Iterator[list[ChangeEvent]]:
         what = f"reading all {entity_map.entity} records"
-        for page in self._bulk.rows(place, entity_map, what):
-            yield [self.event(entity_map, row, behind) for row, behind in page]
+        for page in self._bulk.rows(place, what):
+            yield [self._snapshot(entity_map, row, behind) for row, behind in page]
 
     def _page(self, query: str, what: str, urgency: Urgency) -> tuple[list[dict[str, Any]], bool]:
         """The rows of a query that is limited to a page, and whether there may be more behind them."""
@@ -137,11 +157,17 @@ class SalesforceReader:
         query = _paged(entity_map, tuple(entity_map.fields), "SystemModstamp, Id", where)
         return self._page(query, f"asking which {entity_map.entity} records changed", Urgency.NORMAL)
 
-    def event(self, entity_map: EntityMap, row: dict[str, Any], cursor: str = "") -> ChangeEvent:
-        """A row as a snapshot of its record; ``cursor`` is the place behind it."""
+    def _snapshot(self, entity_map: EntityMap, row: dict[str, Any], cursor: str) -> ChangeEvent:
+        event, troubles = self.event(entity_map, row, cursor)
+        _warn(entity_map, row, troubles)
+        return event
+
+    def event(self, entity_map: EntityMap, row: dict[str, Any], cursor: str = "") -> tuple[ChangeEvent, list[str]]:
+        """A row as a snapshot of its record, and what of it could not be read (``values_of``); ``cursor`` is the place behind it."""
         # SystemModstamp also moves when the platform itself changes a record; nothing in the row is younger.
         stamp, fields = row["SystemModstamp"], tuple(entity_map.fields)
-        return ChangeEvent(
+        values, troubles = values_of(entity_map, fields, row)
+        event = ChangeEvent(
             event_id=derived_id(SYSTEM, "snapshot", row["Id"], stamp),
             system=SYSTEM,
             entity=entity_map.entity,
@@ -149,11 +175,12 @@ class SalesforceReader:
             kind="snapshot",
             occurred_at=parse_instant(stamp),
             observed_at=self._clock(),
-            changed=fields,
-            values=_values(entity_map, fields, row),
+            changed=tuple(values),
+            values=values,
             actor=row["LastModifiedById"] or "",
             cursor=cursor,
         )
+        return event, troubles
 
     def _map(self, entity: str) -> EntityMap:
         found = self._maps().get(entity)
@@ -182,18 +209,22 @@ def _paged(entity_map: EntityMap, fields: Sequence[str], order: str, where: str)
 
 
 def _columns(entity_map: EntityMap, fields: Sequence[str]) -> str:
-    names = ["Id", *(entity_map.fields[field] for field in fields), *_AUDIT]
-    return ", ".join(dict.fromkeys(names))
+    return ", ".join(_names(entity_map, fields))
 
 
-def _values(entity_map: EntityMap, fields: Sequence[str], row: dict[str, Any]) -> Values:
-    values: Values = {}
-    for field in fields:
-        value = row[entity_map.fields[field]]
-        if isinstance(value, str) and not value.isascii():
-            value = _whole(value)
-        values[field] = None if value is None else reader_of(entity_map.types.get(field, "text"))(value)
-    return values
+def _names(entity_map: EntityMap, fields: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(["Id", *(entity_map.fields[field] for field in fields), *_AUDIT]))
+
+
+def values_of(entity_map: EntityMap, fields: Sequence[str], row: dict[str, Any]) -> tuple[Values, list[str]]:
+    """The named fields of a row, and a sentence for each that is left out, as it does not fit the type that fields.yaml gives it."""
+    return inward(entity_map, fields, row, _canonical)
+
+
+def _canonical(kind: str, value: Any) -> Any:
+    if isinstance(value, str) and not value.isascii():
+        value = _whole(value)
+    return None if value is None else reader_of(kind)(value)
 
 
 def _whole(text: str) -> str:
@@ -201,9 +232,16 @@ def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def _warn(entity_map: EntityMap, row: dict[str, Any], troubles: Sequence[str]) -> None:
+    for trouble in troubles:  # what was known of such a field stays
+        log.warning("salesforce_value_left_out", entity=entity_map.entity, record_id=row["Id"], trouble=trouble)
+
+
 def _snapshot(entity_map: EntityMap, fields: Sequence[str], row: dict[str, Any]) -> Snapshot:
+    values, troubles = values_of(entity_map, fields, row)
+    _warn(entity_map, row, troubles)
     return Snapshot(
-        values=_values(entity_map, fields, row),
+        values=values,
         modified_at=parse_instant(row["LastModifiedDate"]),
         modified_by=row["LastModifiedById"] or "",
     )

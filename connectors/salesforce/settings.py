@@ -93,6 +93,8 @@ class SalesforceSettings(Struct, frozen=True, kw_only=True):
         if len(set(self.topics)) < len(self.topics):
             raise ValueError("topics names a channel twice; every change of it would be heard twice")
         address(self, "login_url")
+        if not self.login_url.startswith("https://"):
+            raise ValueError(f"login_url is {self.login_url!r}; Salesforce is asked over https:// alone")
         above_zero(self, "connect_timeout_seconds", "timeout_seconds", "silence_seconds")
         part(self, "daily_share", "reserve")
         missing = [name for name in ("username", "private_key") if not getattr(self, name)]

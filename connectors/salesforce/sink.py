@@ -11,9 +11,9 @@ from connectors.contract import Maps, WriteResult
 from connectors.errors import ConnectorBug, ConnectorError, Misconfigured
 from connectors.mapping import outward
 from connectors.salesforce import conditional
-from connectors.salesforce.budget import Urgency
+from connectors.salesforce.budget import SHORT, Urgency
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.conditional import ROWS
+from connectors.salesforce.conditional import ROWS, refused
 from connectors.salesforce.creations import already, found_again, row_of
 from connectors.salesforce.errors import SYSTEM, save_error
 from connectors.salesforce.joins import Joins
@@ -119,13 +119,13 @@ class SalesforceSink:
     @staticmethod
     def _send_all(writes: Sequence[Write], requests: Sequence[Request], results: dict[int, WriteResult]) -> None:
         """Sends the requests. One of several that fails as a whole is told in the results of its writes: what became of
-        the others is known."""
+        the others is known. So is one that our budget puts off: what is more urgent must not wait with it."""
         for records, send in requests:
             known: dict[int, WriteResult] = {}
             try:
                 known.update(send())  # keeps those that came before an error
             except ConnectorError as error:
-                if len(requests) == 1 and not known:
+                if len(requests) == 1 and not known and error.code != SHORT:
                     raise
                 known = {index: WriteResult(writes[index].write_id, error) for index, _ in records} | known
             results |= known
@@ -182,7 +182,7 @@ def _judged(write: Write, result: Row) -> WriteResult:
     error = save_error(
         record_id, f"a new {write.creates} for {entity}" if write.creates else entity, result.get("errors") or []
     )
-    return WriteResult(write.write_id, None if already(write, error) else error)
+    return refused(write, None if already(write, error) else error)
 
 
 def _parts(records: Sequence[Numbered]) -> Iterator[list[Numbered]]:

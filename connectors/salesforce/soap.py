@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, 
 import requests
 
 from connectors.errors import AuthenticationFailed, ConnectorBug
+from connectors.salesforce.budget import SHORT
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import SYSTEM, from_soap
 
@@ -82,7 +83,7 @@ def call(
         for one in fill:
             one(request)
         try:
-            with client.hold.heeded():
+            with client.hold.heeded(but=SHORT):
                 response = client.post(
                     f"{session.instance_url}/services/Soap/u/{client.settings.api_version}",
                     tostring(envelope, "utf-8", xml_declaration=True),

@@ -37,6 +37,10 @@ class _StreamLost(Exception):
     """A stream ended and is to be opened again; ``__cause__`` says why."""
 
 
+class _NotHandedOn(_StreamLost):
+    """The same, with something taken in that was not accepted."""
+
+
 class _Place(Struct):
     """How far we are. ``replay_id`` None: at ``preset``."""
 
@@ -124,7 +128,12 @@ class SalesforceSource:
         def hand_on(items: Sequence[Item]) -> None:
             nonlocal told
             if items or saved.passed != told:
-                accept(with_masters(self._connection.client, self._maps(), items, watch.stop), saved.passed)
+                try:
+                    found = with_masters(self._connection.client, self._maps(), items, watch.stop)
+                except ConnectorError as error:
+                    # Which of them were merged cannot be had just now: all this is delivered again.
+                    raise _NotHandedOn from error
+                accept(found, saved.passed)
             told = saved.passed
             place.replay_id = told or place.replay_id
 
@@ -140,6 +149,8 @@ class SalesforceSource:
                     requests.more(MOST_OUTSTANDING - pending)
                 hand_on(self._take(responses, saved))
                 place.heard = place.heard or any(response.events for response in responses)
+        except _NotHandedOn:
+            raise  # what came after these must not go before them
         except (grpc.RpcError, _StreamLost):
             if not watch.stop.is_set():
                 hand_on(saved.release())  # the rest of it may be long in coming

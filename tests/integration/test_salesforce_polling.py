@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -178,6 +180,30 @@ def test_deletions_and_merges_are_told_apart(org: Org) -> None:
     assert all(event.occurred_at == START + timedelta(minutes=3) for event in events if event.kind != "gap")
     assert {event.record_id: event.into for event in events} == {loser: master, gone: "", master: ""}
     assert {event.event_id for event in org.later(minutes=6)} <= {event.event_id for event in events}
+
+
+def test_deletions_are_told_though_the_question_after_them_fails(org: Org, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they were merged into could not be asked: the same marks are asked with again, in one process."""
+    gone = org.create({})
+    org.begin()
+    org.now += timedelta(minutes=2)
+    org.delete(gone)
+    org.now += timedelta(minutes=8)
+    assert org.position is not None
+    marks, events = msgspec.json.decode(org.position, type=dict[str, Mark]), list[ChangeEvent | Unreadable]()
+    asked, failing = org.connection.client.call, iter([True])
+
+    def call(method: str, path: str, **more: Any) -> Any:
+        if path.startswith("queryAll") and next(failing, False):
+            raise Transient("Salesforce is away", system="salesforce")
+        return asked(method, path, **more)
+
+    monkeypatch.setattr(org.connection.client, "call", call)
+    for _ in range(2):
+        with suppress(Transient):
+            org.source.ask(marks, lambda items, _position: events.extend(items))
+    assert next(failing, None) is None, "nothing failed"
+    assert told([one for one in events if isinstance(one, ChangeEvent)]) == [("deleted", gone)]
 
 
 def test_a_delete_log_that_was_purged_means_reading_everything(org: Org) -> None:

@@ -195,20 +195,33 @@ def test_where_each_object_has_a_topic_each_comes_by_itself(stand: SalesforceSta
     assert [event.entity for event in heard.events] == ["lead"]
 
 
-def test_a_merge_that_cannot_be_looked_up_is_told_as_a_deletion(stand: SalesforceStand, heard: Heard) -> None:
-    master, loser, gone = stand.create({}), stand.create({}), stand.create({})
+def test_a_merge_that_cannot_be_looked_up_waits_and_what_comes_after_it_too(
+    stand: SalesforceStand, heard: Heard
+) -> None:
+    """Told as a deletion, all that follows a merge would be lost for good; the bus keeps events for days."""
+    master, loser, other, gone = (stand.create({}) for _ in range(4))
     with Running(stand.source, None, heard):
         subscribed(heard)
-        stand.faults.add(Fault(system="salesforce", operation="query", kind="rate_limited", times=100))
+        stand.faults.add(Fault(system="salesforce", operation="query", kind="rate_limited", retry_after=0.5, times=2))
         stand.sandbox.merge("Lead", master, [loser])
-        heard.until(lambda: bool(heard.events))
-        stand.faults.clear()
+        stand.change(other, {"title": "after it"})
         stand.delete(gone)
-        heard.until(lambda: len(heard.events) >= 2)
+        heard.until(lambda: len(heard.events) >= 3)
     assert [(event.kind, event.record_id, event.into) for event in heard.events] == [
-        ("deleted", loser, ""),
+        ("merged", loser, master),
+        ("updated", other, ""),
         ("deleted", gone, ""),
     ]
+
+
+def test_a_merge_that_we_may_not_look_up_is_told_as_a_deletion(stand: SalesforceStand, heard: Heard) -> None:
+    master, loser = stand.create({}), stand.create({})
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        stand.faults.add(Fault(system="salesforce", operation="query", kind="forbidden", times=100))
+        stand.sandbox.merge("Lead", master, [loser])
+        heard.until(lambda: bool(heard.events))
+    assert [(event.kind, event.record_id, event.into) for event in heard.events] == [("deleted", loser, "")]
 
 
 def test_an_event_that_is_missing_stays_so_until_the_record_is_read_again(stand: SalesforceStand, heard: Heard) -> None:
@@ -304,3 +317,21 @@ def test_a_snapshot_that_comes_late_overwrites_nothing_newer(stand: SalesforceSt
         assert record.values.get("city", "Köln") == "Köln"
     record, _ = merge(merge(None, late)[0], early)
     assert (record.values["title"], record.values["city"]) == (None, "Köln")
+
+
+def test_when_the_days_events_are_all_delivered_the_rest_comes_once_some_are_free(
+    stand: SalesforceStand, heard: Heard
+) -> None:
+    stand.sandbox.impose({"deliveries": 2})
+    with Running(stand.source, None, heard):
+        subscribed(heard)
+        leads = [stand.create({"title": str(n)}) for n in range(4)]
+        heard.until(lambda: len(heard.events) >= 2)
+        found = {finding.check: finding for finding in stand.connection.check()}
+        assert found["event deliveries"].detail.startswith("0 of 2 events can be delivered")
+        assert not found["event deliveries"].ok
+        assert "changes: poll" in found["event deliveries"].advice
+        assert [event.record_id for event in heard.events] == leads[:2]
+        stand.sandbox.impose({"deliveries": 50})
+        heard.until(lambda: len(heard.events) >= 4)
+    assert [event.record_id for event in heard.events] == leads

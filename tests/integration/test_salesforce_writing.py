@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -13,10 +14,14 @@ from connectors.errors import (
     Conflict,
     ConnectorError,
     Misconfigured,
+    OwnerRefused,
     PermissionDenied,
     RateLimited,
     RecordRejected,
+    Transient,
 )
+from connectors.salesforce import soap
+from connectors.salesforce.budget import SHORT, Urgency
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.settings import Secret
 from connectors.sandbox.faults import Fault
@@ -243,7 +248,7 @@ def test_a_queue_owns_only_what_it_takes(stand: SalesforceStand) -> None:
 def test_an_inactive_owner_is_found_before_anything_is_sent(stand: SalesforceStand) -> None:
     lead, other = stand.create({"owner": ANA}), stand.create({"owner": ANA})
     results = stand.connection.write([write_of(stand, lead, owner=ZOE), write_of(stand, other, owner=BEN)])
-    assert isinstance(results[0].error, RecordRejected)
+    assert isinstance(results[0].error, OwnerRefused)  # so that somebody else is found
     assert results[0].error.code == "INACTIVE_OWNER_OR_USER"
     assert not results[0].error.outcome_unknown
     assert results[1].error is None
@@ -303,11 +308,13 @@ def test_the_last_calls_of_the_day_are_left_to_people(stand: SalesforceStand) ->
     stand.sandbox.use_up(900)
     stand.connection.read("lead", [lead], ["owner"])  # this one hears that the reserve is reached
     before = stand.sandbox.api_requests
-    with pytest.raises(RateLimited, match="are for people") as caught:
-        stand.connection.write([write_of(stand, lead, title="x")])
-    assert not caught.value.outcome_unknown
-    assert caught.value.retry_after is not None
-    assert 0 < caught.value.retry_after <= 300
+    with pytest.raises(RateLimited, match="are for people"):
+        stand.connection.read("lead", [lead], ["owner"])
+    [result] = stand.connection.write([write_of(stand, lead, title="x")])
+    assert isinstance(result.error, RateLimited)
+    assert "are for people" in str(result.error)
+    assert not result.error.outcome_unknown
+    assert 0 < (result.error.retry_after or 0) <= 300
     assert stand.sandbox.api_requests == before
 
 
@@ -320,8 +327,9 @@ def test_when_our_share_runs_short_urgent_writes_go_first(stand: SalesforceStand
         connection.read("lead", leads, ["owner"])
     with pytest.raises(RateLimited, match="daily share"):
         list(connection.backfill(["lead"]))
-    with pytest.raises(RateLimited):
-        connection.write([write_of(stand, leads[0], title="x")])
+    [put_off] = connection.write([write_of(stand, leads[0], title="x")])
+    assert isinstance(put_off.error, RateLimited)
+    assert (put_off.error.retry_after or 0) > 0
     assert connection.write([write_of(stand, leads[1], owner=BEN)])[0].error is None
     connection.close()
 
@@ -392,7 +400,144 @@ def test_doctor_tells_of_what_is_not_heard_and_what_fights_us(stand: SalesforceS
     found = {finding.check: finding for finding in connection.check()}
     assert not found["change events selected"].ok
     assert "Deal__c" in found["change events selected"].detail
-    assert "Lead (Standard)" in found["assignment rules"].detail
-    assert "Lead (Same_Email)" in found["duplicate rules"].detail
+    assert "active: Standard on Lead" in found["assignment rules"].detail
+    assert "active: Same_Email on Lead" in found["duplicate rules"].detail
     assert "of a day's are ours at most" in found["limits"].detail
     connection.close()
+
+
+def sets(about: str, field: str, **start: str) -> dict[str, Any]:
+    """The metadata of a flow."""
+    update = {"inputReference": "$Record", "inputAssignments": [{"field": field, "value": {"stringValue": "x"}}]}
+    return {"start": {"object": about, "recordTriggerType": "CreateAndUpdate", **start}, "recordUpdates": [update]}
+
+
+def test_doctor_knows_flows_by_what_they_do(stand: SalesforceStand) -> None:
+    """By API names: the label of Lead is another one in this org, and Setup refers to custom objects by their ids."""
+    connection = stand.with_more()
+    org = stand.sandbox
+    org.run_flow("Not_ours", "Campaign", sets("Campaign", "Name"))
+    org.run_flow("Harmless", "Lead", sets("Lead", "Fax"))
+    org.run_flow("Greets", "Lead", sets("Lead", "OwnerId", recordTriggerType="Create"))
+    org.run_flow("Polite", "Lead", sets("Lead", "OwnerId", filterFormula="{!$User.Id} != '005'"))
+    finding = {one.check: one for one in connection.check()}["flows"]
+    assert finding.ok
+    assert finding.detail.endswith(
+        "Greets on Lead (only of new ones), Harmless on Lead, Polite on Lead (asks who saves)"
+    )
+    org.run_flow("Routes_too", "Lead", sets("Lead", "OwnerId"))
+    org.run_flow("Values_deals", "Deal__c", sets("Deal__c", "Stage__c"))
+    finding = {one.check: one for one in connection.check()}["flows"]
+    assert not finding.ok
+    assert "Routes_too sets OwnerId of Lead; Values_deals sets Stage__c of Deal__c. All" in finding.detail
+    assert "Harmless on Lead" in finding.detail
+    assert "Not_ours" not in finding.detail
+    assert "$User.Id" in finding.advice
+    connection.close()
+
+
+def test_doctor_names_triggers_and_validation_rules_of_mapped_objects(stand: SalesforceStand) -> None:
+    connection = stand.with_more()
+    org = stand.sandbox
+    [deal] = [row["DurableId"] for row in org.records("EntityDefinition") if row["QualifiedApiName"] == "Deal__c"]
+    for name, about in (("LeadTrigger", "Lead"), ("DealTrigger", deal), ("CampaignTrigger", "Campaign")):
+        org.create("ApexTrigger", {"Name": name, "TableEnumOrId": about, "Status": "Active"})
+        org.create("ApexTrigger", {"Name": f"Old{name}", "TableEnumOrId": about, "Status": "Inactive"})
+    rule = {"ValidationName": "Has_a_country", "EntityDefinitionId": "Lead", "Active": True, "ErrorMessage": "Where?"}
+    org.create("ValidationRule", rule)
+    found = {finding.check: finding for finding in connection.check()}
+    assert found["Apex triggers"].detail.endswith("by us: DealTrigger on Deal__c, LeadTrigger on Lead")
+    assert found["validation rules"].detail.endswith("Has_a_country on Lead")
+    assert all(found[check].ok and found[check].advice for check in ("Apex triggers", "validation rules"))
+    connection.close()
+
+
+def test_doctor_does_not_say_that_there_is_nothing_where_it_may_not_look(stand: SalesforceStand) -> None:
+    for name, field in (("FlowDefinitionView", "ApiName"), ("DuplicateRule", "SobjectType"), ("ApexTrigger", "Name")):
+        stand.sandbox.revoke(name, field)
+    found = {finding.check: finding for finding in stand.connection.check()}
+    for check in ("flows", "duplicate rules", "Apex triggers"):
+        assert found[check].detail.startswith("not looked at: Salesforce answered 400 INVALID_FIELD")
+        assert "View Setup" in found[check].advice
+
+
+# Many at once
+
+
+def test_many_records_are_looked_at_in_one_call_and_look_the_same_as_a_few(stand: SalesforceStand) -> None:
+    made = [stand.create({"company": f"Acme {n}", "employees": n}) for n in range(205)]
+    stand.delete(made[7])
+    ids = [made[0][:15], *made[1:], stand.missing_id(), "no id"]
+    fields = ["company", "employees", "owner"]
+    few = {one: stand.connection.read("lead", [one], fields) for one in (*ids[:8], *ids[-3:])}
+    before = stand.sandbox.api_requests
+    found = stand.connection.read("lead", ids, fields)
+    assert stand.sandbox.api_requests - before == 1
+    assert len(found) == 204
+    assert set(ids) - set(found) == {made[7], stand.missing_id(), "no id"}
+    for one, alone in few.items():
+        assert {one: found[one]} if one in found else alone == {}  # values, who changed it last, and when
+
+
+def test_what_is_not_ours_to_see_is_told_whether_few_or_many_are_looked_at(stand: SalesforceStand) -> None:
+    made = [stand.create({}) for _ in range(201)]
+    stand.sandbox.revoke("Lead", "Company")
+    for ids in (made[:1], made):
+        with pytest.raises(Misconfigured, match="Company"):
+            stand.connection.read("lead", ids, ["company"])
+
+
+def test_a_look_at_many_that_was_not_answered_left_nothing_undone(stand: SalesforceStand) -> None:
+    made = [stand.create({}) for _ in range(201)]
+    stand.connection.read("lead", made[:1], ["company"])
+    stand.faults.add(Fault(system="salesforce", operation="query", kind="timeout"))
+    with pytest.raises(Transient) as caught:
+        stand.connection.read("lead", made, ["company"])
+    assert not caught.value.outcome_unknown
+
+
+def test_users_are_looked_at_in_any_number(stand: SalesforceStand) -> None:
+    ids = [ANA, *(salesforce_id("005", 1000 + n) for n in range(250))]
+    assert set(stand.connection.read("person", ids, ["name"])) == {ANA}
+
+
+# Waits
+
+
+def test_while_a_wait_lasts_nobody_logs_in_and_no_call_is_counted(stand: SalesforceStand) -> None:
+    lead = stand.create({})
+    stand.connection.read("lead", [lead], ["company"])
+    stand.faults.add(Fault(system="salesforce", operation="query", kind="rate_limited", retry_after=60.0))
+    with pytest.raises(RateLimited):
+        stand.connection.read("lead", [lead], ["company"])
+    spent = stand.connection.spent
+    stand.connection.client._session = None
+    calls = stand.connection.calls
+    for _ in range(5):
+        with pytest.raises(RateLimited, match="not over yet"):
+            stand.connection.read("lead", [lead], ["company"])
+    assert stand.connection.calls == calls
+    assert stand.connection.spent == spent
+
+
+@pytest.mark.parametrize("by", ["REST", "SOAP"])
+def test_a_call_that_our_own_budget_puts_off_holds_up_no_other(stand: SalesforceStand, by: str) -> None:
+    """An urgent call may still be made when no other may."""
+    lead, client = stand.create({}), stand.connection.client
+    stand.connection.read("lead", [lead], ["company"])
+    short = RateLimited("no call was made", system="salesforce", code=SHORT, retry_after=60.0)
+    with patch.object(client.budget, "spend", side_effect=short), pytest.raises(RateLimited):
+        if by == "REST":
+            client.call("GET", "limits", what="limits", urgency=Urgency.BACKGROUND)
+        else:
+            soap.call(client, "merge", [lambda _part: None], what="a merge", insists=False)
+    assert lead in stand.connection.read("lead", [lead], ["company"])
+
+
+def test_a_lead_that_somebody_converted_meanwhile_is_theirs(stand: SalesforceStand) -> None:
+    """There is nothing that an operator could correct and retry."""
+    lead, other = stand.create({"title": "old"}), stand.create({"title": "old"})
+    stand.sandbox.convert(lead)
+    gone, there = stand.connection.write([write_of(stand, one, title="new") for one in (lead, other)])
+    assert (gone.error, gone.overtaken) == (None, "the lead was converted meanwhile")
+    assert (there.error, stand.held(other)["title"]) == (None, "new")

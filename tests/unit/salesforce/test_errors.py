@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from unittest.mock import create_autospec
+
+import grpc
 import pytest
 import requests
 from simple_salesforce.exceptions import SalesforceAuthenticationFailed, SalesforceError
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from connectors import errors
-from connectors.salesforce.errors import from_network, from_response, save_error
+from connectors.salesforce.errors import from_network, from_response, from_rpc, login_error, save_error
 
 
 def rest_error(status: int, code: str, message: str = "words") -> SalesforceError:
@@ -112,3 +115,24 @@ def test_personal_data_in_the_vendors_words_is_masked() -> None:
 def test_a_refused_login_is_an_authentication_failure() -> None:
     made = from_response(SalesforceAuthenticationFailed("invalid_grant", "no"), "x", writing=False, retry_after=None)
     assert type(made) is errors.AuthenticationFailed
+
+
+def test_events_that_are_no_longer_delivered_today_are_told_with_what_to_do() -> None:
+    class Refused(grpc.RpcError, grpc.Call):
+        """What grpc raises: both at once."""
+
+    refused = create_autospec(Refused, instance=True)
+    refused.code.return_value = grpc.StatusCode.RESOURCE_EXHAUSTED
+    code = "sfdc.platform.eventbus.grpc.subscription.limit.exceeded"
+    refused.trailing_metadata.return_value = (("error-code", code),)
+    refused.details.return_value = "You have exceeded the event delivery limit for your org. " * 9
+    error = from_rpc(refused, "the subscription")
+    assert isinstance(error, errors.RateLimited)
+    assert error.code == code
+    assert str(error).endswith("Select fewer objects for Change Data Capture, or set changes: poll.")
+
+
+def test_the_flow_that_works_on_the_own_domain_alone_is_told_so() -> None:
+    error = login_error("invalid_grant", "request not supported on this domain")
+    assert isinstance(error, errors.AuthenticationFailed), "what is owed waits until it is set right"
+    assert "set login_url to https://NAME.my.salesforce.com" in str(error)
