@@ -16,6 +16,8 @@ per request, before they do anything.
 | broken | 500 UNKNOWN_EXCEPTION, and nothing is committed | 500 | 611 |
 | broken_after_commit | everything is committed, then 500 UNKNOWN_EXCEPTION | 500 | 611 |
 | daily_limit | the day's requests are used up | 429 of the daily policy | 607 |
+| forbidden | 403 API_DISABLED_FOR_ORG: the integration user may not | 403 MISSING_SCOPES | 603 |
+| nonsense | everything is committed, and something on the way answers 200 with a page of its own | the same | the same |
 | person_edits | a person changes the same fields of ``share`` of the records a moment before the write | the same | the same |
 
 At the login, expired_session refuses the password; partial, lock and person_edits wait for an operation that has records.
@@ -46,6 +48,8 @@ FaultKind = Literal[
     "broken",
     "broken_after_commit",
     "daily_limit",
+    "forbidden",
+    "nonsense",
     "person_edits",
 ]
 
@@ -77,7 +81,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         "journal_file",
         "journal_token",
     ),
-    "marketo": ("login", "read", "write", "describe", "usage", "activities", "export"),
+    "marketo": ("login", "read", "write", "describe", "types", "usage", "activities", "export"),
 }
 
 _LONGEST = 86_400.0  # seconds
@@ -101,6 +105,13 @@ _RECORDS: dict[str, dict[str, tuple[str, ...]]] = {
         "hubspot": ("batch_update",),
         "marketo": ("write",),
     },
+}
+
+# No limit counts logins, and none needs a permission; the stream is no HTTP that a page could stand in for.
+_NEVER: dict[str, tuple[str, ...]] = {
+    "daily_limit": ("login",),
+    "forbidden": ("login",),
+    "nonsense": ("login", "subscribe"),
 }
 
 
@@ -152,8 +163,8 @@ def check(fault: Fault) -> None:
 
 
 def _possible(fault: Fault, operation: str) -> bool:
-    if operation == "login" and fault.kind == "daily_limit":
-        return False  # no limit counts logins
+    if operation in _NEVER.get(fault.kind, ()):
+        return False
     return operation in _RECORDS.get(fault.kind, {}).get(fault.system, (operation,))
 
 

@@ -44,7 +44,7 @@ def _lines() -> Iterator[str]:
         yield f"Operations of {system}: {', '.join(operations)}"
     for system, names in DEEDS.items():
         sandbox, conditions = SANDBOXES[system]
-        yield f"\nDeeds in {system} (record_id may be newest or oldest):"
+        yield f"\nDeeds in {system} (record_id, and each of others, may be newest or oldest):"
         for name in names:
             method = getattr(sandbox, name)
             takes = [str(one).partition(":")[0] + _default(one) for one in _takes(method)]

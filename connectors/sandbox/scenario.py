@@ -51,7 +51,7 @@ DEEDS: dict[str, tuple[str, ...]] = {
         *("impose", "forget_journal", *_RESTART),
     ),
     "salesforce": (
-        *("create", "update", "delete", "undelete", "together", "merge", "convert", "lock"),
+        *("create", "update", "delete", "undelete", "erase", "together", "merge", "convert", "lock"),
         *(
             "forbid",
             "forbid_conversions",
@@ -59,6 +59,8 @@ DEEDS: dict[str, tuple[str, ...]] = {
             "forbid_deletions",
             "revoke",
             "add_field",
+            "change_type",
+            "delete_field",
             "add_queue",
             "add_duplicate_rule",
             "add_flow",
@@ -69,7 +71,10 @@ DEEDS: dict[str, tuple[str, ...]] = {
         ),
         *("impose", "gap", "expire_events", "break_streams", "expire_sessions", "spoil_next", *_RESTART),
     ),
-    "marketo": ("create", "update", "delete", "merge", "impose", "expire_tokens", *_RESTART),
+    "marketo": (
+        *("create", "update", "delete", "merge", "fill_out_form", "act"),
+        *("revoke", "impose", "expire_tokens", *_RESTART),
+    ),
 }
 SANDBOXES: dict[str, tuple[type, Collection[str]]] = {
     "hubspot": (hubspot.HubSpotSandbox, hubspot.CONDITIONS),
@@ -205,9 +210,11 @@ def carry_out(deed: Deed, sandboxes: Mapping[str, Any], newest: Callable[[str, s
         raise ValueError(f"{deed.system} is no part of this sandbox")
     method = getattr(sandbox, deed.do)
     given = dict(deed.given)
+    name = str(given.get("kind") or given.get("name") or _USUAL[deed.system])
     if given.get("record_id") in _AT_ONCE:
-        name = str(given.get("kind") or given.get("name") or _USUAL[deed.system])
         given["record_id"] = newest(deed.system, name, given["record_id"])
+    if isinstance(others := given.get("others"), list):
+        given["others"] = [newest(deed.system, name, one) if one in _AT_ONCE else one for one in others]
     return method(**given)
 
 

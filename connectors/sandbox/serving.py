@@ -8,6 +8,7 @@ import threading
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from connectors.sandbox.listening import listen
@@ -22,6 +23,11 @@ class _Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope[_TRANSPORT] = self.transport  # type: ignore[literal-required]
+
+
+def page() -> Response:
+    """What a proxy or a page about maintenance answers in the place of a CRM: a success that is none of its answers."""
+    return Response("<html><body>Please try again later.</body></html>", media_type="text/html")
 
 
 async def break_off(request: Request) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,8 +21,10 @@ from simple_salesforce.exceptions import (
 from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.ids import salesforce_id
 from connectors.sandbox.salesforce import SalesforceSandbox
+from connectors.sandbox.salesforce.checks import Operation, locks_of
 from routing.runtime.clock import utcnow
 from tests.contract.salesforce_stand import ANA, SmallWorld
+from tests.processes import wait_for
 
 
 class Org:
@@ -330,3 +333,40 @@ def test_a_short_memory_of_the_bus_makes_positions_too_old(org: Org) -> None:
 def test_what_cannot_be_imposed_is_refused_with_what_can(org: Org, values: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"There are: daily, used_today|is no number from 0 to"):
         org.sandbox.impose(values)
+
+
+def test_two_saves_below_one_account_at_once_lock_each_other_out(org: Org) -> None:
+    account = salesforce_id("001", 1)
+    people = [org.sandbox.create("Contact", {"LastName": "Doe", "AccountId": account}) for _ in range(3)]
+    elsewhere = org.sandbox.create("Contact", {"LastName": "Roe"})
+    about = {"attributes": {"type": "Task"}, "Subject": "Call", "WhoId": people[2]}
+    first: list[Any] = []
+    org.sandbox.impose({"save_seconds": 0.5})
+    try:
+        slow = Thread(target=lambda: first.extend(org.save([record(people[0], "Contact", Title="a")])))
+        slow.start()
+        wait_for("the first save", lambda: org.sandbox.store.held)
+        others = [record(people[1], "Contact", Title="b"), record(elsewhere, "Contact", Title="b")]
+        second = org.save([*others, record(account, "Account", Website="x.example")])
+        slow.join()
+        third = org.save([others[0]])
+    finally:
+        org.sandbox.impose({"save_seconds": 0})
+    assert [one["success"] for one in first] == [True]
+    assert [one["success"] for one in second] == [False, True, False]
+    assert {one["errors"][0]["statusCode"] for one in second if one["errors"]} == {"UNABLE_TO_LOCK_ROW"}
+    assert [one["success"] for one in third] == [True]
+    assert org.sandbox.store.collisions == 2
+    operation = Operation("create", "Task", fields=about)
+    assert locks_of(org.sandbox.store, operation) == {people[2][:15], account[:15]}
+
+
+def test_collections_tell_of_many_records_and_of_those_that_are_not_there(org: Org) -> None:
+    there, gone = lead(org, Company="Acme"), lead(org)
+    org.sandbox.delete("Lead", gone)
+    asked = {"ids": [there, gone, salesforce_id("00Q", 999_999)], "fields": ["Id", "Company", "IsDeleted"]}
+    rows = org.client.restful("composite/sobjects/Lead", method="POST", json=asked)
+    assert [row and (row["Id"], row["IsDeleted"]) for row in rows] == [(there, False), (gone, True), None]
+    for wrong in ({"ids": [there]}, {"ids": [there], "fields": ["Shoe"]}, {"ids": [there] * 2001, "fields": ["Id"]}):
+        with pytest.raises(SalesforceMalformedRequest):
+            org.client.restful("composite/sobjects/Lead", method="POST", json=wrong)

@@ -226,6 +226,22 @@ def test_an_order_that_is_misspelled_or_impossible_changes_nothing(
         ("marketo", "update", {"record_id": "x", "values": {}}, "'x' is no id of a lead"),
         ("marketo", "merge", {"record_id": "999", "others": ["1000"]}, "Lead not found: 999"),
         ("marketo", "impose", {"values": {"page": 0}}, "one entry at least"),
+        ("marketo", "fill_out_form", {"record_id": "999", "form": "x"}, "Lead not found"),
+        ("marketo", "fill_out_form", {"record_id": "999", "form": "x", "values": {"emale": 1}}, "is it 'email'?"),
+        ("marketo", "act", {"record_id": "999", "activity": "Click Email", "about": "x"}, "Lead not found: 999"),
+        ("marketo", "act", {"record_id": "999", "activity": "Klick Email", "about": "x"}, "is it 'Click Email'?"),
+        (
+            "marketo",
+            "act",
+            {"record_id": "999", "activity": "Merge Leads", "about": "x"},
+            "No activity 'Merge Leads' can be",
+        ),
+        (
+            "marketo",
+            "act",
+            {"record_id": "999", "activity": "Click Email", "about": "x", "attributes": {"Lnk": "y"}},
+            "Click Email has no 'Lnk'. is it 'Link'?",
+        ),
     ],
 )
 def test_a_deed_that_cannot_be_done_is_refused_in_words(

@@ -34,7 +34,7 @@ from connectors.sandbox.hubspot.properties import PROPERTIES, Refusal, validate
 from connectors.sandbox.hubspot.search import SearchRequest, find
 from connectors.sandbox.hubspot.store import Item, Source, Store
 from connectors.sandbox.hubspot.webhooks import APP_ID, PORTAL_ID
-from connectors.sandbox.serving import break_off
+from connectors.sandbox.serving import break_off, page
 from connectors.sandbox.world import stamp
 
 HISTORY_LIMIT = 50
@@ -190,6 +190,11 @@ class RestApi:
             return rate_limited("DAILY", headers, fault.retry_after)
         if fault.kind == "rate_limited":
             return rate_limited("TEN_SECONDLY_ROLLING", headers, fault.retry_after)
+        if fault.kind == "forbidden":
+            raise missing_scope("crm.objects.contacts.sensitive")
+        if fault.kind == "nonsense":
+            handler(request, body, None)
+            return page()
         if fault.kind == "expired_session":
             raise HttpRefusal(401, "EXPIRED_AUTHENTICATION", "The OAuth token used to make this call expired.")
         if fault.kind in ("timeout", "timeout_after_commit"):

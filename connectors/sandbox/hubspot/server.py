@@ -144,8 +144,8 @@ class HubSpotSandbox:
         self.store.end(kind, record_id, "restore", self._source("CRM_UI", user))
 
     def erase(self, record_id: str, user: str = "") -> None:
-        """Erases a contact for good, as a data subject may demand."""
-        self.store.end("contacts", record_id, "privacyDeletion", self._source("CRM_UI", user))
+        """Erases a contact for good, as a data subject may demand, with those that were merged into it; the bin does not keep it."""
+        self.store.erase("contacts", record_id, self._source("CRM_UI", user))
 
     def merge(self, kind: Kind, primary: str, others: Iterable[str], user: str = "") -> str:
         """Merges ``others`` and ``primary`` into a new record; its id."""

@@ -172,7 +172,7 @@ class Store:
             self.update(item.kind, item.id, {OWNER: self.workflow_owner}, WORKFLOW)
 
     def end(self, kind: str, record_id: str, verb: str, source: Source) -> None:
-        """Deletes (``deletion``), erases (``privacyDeletion``) or brings back (``restore``) a record. Raises Refusal."""
+        """Deletes (``deletion``) or brings back (``restore``) a record. Raises Refusal."""
         with self.lock:
             item = self._items[kind].get(self._now_of(kind, record_id))
             if item is None or item.archived == (verb != "restore"):
@@ -182,9 +182,28 @@ class Store:
             item.archived_at = now if item.archived else None
             if not item.archived:
                 item.updated_at = now
-            if verb == "privacyDeletion":
-                item.properties, item.changes = {}, {}
             self.announce([Event(verb, kind, item.id, now, source)])
+
+    def erase(self, kind: str, record_id: str, source: Source) -> None:
+        """Lets go of a record, be it in the bin, and of those that were merged into it: nothing of them is found, listed or brought back.
+        Raises Refusal."""
+        with self.lock:
+            item = self._items[kind].get(self._now_of(kind, record_id))
+            if item is None:
+                raise Refusal("OBJECT_NOT_FOUND", "", f"resource not found: {record_id}")
+            gone = {item.id, *(old for of, old in self._left if of == kind and self._now_of(kind, old) == item.id)}
+            for one in gone:
+                del self._items[kind][one]
+            self._order[kind] = [number for number in self._order[kind] if str(number) not in gone]
+            if kind == "contacts":
+                self._by_email = {email: one for email, one in self._by_email.items() if one not in gone}
+            self._links = {
+                (of, one, to): {other: type_id for other, type_id in ids.items() if to != kind or other not in gone}
+                for (of, one, to), ids in self._links.items()
+                if of != kind or one not in gone
+            }
+            now = max(self._now(), item.updated_at + _TICK)
+            self.announce([Event("privacyDeletion", kind, item.id, now, source)])
 
     def merge(self, kind: str, primary: str, others: Iterable[str], source: Source) -> str:
         """All of them go into a new record, which has the values of ``primary`` and what that one lacked; its id. Asked for by their ids, they

@@ -70,6 +70,8 @@ def _check_there(store: Store, operation: Operation, definition: SandboxObject, 
     if not operation.record_id:
         return SaveError("MISSING_ARGUMENT", "Id not specified in an update call", ["Id"])
     row = store.find(operation.object, operation.record_id)
+    if operation.kind == "undelete" and (row is None or not row["IsDeleted"]):
+        return SaveError("UNDELETE_FAILED", "Entity is not in the recycle bin")
     if row is None:
         if operation.record_id[:3] != definition.prefix:
             return SaveError("MALFORMED_ID", f"bad id {operation.record_id}", ["Id"])
@@ -83,17 +85,28 @@ def _check_there(store: Store, operation: Operation, definition: SandboxObject, 
 
 def _check_lock(store: Store, operation: Operation) -> SaveError | None:
     """A save locks the record and its parents; whoever holds one of them makes it fail."""
-    if not store.locked:
+    if not store.locked and not store.held:
         return None
-    row = store.find(operation.object, operation.record_id) if operation.record_id else None
-    for one in (operation.record_id, *_parents(operation.fields), *_parents(row or {})):
-        left = store.locked.get(one[:15], 0)
+    for one in locks_of(store, operation):
+        left = store.locked.get(one, 0)
         if left:
-            store.locked[one[:15]] = left - 1
-            return SaveError(
-                "UNABLE_TO_LOCK_ROW", f"unable to obtain exclusive access to this record or 1 records: {one}"
-            )
+            store.locked[one] = left - 1
+        elif store.is_held(one):
+            store.collisions += 1
+        else:
+            continue
+        return SaveError("UNABLE_TO_LOCK_ROW", f"unable to obtain exclusive access to this record or 1 records: {one}")
     return None
+
+
+def locks_of(store: Store, operation: Operation) -> set[str]:
+    """The records (15 characters of their ids) that a save locks: its own, those it hangs on, and the account above a person it is
+    about."""
+    row = store.find(operation.object, operation.record_id) if operation.record_id else None
+    above = {*_parents(operation.fields), *_parents(row or {})}
+    people = [store.find("Contact", one) for one in above] if "Contact" in store.objects else []
+    above |= {one for person in people if person is not None for one in _parents(person)}
+    return {one[:15] for one in (operation.record_id, *above) if one}
 
 
 def _parents(fields: Row) -> Iterator[str]:
@@ -203,4 +216,6 @@ def fits(kind: str, value: Any) -> bool:
             return isinstance(value, str) and bool(datetime.fromisoformat(value))
         except ValueError:
             return False
+    if kind == "complexvalue":
+        return isinstance(value, dict)
     return isinstance(value, str) or (kind == "multipicklist" and isinstance(value, list))

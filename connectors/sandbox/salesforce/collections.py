@@ -37,7 +37,10 @@ def save(
         edit_before(store, operations, fault)
     elif fault is not None:
         _refuse_by_fault(operations, fault)
-    results = store.transact(operations, all_or_none=bool(body.get("allOrNone")), **options)
+    with store.lock:
+        results = store.transact(operations, all_or_none=bool(body.get("allOrNone")), **options)
+        if store.save_seconds:
+            store.hold([one for one, result in zip(operations, results, strict=True) if isinstance(result, str)])
     return [_save_result(result) for result in results]
 
 

@@ -130,6 +130,15 @@ class SandboxObject:
         audit = next(position for position, line in enumerate(self.lines) if line[0] == "CreatedDate")
         return SandboxObject(self.name, self.prefix, [*self.lines[:audit], [name, kind], *self.lines[audit:]])
 
+    def without_field(self, name: str) -> SandboxObject:
+        """The object after an administrator deleted a field: later ones have moved down a bit."""
+        return SandboxObject(self.name, self.prefix, [line for line in self.lines if line[0] != name])
+
+    def with_type(self, name: str, kind: str) -> SandboxObject:
+        """The object after an administrator gave a field another type."""
+        lines = [[name, kind, *line[2:]] if line[0] == name else line for line in self.lines]
+        return SandboxObject(self.name, self.prefix, lines)
+
     def describe(
         self, hidden: frozenset[str], invisible: frozenset[str], deletable: bool, createable: bool
     ) -> dict[str, Any]:

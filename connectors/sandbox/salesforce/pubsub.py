@@ -14,6 +14,7 @@ import grpc
 from connectors.salesforce import pubsub_pb2 as pb
 from connectors.sandbox.faults import Faults
 from connectors.sandbox.salesforce.bus import EventBus, event_number, replay_id
+from connectors.sandbox.salesforce.day import RollingDay
 
 _ERRORS = "sfdc.platform.eventbus.grpc."
 MOST_OUTSTANDING = 100  # events a subscriber may have asked for, as the real service caps it
@@ -22,11 +23,18 @@ STREAMS = 16  # subscriptions at once; each holds a thread
 
 
 class PubSubServer:
-    """Serves an ``EventBus``. ``token_ok`` says whether an access token is a live session."""
+    """Serves an ``EventBus``. ``token_ok`` says whether an access token is a live session; ``delivered`` counts the events, and ends them."""
 
     def __init__(
-        self, bus: EventBus, faults: Faults, token_ok: Callable[[str], bool], org_id: str, keepalive_seconds: float
+        self,
+        bus: EventBus,
+        faults: Faults,
+        token_ok: Callable[[str], bool],
+        org_id: str,
+        keepalive_seconds: float,
+        delivered: RollingDay,
     ) -> None:
+        self._delivered = delivered
         self._bus = bus
         self._faults = faults
         self._token_ok = token_ok
@@ -114,12 +122,14 @@ class PubSubServer:
                 "Ask for at least one event.",
             )
         subscription = _Subscription(
-            self._bus, first.topic_name, self._start_after(first, context), first.num_requested
+            self._bus, first.topic_name, self._start_after(first, context), first.num_requested, self._delivered
         )
         context.add_callback(subscription.end)
         threading.Thread(target=subscription.listen, args=(requests,), daemon=True).start()
         yield subscription.response([])  # the position is known before the first event
         yield from subscription.responses(self._keepalive)
+        if subscription.exhausted:
+            self._refuse_deliveries(context)
         if not self._bus.closed and context.is_active():
             self._refuse(context, grpc.StatusCode.UNAVAILABLE, "service.unavailable", "The stream was reset.")
 
@@ -129,14 +139,20 @@ class PubSubServer:
             return
         if fault.kind == "expired_session":
             self._refuse(context, grpc.StatusCode.UNAUTHENTICATED, "service.auth.error", "The session is expired.")
+        if fault.kind == "forbidden":
+            words = "The user has no permission to read the channel."
+            self._refuse(context, grpc.StatusCode.PERMISSION_DENIED, "service.permission.denied", words)
         if fault.kind == "rate_limited":
-            self._refuse(
-                context,
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                "subscription.limit.exceeded",
-                "You have exceeded the event delivery limit for your org.",
-            )
+            self._refuse_deliveries(context)
         self._refuse(context, grpc.StatusCode.UNAVAILABLE, "service.unavailable", "The service is unavailable.")
+
+    def _refuse_deliveries(self, context: grpc.ServicerContext) -> None:
+        self._refuse(
+            context,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "subscription.limit.exceeded",
+            "You have exceeded the event delivery limit for your org.",
+        )
 
     def _start_after(self, first: pb.FetchRequest, context: grpc.ServicerContext) -> int:
         with self._bus.changed:
@@ -159,8 +175,9 @@ class PubSubServer:
 class _Subscription:
     """One open stream: how much was asked for, and how far it has come."""
 
-    def __init__(self, bus: EventBus, topic: str, after: int, asked: int) -> None:
-        self._bus = bus
+    def __init__(self, bus: EventBus, topic: str, after: int, asked: int, delivered: RollingDay) -> None:
+        self._bus, self._delivered = bus, delivered
+        self.exhausted = False  # ended since no more events may be delivered today
         self._topic = topic
         self._at = after
         self._credit = min(asked, MOST_OUTSTANDING)
@@ -213,8 +230,13 @@ class _Subscription:
                 self._wait(keepalive)
                 if self._over():
                     return
-                taken, self._at = bus.take(self._at, self._topic, self._credit) if self._credit else ([], self._at)
+                most = min(self._credit, self._delivered.left())
+                if self._credit and not most:
+                    self.exhausted = True
+                    return
+                taken, self._at = bus.take(self._at, self._topic, most) if most else ([], self._at)
                 self._credit = max(0, self._credit - len(taken))
+                self._delivered.count(len(taken))
             yield self.response(
                 [
                     pb.ConsumerEvent(

@@ -35,6 +35,12 @@ class Queries:
         """
         with self._store.lock:
             query, rows = self._select(text, include_deleted, only)
+            if "Metadata" in query.fields and len(rows) > 1:
+                raise SaveError(
+                    "MALFORMED_QUERY",
+                    "When retrieving results with Metadata or FullName fields, the query qualifications must specify no more than one "
+                    f"row for retrieval. Result size: {len(rows)}",
+                )
             found = [self._shown(query, row) for row in rows]
         if query.count:
             return {"totalSize": len(found), "done": True, "records": []}

@@ -16,6 +16,8 @@ from connectors.sandbox.salesforce.shapes import ApiError, Call, answer, object_
 from connectors.sandbox.salesforce.standard import TOOLING
 from connectors.sandbox.salesforce.store import Store
 
+MOST_RETRIEVED = 2000
+
 
 class Reading:
     """Handlers over a Store."""
@@ -37,6 +39,7 @@ class Reading:
             ("GET", v + "/queryAll/{cursor}", "query", self._query_more),
             ("GET", v + "/tooling/query", "query", self._tooling),
             ("GET", v + "/tooling/query/", "query", self._tooling),
+            ("POST", v + "/composite/sobjects/{object}", "query", self._retrieve),
             ("GET", v + "/sobjects/{object}/updated", "query", self._updated),
             ("GET", v + "/sobjects/{object}/updated/", "query", self._updated),
             ("GET", v + "/sobjects/{object}/deleted", "query", self._deleted),
@@ -56,6 +59,25 @@ class Reading:
         return self._queried(
             lambda: self.queries.run(call.request.query_params.get("q", ""), False, call.request, TOOLING)
         )
+
+    def _retrieve(self, call: Call) -> Response:
+        """Collections: the named fields of up to 2,000 records, null for what is not there. Those in the recycle bin are."""
+        name, wanted = object_of(self.store, call.request), object_in(call.body)
+        ids, fields = wanted.get("ids"), wanted.get("fields")
+        if not isinstance(ids, list) or not isinstance(fields, list) or not ids or not fields:
+            raise ApiError(400, "MISSING_ARGUMENT", "ids and fields are needed, as lists")
+        if len(ids) > MOST_RETRIEVED:
+            raise ApiError(
+                400, "EXCEEDED_ID_LIMIT", f"record limit reached. cannot retrieve more than {MOST_RETRIEVED}"
+            )
+        known = self.store.objects[name].fields
+        unseen = [one for one in fields if one not in known or one in self.store.invisible.get(name, ())]
+        if unseen:
+            raise ApiError(400, "INVALID_FIELD", f"No such column '{unseen[0]}' on sobject of type {name}")
+        with self.store.lock:
+            rows = [self.store.find(name, str(one)) for one in ids]
+            found = [row and {"attributes": {"type": name}, **{one: row[one] for one in fields}} for row in rows]
+        return answer(found)
 
     def _updated(self, call: Call) -> Response:
         return self._replicated(call, self.replication.updated)

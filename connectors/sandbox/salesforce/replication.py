@@ -41,11 +41,10 @@ class Replication:
                 "INVALID_REPLICATION_DATE",
                 f"startDate before org replication enabled date, which is {rest_instant(known)}",
             )
-        found = [
-            {"id": row["Id"], "deletedDate": row["SystemModstamp"]}
-            for row in self._changed(name, first, last)
-            if row["IsDeleted"]
-        ]
+        gone = {row["Id"]: row["SystemModstamp"] for row in self._changed(name, first, last) if row["IsDeleted"]}
+        # The delete log knows ids for as long as ever, whether or not the recycle bin was emptied.
+        gone |= {one: at for one, at in self._store.erased(name).items() if _within(at, first, last)}
+        found = [{"id": one, "deletedDate": at} for one, at in gone.items()]
         return {
             "deletedRecords": self._few(found),
             "earliestDateAvailable": rest_instant(known),
@@ -55,7 +54,7 @@ class Replication:
     def _changed(self, name: str, first: datetime, last: datetime) -> list[dict[str, Any]]:
         with self._store.lock:
             rows = [row.copy() for row in self._store.rows(name).values()]
-        return [row for row in rows if first <= datetime.fromisoformat(row["SystemModstamp"]) < last + _MINUTE]
+        return [row for row in rows if _within(row["SystemModstamp"], first, last)]
 
     def _few(self, found: list[Any]) -> list[Any]:
         if len(found) > self.most_ids:
@@ -64,6 +63,10 @@ class Replication:
 
 
 _MINUTE = timedelta(minutes=1)
+
+
+def _within(stamp: str, first: datetime, last: datetime) -> bool:
+    return first <= datetime.fromisoformat(stamp) < last + _MINUTE
 
 
 def _window(start: str, end: str) -> tuple[datetime, datetime]:

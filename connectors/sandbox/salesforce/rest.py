@@ -24,9 +24,11 @@ from connectors.sandbox.salesforce.sessions import OAuthError, Sessions
 from connectors.sandbox.salesforce.shapes import ApiError, Call, answer, object_in, object_of
 from connectors.sandbox.salesforce.soap import SoapApi
 from connectors.sandbox.salesforce.store import Store
+from connectors.sandbox.serving import page
 
 VERSIONS = ("64.0", "65.0", "66.0")
 DAILY_LIMIT = 100_000
+DELIVERIES = 50_000  # what Salesforce allows the larger editions
 
 _DATA = "/services/data"
 # What the token endpoint answers under a fault instead of a token.
@@ -40,7 +42,7 @@ _NO_LOGIN = {
 
 class RestApi:
     """The ASGI application, over a Store. ``requests`` counts our calls since the start (logins are free), ``day`` those of the last
-    24 hours, everybody's: they end at ``daily_limit``.
+    24 hours, everybody's; ``delivered`` counts the events.
     """
 
     def __init__(
@@ -53,8 +55,8 @@ class RestApi:
         self.actor = actor
         self.org_id = org_id
         self.requests = 0
-        self.day = RollingDay(clock)
-        self.daily_limit = DAILY_LIMIT
+        self.day = RollingDay(clock, DAILY_LIMIT)
+        self.delivered = RollingDay(clock, DELIVERIES)
         self.latency = 0.0
         self.reading = Reading(store, clock)
         self.base_url = ""
@@ -113,6 +115,10 @@ class RestApi:
                 response = answer(error.body, error.status)
                 if error.status in (403, 503) and fault is not None and fault.retry_after is not None:
                     response.headers["Retry-After"] = f"{fault.retry_after:g}"
+            if operation == "collections" and self.store.save_seconds:
+                await asyncio.sleep(
+                    self.store.save_seconds
+                )  # the locks of the save are free before its answer is there
             used, most = self.usage
             response.headers["Sforce-Limit-Info"] = f"api-usage={used}/{most}"
             response.headers["Date"] = format_datetime(self.clock().astimezone(UTC), usegmt=True)
@@ -143,7 +149,7 @@ class RestApi:
     @property
     def usage(self) -> tuple[int, int]:
         """The org's calls of the day, and how many there may be."""
-        return self.day.used(), self.daily_limit
+        return self.day.used(), self.day.most
 
     async def _faulty(self, fault: Fault, call: Call, handler: Callable[..., Response]) -> Response:
         if fault.kind == "unavailable":
@@ -157,6 +163,11 @@ class RestApi:
             raise ApiError(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred.")
         if fault.kind in ("rate_limited", "daily_limit"):
             raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+        if fault.kind == "forbidden":
+            raise ApiError(403, "API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization.")
+        if fault.kind == "nonsense":
+            handler(call)
+            return page()
         if fault.kind == "expired_session":
             self.sessions.expire()
             raise ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
@@ -231,13 +242,8 @@ class RestApi:
     # Records
 
     def _limits(self, _: Call) -> Response:
-        used, most = self.usage
-        return answer(
-            {
-                "DailyApiRequests": {"Max": most, "Remaining": max(0, most - used)},
-                "DailyDeliveredPlatformEvents": {"Max": 50_000, "Remaining": 50_000},
-            }
-        )
+        days = {"DailyApiRequests": self.day, "DailyDeliveredPlatformEvents": self.delivered}
+        return answer({name: {"Max": day.most, "Remaining": day.left()} for name, day in days.items()})
 
     def _row(self, request: Request) -> tuple[str, dict[str, Any]]:
         name = object_of(self.store, request)

@@ -16,6 +16,7 @@ from connectors.sandbox.salesforce.checks import SaveError
 from connectors.sandbox.salesforce.collections import by_fault
 from connectors.sandbox.salesforce.sessions import Sessions
 from connectors.sandbox.salesforce.store import Store
+from connectors.sandbox.serving import page
 
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 _PARTNER = "urn:partner.soap.sforce.com"
@@ -66,12 +67,15 @@ class SoapApi:
                 "lock",
                 "timeout_after_commit",
                 "broken_after_commit",
+                "nonsense",
             ):
                 results = self._carry_out(root, fault)
                 if fault is not None and fault.kind == "timeout_after_commit":
                     return await self._hang_up(request)  # type: ignore[no-any-return]
                 if fault is not None and fault.kind == "broken_after_commit":
                     self._refuse(fault)
+                if fault is not None and fault.kind == "nonsense":
+                    return page()
                 if fault is not None and fault.kind == "slow":
                     await self._pause(fault.seconds)
                 return self._answer(results)
@@ -101,6 +105,8 @@ class SoapApi:
         if fault.kind == "expired_session":
             self._door.sessions.expire()
             raise SoapFault("INVALID_SESSION_ID", "Invalid Session ID found in SessionHeader: Illegal Session")
+        if fault.kind == "forbidden":
+            raise SoapFault("API_DISABLED_FOR_ORG", "API is not enabled for this Organization or Partner")
         if fault.kind in ("rate_limited", "daily_limit"):
             raise SoapFault("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
         if fault.kind == "unavailable":

@@ -238,8 +238,43 @@ ApiName string req
 Label string
 ProcessType picklist
 TriggerType picklist
+TriggerObjectOrEventId string
 TriggerObjectOrEventLabel string
+ActiveVersionId string
 IsActive boolean
+""",
+    ),
+    "Flow": (
+        "301",
+        """
+MasterLabel string req
+Status picklist
+Metadata complexvalue rest
+""",
+    ),
+    "ApexTrigger": (
+        "01q",
+        """
+Name string req
+TableEnumOrId string
+Status picklist
+""",
+    ),
+    "ValidationRule": (
+        "03d",
+        """
+ValidationName string req
+EntityDefinitionId string
+Active boolean
+ErrorMessage textarea
+""",
+    ),
+    "EntityDefinition": (
+        "4ie",
+        """
+DurableId string req
+QualifiedApiName string req
+Label string
 """,
     ),
     "UserPermissionAccess": (
@@ -261,17 +296,22 @@ SelectedEntity string req
 # What Setup holds and what only joins two records has no change events.
 UNTOLD = frozenset(
     {
+        "ApexTrigger",
         "AssignmentRule",
         "CampaignMember",
         "DuplicateRule",
+        "EntityDefinition",
+        "Flow",
         "FlowDefinitionView",
         "Group",
         "LeadStatus",
         "PlatformEventChannelMember",
         "QueueSobject",
         "UserPermissionAccess",
+        "ValidationRule",
     }
 )
 LEAD_STATUSES = ("Open - Not Contacted", "Working - Contacted", "Closed - Converted", "Closed - Not Converted")
 CONVERTED = "Closed - Converted"
-TOOLING = frozenset({"PlatformEventChannelMember"})  # asked through the Tooling API alone
+# Asked through the Tooling API alone.
+TOOLING = frozenset({"ApexTrigger", "Flow", "PlatformEventChannelMember", "ValidationRule"})

@@ -6,12 +6,14 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from threading import RLock
+from time import monotonic
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from connectors.sandbox.ids import salesforce_id
-from connectors.sandbox.salesforce.checks import DuplicateRule, Operation, Row, SaveError, WriteKind, check
+from connectors.sandbox.salesforce.checks import DuplicateRule, Operation, Row, SaveError, WriteKind, check, locks_of
 from connectors.sandbox.salesforce.objects import SandboxObject
 
 FIRST_NEW_RECORD = 50_000_000  # ids of new records lie far above those of the seed
@@ -60,12 +62,16 @@ class Store:
         self.closed: set[str] = set()  # those of which it may make none
         self.duplicate_rules: list[DuplicateRule] = []
         self.locked: dict[str, int] = {}  # 15-character id -> how many more saves find it locked by somebody else
+        self.save_seconds = 0.0  # how long a Collections call takes to save, and holds its records and their parents
+        self.held: dict[str, float] = {}  # 15-character id -> until when (monotonic seconds) such a call holds it
+        self.collisions = 0  # records refused since another such call held them or their parent
         self.flow_owner = ""  # to whom a flow gives each lead that the API gives somebody
         self.default_lead_owner = ""  # where the org's own assignment rule puts leads
         self.announce: Callable[[Commit], None] = lambda _: None
         self._clock = clock
         self._rows: dict[str, dict[str, Row]] = {name: {} for name in objects}  # by the first 15 characters of the id
         self._history: dict[str, list[HistoryEntry]] = {}
+        self._erased: dict[str, dict[str, str]] = {name: {} for name in objects}
         self._new_ids = itertools.count(FIRST_NEW_RECORD)
         self._commit_number = 10_000_000_000_000_000  # beyond 2**53, as in old orgs: a float would lose the last digits
 
@@ -105,6 +111,37 @@ class Store:
     def find(self, name: str, record_id: str) -> Row | None:
         """A row, deleted or not."""
         return self._rows[name].get(record_id[:15])
+
+    def erase(self, name: str, record_id: str) -> None:
+        """Takes a deleted record out of the recycle bin for good, with those that were merged into it. That they were written, and when,
+        stays; their values do not."""
+        with self.lock:
+            rows = self._rows[name]
+            row = rows.pop(record_id[:15])
+            self._erased[name][row["Id"]] = row["SystemModstamp"]
+            written = self._history.get(record_id[:15], [])
+            self._history[record_id[:15]] = [replace(one, fields=dict.fromkeys(one.fields)) for one in written]
+            for one in [
+                one["Id"] for one in rows.values() if one["IsDeleted"] and one.get("MasterRecordId") == row["Id"]
+            ]:
+                self.erase(name, one)
+
+    def erased(self, name: str) -> dict[str, str]:
+        """The records that left the recycle bin for good: id -> when they were deleted."""
+        with self.lock:
+            return dict(self._erased[name])
+
+    def is_held(self, record_id: str) -> bool:
+        """Whether a save that is not over yet holds the record (15 characters)."""
+        return self.held.get(record_id, 0.0) > monotonic()
+
+    def hold(self, operations: Sequence[Operation]) -> None:
+        """Keeps others from the records of a save, and from their parents, for as long as saving takes."""
+        with self.lock:
+            now = monotonic()
+            self.held = {one: until for one, until in self.held.items() if until > now}
+            saved = [locks_of(self, operation) for operation in operations]
+            self.held |= dict.fromkeys(set[str]().union(*saved), now + self.save_seconds)
 
     def history(self, record_id: str) -> list[HistoryEntry]:
         """Every write of a record since the sandbox started, oldest first."""
@@ -179,7 +216,9 @@ class Store:
         self._history.setdefault(record_id[:15], []).append(HistoryEntry(now, operation.kind, actor, client, fields))
         if operation.kind == "undelete":
             before = {}
-        changed = tuple(name for name, value in row.items() if kinds[name].place and before.get(name) != value)
+        # A row keeps what it holds of a field that was deleted, as Salesforce does for a fortnight; nobody is told of it.
+        told = (name for name in row if name in kinds and kinds[name].place)
+        changed = tuple(name for name in told if before.get(name) != row[name])
         nulled = tuple(name for name in changed if row[name] is None)
         return Change(operation.object, operation.kind, record_id, row.copy(), changed, nulled)
 
