@@ -60,11 +60,15 @@ class Reader(Protocol):
     system: str
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
-        """The named canonical fields of those records; deleted or invisible ones are absent. Any number of ids."""
+        """The named canonical fields of those records; deleted or invisible ones are absent. Any number of ids.
+
+        A field that the system has no more raises Misconfigured, which names it, or is left out of the values; so is one whose value does not
+        fit its type. Neither is ever told as empty.
+        """
         ...
 
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
-        """All records of those entities as pages of ``snapshot`` events, each page of one entity.
+        """All records of those entities as pages of ``snapshot`` events, each page of one entity; one that it has none of is passed over.
 
         ``after`` holds, by entity, the ``cursor`` (where there is none the id) of the last record of a page that was stored: where the
         connector can, it goes on behind it, otherwise it begins anew. ``occurred_at`` is when the record last changed as of the snapshot, so that what
@@ -118,6 +122,7 @@ class Sink(Protocol):
 
     system: str
     batch_size: int  # the most writes one call of ``write`` takes
+    look_size: int  # how many records to look at in one request before writes of so many are sent, batch after batch
 
     def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         """Sends one batch in one request; one result a write, in order. A record occurs once in a batch.

@@ -33,6 +33,12 @@ def vendor_words(text: object) -> str:
     return words if len(words) <= _LONGEST else words[: _LONGEST - 1] + "…"
 
 
+def is_page(body: object) -> bool:
+    """Whether an answer is a web page, which no API gives: the login of a proxy, or another server."""
+    text = body.decode("latin-1") if isinstance(body, bytes) else str(body)
+    return text.lstrip().lower().startswith(("<!doctype html", "<html"))
+
+
 class ConnectorError(Exception):
     """Base of the table. ``code`` is the vendor's own code, "" when there is none.
 

@@ -55,17 +55,22 @@ def inward(
 ) -> tuple[Values, list[str]]:
     """The named canonical fields out of a record, as ``read`` takes them by their type, and a sentence for each that is Unconvertible.
 
-    Such a field is left out of the values: what was known of it stays.
+    Such a field is left out of the values: what was known of it stays. So it is with one that the system did not tell at all.
     """
     values: Values = {}
     troubles: list[str] = []
     for field in fields:
         remote = found.fields.get(field)
-        if remote is None:
+        if remote is None or remote not in raw:
             continue
-        kind = found.types.get(field, "text")
         try:
-            values[field] = read(kind, raw.get(remote))
+            values[field] = read(found.types.get(field, "text"), raw[remote])
         except Unconvertible as error:
-            troubles.append(f"field {remote} {error}, but fields.yaml calls {found.entity}.{field} a {kind}")
+            troubles.append(at_odds(found, field, error))
     return values, troubles
+
+
+def at_odds(found: EntityMap, field: str, error: Unconvertible) -> str:
+    """A sentence about a field whose value does not fit."""
+    kind = found.types.get(field, "text")
+    return f"field {found.fields[field]} {error}, but fields.yaml calls {found.entity}.{field} a {kind}"

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from email.utils import mktime_tz, parsedate_tz
 from threading import Event
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
+from msgspec import Struct
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
 
@@ -19,6 +20,7 @@ from connectors.errors import ConnectorError, RateLimited
 log = structlog.get_logger(__name__)
 _SHORTEST = 0.05  # seconds
 LONGEST_ASKED = 3600.0  # seconds; what asks for more is asked again then
+_SKEW = 5.0  # seconds; by how much the clocks of two machines may differ
 _SECONDS = re.compile(r"[0-9]{1,300}(\.[0-9]{1,9})?")
 
 
@@ -44,35 +46,70 @@ def wait_asked(headers: Mapping[str, str], system: str) -> float | None:
     return min(seconds, LONGEST_ASKED)
 
 
-class Hold:
-    """The wait that a system asked one of us for holds for all who share the connection. Safe to use from several threads."""
+class Asked(Struct, frozen=True):
+    """That a system asked ``at`` an instant for so many ``seconds`` without requests."""
 
-    def __init__(self, system: str, clock: Callable[[], datetime]) -> None:
+    at: datetime
+    seconds: float
+
+    def left(self, now: datetime) -> float:
+        """For how many seconds it still holds: 0 when it is over, or says nothing, since a clock was set back."""
+        since = (now - self.at).total_seconds()
+        return self.seconds - since if -_SKEW <= since < self.seconds else 0.0
+
+
+class Board(Protocol):
+    """Where the processes that share a connection tell each other what it asked of one of them."""
+
+    def asked(self, name: str) -> Asked | None:
+        """What was posted last under the name; None for nothing."""
+        ...
+
+    def post(self, name: str, asked: Asked) -> None:
+        """Tells the others, unless what they know lasts longer."""
+        ...
+
+
+class Hold:
+    """The wait that a system asked one of us for holds for all who share the connection: the threads of this process, and all processes
+    that have the same ``board``. Safe to use from several threads."""
+
+    def __init__(self, system: str, clock: Callable[[], datetime], of: str = "") -> None:
+        """``of``: which of the system's requests, where some have a limit of their own."""
         self._system, self._clock = system, clock
-        self._asked: tuple[datetime, float] | None = None
+        self.name = f"{system} {of}".rstrip()
+        self.board: Board | None = None
+        self._asked: Asked | None = None
 
     @contextmanager
     def heeded(self, but: str = "") -> Iterator[None]:
         """Around each request. Raises RateLimited while the system wants none; notes what a failure within asks for, ``but`` one of that
         code, which says nothing of other requests."""
-        asked = self._asked
-        if asked is not None:
-            since = (self._clock() - asked[0]).total_seconds()
-            if 0 <= since < asked[1]:  # else it is over, or somebody set the clock back
-                raise RateLimited(
-                    f"{self._system} asked for {asked[1]:g} s without requests; they are not over yet",
-                    system=self._system,
-                    retry_after=asked[1] - since,
-                )
+        self._refuse_early()
         try:
             yield
         except ConnectorError as error:
             if error.retry_after is not None and (not but or error.code != but):
-                self._asked = self._clock(), error.retry_after
+                asked = Asked(self._clock(), error.retry_after)
+                if self._asked is None or self._asked.left(asked.at) < asked.seconds:
+                    self._asked = asked
+                if self.board is not None:
+                    self.board.post(self.name, asked)
             raise
 
+    def _refuse_early(self) -> None:
+        posted = self.board.asked(self.name) if self.board is not None else None
+        now = self._clock()
+        left, asked = max(((one.left(now), one.seconds) for one in (self._asked, posted) if one), default=(0.0, 0.0))
+        if left > 0:
+            raise RateLimited(
+                f"{self._system} asked for {asked:g} s without requests; they are not over yet",
+                system=self._system,
+                retry_after=left,
+            )
+
     def release(self) -> None:
-        """Forgets it."""
+        """Forgets what this process was asked for."""
         self._asked = None
 
 

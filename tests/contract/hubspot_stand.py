@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -81,6 +81,8 @@ class HubSpotStand:
     owner_field = "owner"
     write_operation = "batch_update"
     read_operation = "batch_read"
+    create_operation = "batch_upsert"
+    exempt: Mapping[str, str] = {}
 
     def __init__(self, sandbox: HubSpotSandbox, world: World, faults: Faults) -> None:
         self.sandbox = sandbox
@@ -94,6 +96,10 @@ class HubSpotStand:
             read_timeout=10.0,
         )
         self.connection = HubSpotConnection(self.settings, lambda: MAPS, utcnow)
+        self.secrets = (sandbox.access_token, SECRET)
+        self.departed = world.owner_id("dan.left@example.com")
+        ana = next(owner["userId"] for owner in world.owners if owner["email"] == "ana.diaz@example.com")
+        self.person = f"userId:{ana}"
         self.owners = [world.owner_id("ana.diaz@example.com"), world.owner_id("ben.okafor@example.com")]
 
     def create(self, values: Values) -> str:
@@ -115,6 +121,22 @@ class HubSpotStand:
 
     def missing_id(self) -> str:
         return "99999999999"
+
+    def lose(self, field: str) -> str:
+        self.sandbox.revoke("contacts", LEAD.fields[field])
+        return LEAD.fields[field]
+
+    def regain(self, field: str) -> None:
+        self.sandbox.store.archived["contacts"].discard(LEAD.fields[field])
+
+    def retype(self, record_id: str) -> None:
+        self.change(record_id, {"employees": "a few"})
+
+    def creation(self, email: str) -> Values:
+        return {"email": email}
+
+    def with_email(self, email: str) -> list[str]:
+        return [item.id for item in self.sandbox.items("contacts") if item.properties.get("email") == email]
 
 
 @contextmanager

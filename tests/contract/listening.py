@@ -10,12 +10,14 @@ from itertools import permutations
 from typing import Protocol
 
 import pytest
+from msgspec.structs import replace
 
 from connectors.contract import Source, Webhook
-from connectors.errors import ConnectorError, SignatureRefused
+from connectors.errors import ConnectorError, Misconfigured, PermissionDenied, SignatureRefused
+from connectors.sandbox.faults import Fault
 from routing.core.merge import merge
 from routing.core.model import ChangeEvent, Record, Unreadable, Values
-from tests.contract.suites import Stand, write_of
+from tests.contract.suites import ANY_TEXT, Stand, unless_exempt, write_of
 
 WAIT = 30.0  # seconds until a test gives up waiting for a condition
 
@@ -49,6 +51,11 @@ class Heard:
         with self._changed:
             assert self._changed.wait_for(condition, WAIT), f"heard only {self.items!r} at {self.positions!r}"
 
+    def ended(self) -> None:
+        """Nothing more will come: whoever waits looks again."""
+        with self._changed:
+            self._changed.notify_all()
+
 
 class Running:
     """A source running in a thread of its own, for a ``with`` block. What it raised is in ``error``."""
@@ -63,6 +70,8 @@ class Running:
             source.run(position, accept, self._stop)
         except BaseException as error:  # noqa: BLE001 - shown to the test that waits for it
             self.error = error
+            if isinstance(accept, Heard):
+                accept.ended()
 
     def __enter__(self) -> Running:
         self._thread.start()
@@ -79,10 +88,10 @@ class Running:
 
 
 class SourceStand(Stand, Protocol):
-    """A stand with a ``Source``. ``exempt`` says in words why the system cannot do what a hook asks for: by the hook's name."""
+    """A stand with a ``Source``."""
 
     source: Source
-    exempt: Mapping[str, str]
+    follow_operation: str  # the fault operation of what ``Source.run`` asks
 
     def break_streams(self) -> None:
         """Ends every open subscription, as a restart of the system would."""
@@ -96,6 +105,10 @@ class SourceStand(Stand, Protocol):
         """Makes the system deliver something that cannot be read."""
         ...
 
+    def retype(self, record_id: str) -> None:
+        """An administrator makes ``employees`` a text, and somebody enters "a few" in that record."""
+        ...
+
     def reordering(self) -> AbstractContextManager[object]:
         """What happens within the block the system tells in another order."""
         ...
@@ -103,12 +116,6 @@ class SourceStand(Stand, Protocol):
     def forget(self, position: bytes) -> bytes:
         """Makes the system forget what it could tell so far, as after days. The position to go on from: that one, made as old."""
         ...
-
-
-def unless_exempt(stand: SourceStand | WebhookStand, hook: str) -> None:
-    """Skips the test with the stand's reason, where it has one."""
-    if hook in stand.exempt:
-        pytest.skip(stand.exempt[hook])
 
 
 def known_after(events: Sequence[ChangeEvent]) -> Values:
@@ -229,6 +236,112 @@ class SourceSuite:
             heard.until(lambda: len(heard.events) == 2)
         assert heard.events[0].event_id == heard.events[1].event_id
 
+    @pytest.mark.parametrize("text", ANY_TEXT)
+    def test_any_text_arrives_as_it_was_entered(self, stand: SourceStand, heard: Heard, text: str) -> None:
+        record = stand.create({stand.text_field: "old"})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.change(record, {stand.text_field: text})
+            heard.until(lambda: bool(heard.events))
+        assert heard.events[-1].values[stand.text_field] == text
+
+    def test_whatever_the_stop_each_record_is_told_before_or_after_it(self, stand: SourceStand, heard: Heard) -> None:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            made = []
+            for together in (1, 3, 1):
+                made += [stand.create({stand.text_field: "x"}) for _ in range(together)]
+                heard.until(lambda made=made: set(made) <= {event.record_id for event in heard.events})  # type: ignore[misc]
+        told = 0
+        for count, position in list(heard.batches):
+            told += count
+            before = {event.record_id for event in heard.events[:told]}
+            rest = Heard()
+            with Running(stand.source, position, rest):
+                rest.until(
+                    lambda rest=rest, before=before: (  # type: ignore[misc]
+                        set(made) <= before | {event.record_id for event in rest.events}
+                    )
+                )
+
+    def test_a_limit_is_waited_out_as_long_as_it_asks(self, stand: SourceStand, heard: Heard) -> None:
+        record, wait = stand.create({}), None if "retry_after" in stand.exempt else 0.3
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+        stand.faults.hasty.clear()
+        limit = Fault(
+            system=stand.system, operation=stand.follow_operation, kind="rate_limited", retry_after=wait, times=2
+        )
+        stand.faults.add(limit)
+        with Running(stand.source, heard.positions[-1], heard):
+            stand.change(record, {stand.text_field: "x"})
+            heard.until(lambda: bool(heard.events))
+        assert stand.faults.all() == []
+        assert [one for one in stand.faults.hasty if one.after > 0.05] == []
+
+    def test_a_refusal_is_told_or_waited_out_and_nothing_is_lost(self, stand: SourceStand, heard: Heard) -> None:
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+        stand.change(record, {stand.text_field: "x"})
+        stand.faults.add(Fault(system=stand.system, operation=stand.follow_operation, kind="forbidden"))
+        position, refused = heard.positions[-1], []
+        while not heard.events:
+            with Running(stand.source, position, heard) as running:
+                heard.until(lambda running=running: bool(heard.events) or running.error is not None)  # type: ignore[misc]
+            refused += [running.error] if running.error is not None else []
+        assert [type(error) for error in refused] in ([], [PermissionDenied])  # whoever runs it starts it again
+        assert heard.events[-1].record_id == record
+
+    def test_a_snapshot_that_comes_late_overwrites_nothing_newer(self, stand: SourceStand, heard: Heard) -> None:
+        unless_exempt(stand, "snapshots")
+        record = stand.create({stand.text_field: "old"})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            pages = list(stand.connection.backfill([stand.entity]))
+            stand.change(record, {stand.text_field: "new"})
+            heard.until(lambda: "new" in [event.values.get(stand.text_field) for event in heard.events])
+        [snapshot] = [event for page in pages for event in page if event.record_id == record]
+        # One that carries what the record holds is completed as a change.
+        changes = [replace(event, kind="updated", changed=tuple(event.values)) for event in heard.events]
+        changes = [event for event in changes if event.record_id == record]
+        assert snapshot.values[stand.text_field] == "old"
+        for order in ([snapshot, *changes], [*changes, snapshot]):
+            assert known_after(order)[stand.text_field] == "new"
+
+    def test_a_field_that_goes_while_we_listen_loses_nothing(self, stand: SourceStand, heard: Heard) -> None:
+        unless_exempt(stand, "lose")
+        record = stand.create({stand.other_field: "kept"})
+        with Running(stand.source, None, heard) as running:
+            heard.until(lambda: bool(heard.positions))
+            remote = stand.lose(stand.other_field)
+            try:
+                stand.change(record, {stand.text_field: "meanwhile"})
+                heard.until(lambda: bool(heard.events) or running.error is not None)
+            finally:
+                stand.regain(stand.other_field)
+        if running.error is not None:  # it stops where it cannot ask without the field, and goes on from where it stood
+            assert isinstance(running.error, Misconfigured)
+            assert remote in str(running.error)
+            with Running(stand.source, heard.positions[-1], heard):
+                heard.until(lambda: bool(heard.events))
+        assert heard.events[-1].values[stand.text_field] == "meanwhile"
+        assert heard.events[-1].values.get(stand.other_field, "kept") == "kept"
+
+    def test_a_field_of_another_type_is_kept_with_what_to_do(self, stand: SourceStand, heard: Heard) -> None:
+        unless_exempt(stand, "retype")
+        record = stand.create({})
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            stand.retype(record)
+            heard.until(lambda: bool(heard.unreadable))
+            stand.change(record, {"employees": "12"})
+            heard.until(lambda: 12 in [event.values.get("employees") for event in heard.events])
+        [kept] = heard.unreadable
+        assert "is not a number, but fields.yaml calls lead.employees a number: correct the type there" in kept.error
+        with pytest.raises(ConnectorError, match="employees"):
+            stand.source.reread(kept.raw, datetime(2026, 11, 22, tzinfo=UTC))
+
     def test_whatever_the_order_of_changes_they_end_in_what_the_system_holds(
         self, stand: SourceStand, heard: Heard
     ) -> None:
@@ -266,6 +379,7 @@ class SourceSuite:
         assert (rest.record_id, rest.values) == (record, {stand.text_field: "told"})
 
     def test_what_cannot_be_read_is_kept_and_the_rest_goes_on(self, stand: SourceStand, heard: Heard) -> None:
+        unless_exempt(stand, "deliver_garbage")
         with Running(stand.source, None, heard):
             heard.until(lambda: bool(heard.positions))
             stand.deliver_garbage()
@@ -326,7 +440,7 @@ class NewsSuite(SourceSuite):
 
 
 class WebhookStand(Protocol):
-    """A system that calls us: what it would send, and the intake under test. ``exempt`` as with ``SourceStand``."""
+    """A system that calls us: what it would send, and the intake under test. ``exempt`` as with ``Stand``."""
 
     webhook: Webhook
     text_field: str

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from msgspec.structs import replace
+
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.settings import SalesforceSettings, Secret
 from connectors.salesforce.source import SalesforceSource
@@ -132,14 +134,16 @@ class SalesforceStand:
     system = "salesforce"
     entity = "lead"
     text_field, other_field, owner_field = "company", "title", "owner"
-    owners = (ANA, BEN)
-    write_operation, read_operation = "collections", "query"
-    exempt: Mapping[str, str] = {}
+    owners, departed = (ANA, BEN), ZOE
+    write_operation, read_operation, create_operation = "collections", "query", "collections"
+    follow_operation = "subscribe"
+    exempt: Mapping[str, str] = {"retry_after": "Pub/Sub says that it was too much, not for how long"}
 
     def __init__(self) -> None:
         self.faults = Faults()
         self.sandbox = SalesforceSandbox(SmallWorld(), utcnow, self.faults, keepalive_seconds=0.2)
         self.sandbox.start()
+        self.person, self.secrets = self.sandbox.admin_user_id, (self.sandbox.client_secret,)
         self.connection = self.connect()
         self.source = SalesforceSource(self.connection, lambda: MAPS, utcnow)
 
@@ -188,6 +192,25 @@ class SalesforceStand:
     def missing_id(self) -> str:
         return salesforce_id("00Q", 777)
 
+    def lose(self, field: str) -> str:
+        self._before = self.sandbox.store.objects["Lead"]
+        self.sandbox.delete_field("Lead", LEAD.fields[field])
+        return LEAD.fields[field]
+
+    def regain(self, field: str) -> None:
+        del field
+        self.sandbox.store.redefine(self._before)
+
+    def retype(self, record_id: str) -> None:
+        self.sandbox.change_type("Lead", "NumberOfEmployees", "string")
+        self.change(record_id, {"employees": "a few"})
+
+    def creation(self, email: str) -> Values:
+        return {"last_name": "Doe", "company": "Some company", "email": email}
+
+    def with_email(self, email: str) -> list[str]:
+        return [row["Id"] for row in self.sandbox.records("Lead") if row["Email"] == email]
+
     def break_streams(self) -> None:
         self.sandbox.break_streams()
 
@@ -213,10 +236,20 @@ class SalesforceStand:
         return {LEAD.fields[name]: value for name, value in values.items()}
 
 
+class ComparedStand(SalesforceStand):
+    """One whose policy has Salesforce compare, too: its rows go by Composite, each with what was seen of it."""
+
+    write_operation = "composite"
+
+    def connect(self, **changes: Any) -> SalesforceConnection:
+        compared = {name: replace(one, guard="conditional") for name, one in MAPS.items()}
+        return SalesforceConnection(self.settings(**changes), lambda: compared, utcnow)
+
+
 @contextmanager
-def salesforce_stand() -> Iterator[SalesforceStand]:
+def salesforce_stand(made: type[SalesforceStand] = SalesforceStand) -> Iterator[SalesforceStand]:
     """A stand that is closed afterwards."""
-    stand = SalesforceStand()
+    stand = made()
     try:
         yield stand
     finally:

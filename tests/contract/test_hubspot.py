@@ -25,6 +25,7 @@ from connectors.hubspot.webhook import HubSpotWebhook
 from connectors.sandbox.faults import Fault
 from routing.core.model import Write
 from routing.runtime.clock import utcnow
+from tests.contract.delivering import DeliverySuite, post  # noqa: F401 - a fixture
 from tests.contract.hubspot_stand import MAPS, SECRET, HubSpotStand, hubspot_stand
 from tests.contract.listening import WebhookSuite
 from tests.contract.suites import ReaderSuite, SinkSuite, write_of
@@ -96,16 +97,6 @@ class TestSink(SinkSuite):
         [result] = stand.connection.write([write_of(stand, record, employees=1200)])
         assert result.error is None
         assert (stand.sandbox.record("contacts", record) or {})["numemployees"] == "1200"
-
-    def test_partial_failures_are_told_record_by_record(self, stand: HubSpotStand) -> None:
-        ids = [stand.create({"company": "old"}) for _ in range(10)]
-        stand.faults.add(Fault(system="hubspot", operation="batch_update", kind="partial", share=0.3))
-        results = stand.connection.write([write_of(stand, one, company="new") for one in ids])
-        for one, result in zip(ids, results, strict=True):
-            assert stand.held(one)["company"] == ("new" if result.error is None else "old")
-        refused = [result.error for result in results if result.error]
-        assert refused
-        assert all(isinstance(error, RecordRejected) and "sandbox said no" in str(error) for error in refused)
 
     def test_an_owner_who_left_is_refused_with_hubspots_words(self, stand: HubSpotStand) -> None:
         record = stand.create({"company": "x"})
@@ -412,6 +403,10 @@ class HookStand:
         stamp = str(round(at.timestamp() * 1000))
         signature = sign(SECRET, "POST", self.url, body, stamp)
         return {"x-hubspot-signature-v3": signature, "x-hubspot-request-timestamp": stamp}
+
+
+class TestDelivery(DeliverySuite):
+    pass
 
 
 class TestWebhook(WebhookSuite):

@@ -25,6 +25,7 @@ from tests.contract.listening import Heard, NewsSuite, Running
 class JournalStand(HubSpotStand):
     """A stand whose source fetches the journal without pause."""
 
+    follow_operation = "journal"
     exempt: Mapping[str, str] = {}
 
     def __init__(self, stand: HubSpotStand, secret: str = SECRET) -> None:

@@ -29,6 +29,7 @@ class SearchStand(HubSpotStand):
     What it does is over when it returns: HubSpot counts whole milliseconds, and a source that starts within the same one hears of it.
     """
 
+    follow_operation = "search"
     exempt: Mapping[str, str] = {
         "reordering": "histories are read whole, and handed on by time",
         "forget": "a search finds what records hold and held, however long ago it was asked last",
@@ -247,16 +248,6 @@ def test_more_records_than_a_page_holds_are_all_found_once(
     with Running(stand.source, start.positions[0], heard):
         heard.until(lambda: len(heard.events) >= 17)
     assert sorted(event.record_id for event in heard.events) == sorted(made)
-
-
-def test_a_limit_on_searches_is_waited_out(stand: SearchStand) -> None:
-    heard = Heard()
-    stand.faults.add(Fault(system="hubspot", operation="search", kind="rate_limited", retry_after=0.3, times=2))
-    with Running(stand.source, None, heard):
-        heard.until(lambda: bool(heard.positions))
-        stand.create({"company": "x"})
-        heard.until(lambda: bool(heard.events))
-    assert stand.faults.all() == []
 
 
 def test_doctor_does_not_ask_for_webhooks_that_nobody_uses(stand: SearchStand) -> None:

@@ -17,9 +17,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from connectors.sandbox.faults import OPERATIONS, Fault, Faults
-from connectors.sandbox.serving import Served, break_off
+from connectors.sandbox.serving import Served, break_off, page
 from routing.core.model import EntityMap, Values
 from routing.runtime.clock import utcnow
+from tests.contract.delivering import DeliverySuite, post  # noqa: F401 - a fixture
 from tests.contract.listening import SourceSuite
 from tests.contract.suites import ReaderSuite, SinkSuite
 
@@ -28,7 +29,10 @@ NAMES = ("company", "city", "owner")
 LEAD = EntityMap(
     system="parrot", entity="lead", remote="perches", fields=dict(zip(NAMES, NAMES, strict=True)), types={}
 )
-STATUS = {"unavailable": 503, "broken": 500, "rate_limited": 429, "daily_limit": 429}
+STATUS = {
+    **{"unavailable": 503, "broken": 500, "broken_after_commit": 500, "rate_limited": 429, "daily_limit": 429},
+    **{"expired_session": 401, "forbidden": 403},
+}
 
 
 def example() -> dict[str, Any]:
@@ -62,6 +66,8 @@ class Parrot:
             body = await request.body()
             fault = self.faults.take("parrot", operation)
             kind = fault.kind if fault is not None else ""
+            if kind == "broken_after_commit":
+                handle(request, body, None)
             if fault is not None and kind in STATUS:
                 wait = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
                 return Response(b"{}", STATUS[kind], headers=wait)
@@ -70,6 +76,8 @@ class Parrot:
             answer = b"" if kind == "timeout" else msgspec.json.encode(handle(request, body, fault))
             if kind.startswith("timeout"):
                 await break_off(request)
+            if kind == "nonsense":
+                return page()
             return Response(answer, media_type="application/json")
 
         return endpoint
@@ -98,6 +106,8 @@ class Parrot:
             return "no such perch"
         if fault is not None and fault.kind == "lock":
             return "locked"
+        if fault is not None and fault.kind == "partial":
+            return "the sandbox said no"
         if fault is not None and fault.kind == "person_edits":
             self.put(row["id"], dict.fromkeys(row["values"], "by hand"))
         self.put(row["id"], row["values"], by="us")
@@ -119,8 +129,15 @@ class ParrotStand:
 
     system, entity, text_field, other_field, owner_field = "parrot", "lead", *NAMES
     owners = ("ana", "ben")
-    write_operation, read_operation = "write", "read"
-    exempt: Mapping[str, str] = {"forget": "Parrot keeps its log for ever"}
+    write_operation, read_operation, create_operation, follow_operation = "write", "read", "write", "log"
+    departed, person, secrets = "", "somebody", ("a key",)
+    exempt: Mapping[str, str] = {
+        "forget": "Parrot keeps its log for ever",
+        "departed": "Parrot lets anybody own a perch",
+        "creation": "Parrot makes no perches for others",
+        "lose": "Parrot's perches hold whatever they are given: there is no field to take away",
+        "retype": "Parrot's fields have no types",
+    }
 
     def __init__(self, parrot: Parrot, code: dict[str, Any]) -> None:
         self.parrot, self.faults = parrot, parrot.faults
@@ -148,6 +165,21 @@ class ParrotStand:
 
     def missing_id(self) -> str:
         return "999999999"
+
+    def lose(self, field: str) -> NoReturn:
+        raise NotImplementedError
+
+    def regain(self, field: str) -> NoReturn:
+        raise NotImplementedError
+
+    def retype(self, record_id: str) -> NoReturn:
+        raise NotImplementedError
+
+    def creation(self, email: str) -> NoReturn:
+        raise NotImplementedError
+
+    def with_email(self, email: str) -> NoReturn:
+        raise NotImplementedError
 
     def break_streams(self) -> None:
         self.faults.add(Fault(system="parrot", operation="log", kind="unavailable", times=2))
@@ -192,6 +224,15 @@ def stand(parrot: Parrot, code: dict[str, Any]) -> Iterator[ParrotStand]:
     stand.connection.close()
 
 
+def test_the_places_that_the_page_names_are_there() -> None:
+    section = README.read_text("utf-8").partition("## To add a system")[2].partition("```python")[0]
+    files = [name for name in re.findall(r"`([^` ]+/[^` ]*\.\w+)`", section) if "NAME" not in name]
+    assert len(files) > 8
+    assert [name for name in files if not (README.parents[1] / name).is_file()] == []
+    for name, file in re.findall(r"`([A-Z]+)`(?: and `[A-Z]+`)? (?:in|of) `([^`]+)`", section):
+        assert re.search(rf"^{name}\b", (README.parents[1] / file).read_text("utf-8"), re.MULTILINE), (name, file)
+
+
 class TestReader(ReaderSuite):
     def test_a_fill_goes_on_behind_what_was_stored(self, stand: ParrotStand) -> None:
         made = [stand.create({"company": "a"}) for _ in range(3)]
@@ -204,6 +245,10 @@ class TestSink(SinkSuite):
         assert [one.ok for one in stand.connection.check()] == [True]
         stand.faults.add(Fault(system="parrot", operation="read", kind="unavailable"))
         assert [one.ok for one in stand.connection.check()] == [False]
+
+
+class TestDelivery(DeliverySuite):
+    pass
 
 
 class TestSource(SourceSuite):

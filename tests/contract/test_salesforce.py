@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract.delivering import DeliverySuite, post  # noqa: F401 - a fixture
 from tests.contract.listening import SourceSuite
-from tests.contract.salesforce_stand import SalesforceStand, salesforce_stand
+from tests.contract.salesforce_stand import ComparedStand, SalesforceStand, salesforce_stand
 from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite
 
 
@@ -30,6 +31,17 @@ class TestReader(ReaderSuite):
 
 class TestSink(SinkSuite):
     pass
+
+
+class TestDelivery(DeliverySuite):
+    pass
+
+
+class TestComparedDelivery(DeliverySuite):
+    @pytest.fixture
+    def stand(self) -> Iterator[SalesforceStand]:
+        with salesforce_stand(ComparedStand) as stand:
+            yield stand
 
 
 class TestSession(SessionSuite):
