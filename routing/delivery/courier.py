@@ -8,7 +8,7 @@ over what it had claimed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -18,11 +18,12 @@ from sqlalchemy import Connection as LedgerConnection
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import wait_random_exponential
 
-from connectors.contract import Connection, Snapshot, WriteResult
+from connectors.contract import Connection, WriteResult
 from connectors.errors import Conflict, ConnectorError, OwnerRefused
 from routing.core.model import ChangeEvent, Write, derived_id
-from routing.delivery.guard import Checked, check
-from routing.delivery.retrying import as_bug, patiently
+from routing.delivery.guard import Checked
+from routing.delivery.look import Looks
+from routing.delivery.retrying import LATE_SECONDS, as_bug, patiently
 from routing.delivery.verdicts import Verdict, verdict
 from routing.ledger import decisions, journal, outbox
 from routing.ledger.engine import Ledger
@@ -53,8 +54,6 @@ KEEP_SECONDS = 1.0
 SMALLEST = 10
 # Writes that wait for another try come due without anybody saying so.
 LOOK_SECONDS = 0.25
-# After a lost answer the CRM may still be committing.
-DOUBT_MS = 500
 _DONE = {"create": "created as", "convert": "converted to the contact", "merge": "merged into"}
 
 
@@ -66,10 +65,11 @@ class Courier:
         # On SQLite nobody else delivers: what the last process left behind is ours.
         self._seat = Seat(ledger, "courier" if ledger.is_sqlite else f"courier:{uuid4()}")
         self._vacant: dict[str, float] = {}  # seats of others, and since when we have seen them vacant
+        self._looks = Looks(connection)
         self._halved = 0  # how often batches were halved because of locked records
         self._met_a_lock = False
         self._soon_ms = 0  # when something that is due should be looked at again; 0: nothing is
-        self._jitter = wait_random_exponential(multiplier=0.2, max=30)
+        self._jitter = wait_random_exponential(multiplier=0.2, max=300)
 
     def run(self, owing: threading.Event, stop: threading.Event) -> None:
         """Delivers whatever is owed until ``stop``; the batch at hand is finished or given back."""
@@ -133,16 +133,31 @@ class Courier:
         """Delivers one batch when one is ready. Returns how many writes it held; 0 when nothing is due yet."""
         if not self._ready() or not self._seat.take():
             return 0
-        most = self._connection.batch_size
-        size = max(min(SMALLEST, most), most >> self._halved)
+        at_once = self._size * max(1, self._connection.look_size // self._connection.batch_size)
         with self._ledger.write() as conn:
-            batch = outbox.claim(conn, self._connection.system, size, self._clock(), self._seat.name)
-        if batch:
-            self._met_a_lock = False
-            self._deliver(batch, {owed.seq for owed in batch if owed.doubtful}, stop)
+            owed = outbox.claim(conn, self._connection.system, at_once, self._clock(), self._seat.name)
+        self._deliver_in_batches(owed, stop)
+        return len(owed)
+
+    @property
+    def _size(self) -> int:
+        most = self._connection.batch_size
+        return max(min(SMALLEST, most), most >> self._halved)
+
+    def _deliver_in_batches(self, ahead: list[Owed], stop: threading.Event) -> None:
+        """One after another: two at once could lock the same parents. What is left when we are to stop, or may have been taken for dead,
+        is given back."""
+        doubtful, began = {owed.seq for owed in ahead if owed.doubtful}, False
+        self._looks.forget()  # what is tried once more is looked at once more
+        while ahead:
+            if began and (stop.is_set() or not self._seat.held()):
+                self._give_back(ahead, doubtful, "it was not sent yet")
+                return
+            size, began, self._met_a_lock = self._size, True, False
+            self._deliver(ahead[:size], ahead, doubtful, stop)
             # A large batch holds many locks for long and meets those of others; a small one slips through.
             self._halved = self._halved + int(size > SMALLEST) if self._met_a_lock else max(0, self._halved - 1)
-        return len(batch)
+            ahead = ahead[size:]
 
     def _ready(self) -> bool:
         full = self._connection.batch_size
@@ -159,26 +174,31 @@ class Courier:
         self._soon_ms = min(50, max(5, linger - oldest_ms))
         return False
 
-    def _deliver(self, batch: list[Owed], doubtful: set[int], stop: threading.Event) -> None:
-        """``doubtful`` holds the numbers of the writes that may have happened already; it grows with every lost answer."""
+    def _deliver(self, batch: list[Owed], ahead: list[Owed], doubtful: set[int], stop: threading.Event) -> None:
+        """``ahead``: the batch, and what will be sent right after it. ``doubtful`` holds the numbers of the writes that may have happened
+        already; it grows with every lost answer."""
         try:
             for attempt in patiently(stop, self._feed, f"writing {len(batch)} record(s)"):
                 with attempt:
-                    self._try(batch, doubtful)
+                    self._try(batch, ahead, doubtful)
         except ConnectorError as error:
-            self._failed_whole(batch, doubtful, error, stop)
+            if len(ahead) > len(batch) and verdict(error) is Verdict.PARK and not stop.is_set():
+                self._deliver(batch, batch, doubtful, stop)  # it may have been about what comes after it
+            else:
+                self._failed_whole(batch, doubtful, error, stop)
         except SQLAlchemyError:
             raise
         except Exception as error:
             # One write that our own code fails on must not stop all the others for ever.
             log.exception("writing failed", records=[owed.write.record_id for owed in batch])
             doubtful.update(owed.seq for owed in batch)
+            self._looks.forget()
             self._failed_whole(batch, doubtful, as_bug(error, self._connection.system, "writing"), stop)
 
-    def _try(self, batch: list[Owed], doubtful: set[int]) -> None:
+    def _try(self, batch: list[Owed], ahead: list[Owed], doubtful: set[int]) -> None:
         """One try of the whole batch. Raises ConnectorError when the call as a whole failed; ``doubtful`` then remembers
         that its writes may have happened."""
-        checked = self._guard(batch, doubtful)
+        checked = self._looks.at(batch, ahead, doubtful)
         fates = [
             Fate(o.seq, c.state, c.detail, doubtful=o.seq in doubtful, sent=None if o.seq in doubtful else ())
             for o, c in zip(batch, checked, strict=True)
@@ -189,6 +209,7 @@ class Courier:
             try:
                 results = self._connection.write([c.write for _, c in going if c.write is not None])
             except ConnectorError as error:
+                self._looks.forget()
                 if error.outcome_unknown:
                     doubtful.update(owed.seq for owed, _ in going)
                 raise
@@ -196,29 +217,6 @@ class Courier:
                 self._fate(o, c, result, o.seq in doubtful) for (o, c), result in zip(going, results, strict=True)
             ]
         self._end(batch, fates)
-
-    def _guard(self, batch: list[Owed], doubtful: set[int]) -> list[Checked]:
-        current: dict[tuple[str, str], Snapshot] = {}
-        to_read: dict[str, list[Write]] = {}
-        for owed in batch:
-            if not _expects_nothing(owed.write):
-                to_read.setdefault(owed.write.about[0], []).append(owed.write)
-        for entity, writes in to_read.items():
-            fields = sorted({field for write in writes for field in (*_own(write), *write.still)})
-            found = self._connection.read(entity, [write.about[1] for write in writes], fields)
-            current |= {(entity, record_id): snapshot for record_id, snapshot in found.items()}
-        # What is to be created, and may have been by an earlier try, is looked for: what is there is done.
-        unsure = [owed.write for owed in batch if owed.write.kind == "create" and owed.seq in doubtful]
-        there = self._connection.created(unsure) if unsure else {}
-        merged: set[tuple[str, str]] = set()
-        return [
-            Checked(None, "confirmed", f"it was created already, as {there[owed.write.write_id]}")
-            if owed.write.write_id in there
-            else Checked(owed.write)
-            if _expects_nothing(owed.write)
-            else _first(check(owed.write, current.get(owed.write.about)), owed.write, current, merged)
-            for owed in batch
-        ]
 
     def _fate(self, owed: Owed, checked: Checked, result: WriteResult, doubtful: bool) -> Fate:
         error = result.error
@@ -232,8 +230,9 @@ class Courier:
         if decided is Verdict.PARK:
             return self._given_up(owed, error, doubtful=doubtful or error.outcome_unknown)
         self._met_a_lock = self._met_a_lock or isinstance(error, Conflict)
-        again_ms = max(self._again_ms(owed.attempts), to_ms(self._clock()) + round((error.retry_after or 0) * 1000))
-        return Fate(owed.seq, "pending", str(error), again_ms, doubtful or error.outcome_unknown)
+        late = LATE_SECONDS if error.outcome_unknown else 0.0
+        wait = max(self._jitter(after_tries(owed.attempts)), error.retry_after or 0.0, late)
+        return Fate(owed.seq, "pending", str(error), self._in_ms(wait), doubtful or error.outcome_unknown)
 
     def _given_up(self, owed: Owed, error: ConnectorError, *, doubtful: bool) -> Fate:
         """Parked for the operator; but somebody who may not own the record is nothing to wait for: it is routed once more."""
@@ -248,8 +247,8 @@ class Courier:
             owed.seq, "superseded", str(error), doubtful=doubtful, sent=None if doubtful else (), refused=person
         )
 
-    def _again_ms(self, attempts: int) -> int:
-        return to_ms(self._clock()) + round(self._jitter(after_tries(attempts)) * 1000)
+    def _in_ms(self, seconds: float) -> int:
+        return to_ms(self._clock()) + round(seconds * 1000)
 
     def _failed_whole(
         self, batch: list[Owed], doubtful: set[int], error: ConnectorError, stop: threading.Event
@@ -262,13 +261,16 @@ class Courier:
         if verdict(error, batch[0].attempts) is Verdict.PARK:
             if len(batch) > 1 and not stop.is_set():
                 middle = len(batch) // 2
-                self._deliver(batch[:middle], doubtful, stop)
-                self._deliver(batch[middle:], doubtful, stop)
+                for half in (batch[:middle], batch[middle:]):
+                    self._deliver(half, half, doubtful, stop)
                 return
             self._end(batch, [self._given_up(o, error, doubtful=o.seq in doubtful) for o in batch])
             return
-        soon = to_ms(self._clock()) + DOUBT_MS
-        self._end(batch, [Fate(o.seq, "pending", str(error), soon, o.seq in doubtful) for o in batch])
+        self._give_back(batch, doubtful, str(error))
+
+    def _give_back(self, batch: Sequence[Owed], doubtful: Collection[int], why: str) -> None:
+        soon = self._in_ms(LATE_SECONDS)
+        self._end(batch, [Fate(o.seq, "pending", why, soon, o.seq in doubtful) for o in batch])
 
     def _end(self, batch: Sequence[Owed], fates: list[Fate]) -> None:
         now = self._clock()
@@ -297,29 +299,6 @@ class Courier:
                     "a write is parked", write_id=owed.write.write_id, record=owed.write.record_id, why=fate.detail
                 )
             self._feed.tell(what, 1, (owed, fate, to_ms(now)))
-
-
-def _expects_nothing(write: Write) -> bool:
-    return write.kind != "update" and not write.still
-
-
-def _first(
-    checked: Checked, write: Write, current: Mapping[tuple[str, str], Snapshot], merged: set[tuple[str, str]]
-) -> Checked:
-    """Of two writes to records that were merged into one, the second waits until it can be judged by what the first made of it."""
-    into = current[write.about].into if write.about in current else ""
-    if not into or write.kind != "update" or checked.write is None:
-        return checked
-    name = write.about[0], into
-    if name in merged:
-        return Checked(None, "pending", f"it was merged into {into}, which another write is for")
-    merged.add(name)
-    return checked
-
-
-def _own(write: Write) -> Iterable[str]:
-    """The fields of an existing record that it sets."""
-    return write.fields if write.kind == "update" else ()
 
 
 def _refused(write: Write, fate: Fate, now: datetime) -> ChangeEvent:

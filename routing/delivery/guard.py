@@ -32,15 +32,19 @@ def check(write: Write, now: Snapshot | None) -> Checked:
     moved = [
         f"{field} is now {now.values.get(field)!r}, not {value!r}"
         for field, value in write.still.items()
-        if not same(value, now.values.get(field))
+        # What reading does not show, as only a log of activities tells it, cannot be judged by it.
+        if field in now.values and not same(value, now.values[field])
     ]
     if moved:
         return Checked(None, "superseded", _who(moved, now))
     if write.kind != "update":
         return Checked(write)
-    send, overtaken = {}, []
+    send, overtaken, untold = {}, [], []
     for field, value in write.fields.items():
         current = now.values.get(field)
+        if field in write.guard and field not in now.values:
+            untold.append(field)
+            continue
         if same(value, current):
             continue
         left_by_us = field in write.ours and same(write.ours[field], current)
@@ -48,13 +52,26 @@ def check(write: Write, now: Snapshot | None) -> Checked:
             send[field] = value
         else:
             overtaken.append(f"{field} is now {current!r}, not {write.guard[field]!r}")
-    detail = _who(overtaken, now)
+    detail = ". ".join(filter(None, (_who(overtaken, now), _untold(write, untold))))
     if send:
         # A CRM that can compare is told the state that was looked at.
         return Checked(msgspec.structs.replace(write, fields=send, seen_at=now.modified_at), "", detail)
+    if untold:
+        return Checked(None, "parked", detail)
     if overtaken:
         return Checked(None, "superseded", detail)
     return Checked(None, "confirmed", "the record already holds it")
+
+
+def _untold(write: Write, fields: list[str]) -> str:
+    """What a CRM does not tell cannot be compared, and is nobody's to write over."""
+    if not fields:
+        return ""
+    names = ", ".join(f"{write.entity}.{field}" for field in fields)
+    return (
+        f"{names} was not sent: {write.system} does not tell what it holds. The field is gone there, or of another type than fields.yaml "
+        "says: correct it, then retry what is parked for it"
+    )
 
 
 def _who(overtaken: list[str], now: Snapshot) -> str:

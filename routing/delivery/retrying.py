@@ -18,6 +18,8 @@ from routing.runtime.waits import after_tries
 
 log = structlog.get_logger()
 
+# After a lost answer the CRM may still be committing: a look sooner than this would find the old value.
+LATE_SECONDS = 1.0
 _growing = wait_random_exponential(multiplier=0.25, max=60)
 # A refused login may lock the account when it is tried often.
 _slowly = wait_random_exponential(multiplier=10, max=600)
@@ -29,9 +31,8 @@ def wait_as_asked(state: RetryCallState) -> float:
     streak = _streak(state, type(error).__name__)
     if isinstance(error, ConnectorError) and error.retry_after is not None:
         return max(0.05, error.retry_after)
-    # A request whose answer was lost may still be at work: reading too soon would find the old value.
     if isinstance(error, ConnectorError) and error.outcome_unknown:
-        return max(1.0, _growing(streak))
+        return max(LATE_SECONDS, _growing(streak))
     # The first refusal of a login is often an expired session: it is tried again at once.
     if isinstance(error, AuthenticationFailed) and streak.attempt_number > 1:
         return _slowly(streak)

@@ -22,8 +22,9 @@ class Verdict(Enum):
     PARK = "park"
 
 
-# A lock that is still there after this many tries is not going away by itself.
-MOST_ATTEMPTS = 12
+# A lock that is still there after this many tries, which with the courier's waits is most of an hour, is not going away by itself:
+# somebody's import may hold an account for minutes.
+MOST_ATTEMPTS = 30
 
 
 def verdict(error: ConnectorError, attempts: int = 0) -> Verdict:

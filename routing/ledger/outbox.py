@@ -16,6 +16,7 @@ from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, update
 
 from routing.core.model import Write
+from routing.ledger import locks as row_locks
 from routing.ledger.schema import outbox, ref_of, to_ms
 from routing.ledger.sql import add_rows, change_rows, chunks, one_of
 
@@ -58,7 +59,8 @@ class Unechoed(Struct):
     """A write whose echo is still to come: the values it set, less the fields already heard back.
 
     It was made at ``created_ms`` and came to its end at ``ended_ms`` (None: not yet): its echo happened in between. ``sent``: it
-    may have reached the CRM. ``guard`` is what it expects to find there, empty once it was given up.
+    may have reached the CRM. ``guard`` is what it expects to find there, empty once it was given up. ``may`` is what one that was given up
+    or parked may have put there unheard, or may yet when the operator has it tried again.
     """
 
     seq: int
@@ -67,10 +69,14 @@ class Unechoed(Struct):
     ended_ms: int | None = None
     sent: bool = True
     guard: dict[str, Any] = {}
+    may: dict[str, Any] = {}
 
 
-def add(conn: Connection, writes: Sequence[tuple[Write, int, int]], now: datetime) -> None:
-    """Puts writes in, each with ``occurred_ms`` and ``accepted_ms`` of its event."""
+def add(
+    conn: Connection, writes: Sequence[tuple[Write, int, int]], now: datetime, locks: Mapping[str, str] | None = None
+) -> None:
+    """Puts writes in, each with ``occurred_ms`` and ``accepted_ms`` of its event. ``locks``: by write id the ref of what the CRM locks
+    along with the record, where that is another one."""
     now_ms = to_ms(now)
     rows = [
         {
@@ -86,10 +92,21 @@ def add(conn: Connection, writes: Sequence[tuple[Write, int, int]], now: datetim
             "occurred_ms": occurred_ms,
             "accepted_ms": accepted_ms,
             "created_ms": now_ms,
+            "lane": _lane(write),
+            "locks": (locks or {}).get(write.write_id) or ref_of(write.system, *write.about),
         }
         for write, occurred_ms, accepted_ms in writes
     ]
     add_rows(conn, outbox, rows)
+    # A correction that goes before the owner of the same record must not wait behind all others.
+    hurried = sorted({str(row["ref"]) for row in rows if row["lane"] == 0})
+    for some in chunks(hurried):
+        waits = (outbox.c.state == "pending") & (outbox.c.lane == 1)
+        conn.execute(update(outbox).where(outbox.c.ref.in_(some), waits).values(lane=0))
+
+
+def _lane(write: Write) -> int:
+    return int(write.kind == "update" and "owner" not in write.fields)
 
 
 def _names(fields: Iterable[str]) -> str:
@@ -97,16 +114,22 @@ def _names(fields: Iterable[str]) -> str:
 
 
 def claim(conn: Connection, system: str, limit: int, now: datetime, courier: str = "") -> list[Owed]:
-    """Claims up to ``limit`` writes that are due, oldest first, one a record, none whose record has an older one open.
+    """Claims up to ``limit`` writes that are due, corrections last, else oldest first; one a record, none whose record has an older one
+    open, nor any that locks what another courier's writes lock: children of one parent are sent by one courier at a time.
 
     ``courier``: the seat of who will send them. Others see by it when its process died.
     """
+    row_locks.take(conn, [f"claim:{system}"])  # what the others have claimed is committed, and seen
+    taken = outbox.alias("taken")
+    locked = select(taken.c.locks).where(taken.c.state == "sending", taken.c.system == system)
     older = outbox.alias("older")
-    blocked = exists().where(older.c.ref == outbox.c.ref, older.c.seq < outbox.c.seq, older.c.state.in_(OPEN))
+    blocked = outbox.c.locks.in_(locked) | exists().where(
+        older.c.ref == outbox.c.ref, older.c.seq < outbox.c.seq, older.c.state.in_(OPEN)
+    )
     rows = conn.execute(
         select(outbox)
         .where(outbox.c.system == system, outbox.c.state == "pending", outbox.c.not_before_ms <= to_ms(now), ~blocked)
-        .order_by(outbox.c.seq)
+        .order_by(outbox.c.lane, outbox.c.seq)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
@@ -190,25 +213,36 @@ _UNECHOED = (
         outbox.c.unechoed,
         outbox.c.created_ms,
         outbox.c.ended_ms,
-        outbox.c.state.in_(_LASTING).label("lasts"),
-        ((outbox.c.attempts > 0) | (outbox.c.doubtful == 1)).label("sent"),
+        outbox.c.state,
+        outbox.c.attempts,
+        outbox.c.doubtful,
     )
-    .where(one_of(outbox.c.ref, "refs"), outbox.c.unechoed != "[]")
-    # Also one that ended otherwise comes back if an earlier try of it happened unheard.
-    .where(outbox.c.state.in_(_LASTING) | (outbox.c.doubtful == 1))
+    # One that is parked may be tried again. Another that was given up comes back if an earlier try of it happened unheard.
+    .where(one_of(outbox.c.ref, "refs"), (outbox.c.unechoed != "[]") | (outbox.c.state == "parked"))
+    .where(outbox.c.state.in_((*_LASTING, "parked")) | (outbox.c.doubtful == 1))
     .order_by(outbox.c.seq)
 )
 
 
 def unechoed(conn: Connection, refs: Collection[str]) -> dict[str, list[Unechoed]]:
-    """Writes to those records, sent or about to be, whose echo has not come back whole, oldest first, by ref."""
+    """Writes to those records, sent or about to be, whose echo has not come back whole, and those that are parked; oldest first, by ref."""
     found: dict[str, list[Unechoed]] = defaultdict(list)
     for some in chunks(list(refs)):
         for row in conn.execute(_UNECHOED, {"refs": some}).all():
             write = _decode(row.body)
             left = {name: write.fields[name] for name in msgspec.json.decode(row.unechoed)}
-            guard = write.guard if row.lasts else {}
-            found[row.ref].append(Unechoed(row.seq, left, row.created_ms, row.ended_ms, bool(row.sent), guard))
+            lasts, parked = row.state in _LASTING, row.state == "parked"
+            found[row.ref].append(
+                Unechoed(
+                    seq=row.seq,
+                    fields=left,
+                    created_ms=row.created_ms,
+                    ended_ms=row.ended_ms,
+                    sent=bool(row.doubtful) or (lasts and row.attempts > 0),
+                    guard=write.guard if lasts else {},
+                    may={} if lasts or write.kind != "update" else write.fields if parked else left,
+                )
+            )
     return found
 
 
@@ -239,6 +273,8 @@ def follow(conn: Connection, gone: str, record_id: str, ref: str, now: datetime,
                 values |= {"doubtful": 1} if sent else {"unechoed": "[]"}
         values |= {"ref": ref, "body": _encode(write).decode()}
         conn.execute(update(outbox).where(outbox.c.seq == row.seq).values(values))
+    below = (outbox.c.locks == gone) & outbox.c.state.in_(OPEN)
+    conn.execute(update(outbox).where(below).values(locks=ref))
 
 
 def waiting(conn: Connection, system: str, now: datetime) -> tuple[int, int]:

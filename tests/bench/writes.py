@@ -33,7 +33,7 @@ def _salesforce(folder: Path) -> list[Line]:
         calls = _calls(folder, stand.connection, ids, (ANA, BEN), lambda: stand.sandbox.api_requests)
         assert {row["OwnerId"] for row in stand.sandbox.records("Lead")} == {BEN}
         assert {len(stand.sandbox.history("Lead", one)) for one in ids} == {1}
-    return _lines("Salesforce", calls, 200)
+    return _lines("Salesforce", calls, 200, 1.5)
 
 
 def _hubspot(folder: Path) -> list[Line]:
@@ -71,12 +71,15 @@ def _calls(
     return requests() - before
 
 
-def _lines(name: str, calls: int, batch: int) -> list[Line]:
+def _lines(name: str, calls: int, batch: int, promised: float | None = None) -> list[Line]:
+    """``promised``: how many times the calls of writes alone; None where the API's looks are no larger than its writes."""
     writes = WRITES / batch
     return [
         Line(f"{name}: calls for 10,000 guarded owner changes", calls, "calls"),
         Line(f"  to the least: one read and one write per {batch}", calls / (2 * writes), "times", 1.5, at_least=False),
-        Line(f"  to the least without guards: one write per {batch}", calls / writes, "times"),
+        Line(
+            f"  to the least without guards: one write per {batch}", calls / writes, "times", promised, at_least=False
+        ),
     ]
 
 

@@ -32,7 +32,7 @@ class TableCrm:
     """Remembers every write that reached it, in the order they came."""
 
     system = "fake"
-    batch_size = 20
+    batch_size = look_size = 20
     calls = 0
 
     def __init__(self, url: str, slow: float = 0.0) -> None:

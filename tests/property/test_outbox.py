@@ -64,6 +64,7 @@ class Crm:
 
     system = "fake"
     batch_size = BATCH
+    look_size = 2 * BATCH  # one look serves two batches
     calls = 0
 
     def __init__(self, stop: threading.Event) -> None:

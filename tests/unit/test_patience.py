@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -10,8 +11,11 @@ import structlog
 from connectors.errors import ConnectorError, RateLimited
 from connectors.hubspot import errors as hubspot
 from connectors.marketo import errors as marketo
-from connectors.patience import LONGEST_ASKED, wait_asked
+from connectors.patience import LONGEST_ASKED, Asked, Hold, wait_asked
 from connectors.salesforce import errors as salesforce
+from routing.ledger.engine import Ledger
+from routing.runtime.pause_board import PauseBoard
+from tests.conftest import START, ManualClock
 
 DATE = "Mon, 23 Nov 2026 18:59:18 GMT"
 
@@ -83,3 +87,80 @@ def test_no_refusal_quotes_an_e_mail_address() -> None:
 def test_a_refusal_ends_as_a_sentence_does() -> None:
     for error in refusals("An unexpected error occurred."):
         assert ".." not in str(error)
+
+
+# What several processes know of a wait
+
+
+class Process:
+    """What one process knows; its ledger is the one that all share."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.clock = ManualClock()
+        self.hold = Hold("s", self.clock)
+        self.board = self.hold.board = PauseBoard(ledger)
+
+    def asked(self, seconds: float, code: str = "") -> None:
+        """The system refuses a request of it."""
+        with pytest.raises(RateLimited), self.hold.heeded(but="ours"):
+            raise RateLimited("not now", system="s", code=code, retry_after=seconds)
+
+    def left(self) -> float:
+        """How long it waits before its next request."""
+        try:
+            with self.hold.heeded():
+                return 0.0
+        except RateLimited as error:
+            return error.retry_after or 0.0
+
+
+@pytest.fixture
+def two(any_ledger: Ledger) -> Iterator[tuple[Process, Process]]:
+    other = any_ledger if any_ledger.is_sqlite else Ledger(any_ledger.url)
+    yield Process(any_ledger), Process(other)
+    other.close()
+
+
+def test_a_wait_is_known_to_all_until_it_is_over(two: tuple[Process, Process]) -> None:
+    one, other = two
+    one.asked(20)
+    assert (one.left(), other.left()) == (20, 20)
+    other.clock.advance(19)
+    assert other.left() == 1
+    other.clock.advance(1)
+    assert other.left() == 0
+
+
+def test_of_two_waits_the_one_that_ends_later_holds(two: tuple[Process, Process]) -> None:
+    one, other = two
+    one.asked(20)
+    one.clock.advance(1)
+    other.clock.advance(1)
+    other.board.post("s", Asked(other.clock(), 3))  # a request that was under way is refused, too
+    assert (one.left(), other.left()) == (19, 19)
+
+
+def test_a_wait_that_says_nothing_of_other_requests_is_told_nobody(two: tuple[Process, Process]) -> None:
+    one, other = two
+    one.asked(20, "ours")
+    assert (one.left(), other.left()) == (0, 0)
+
+
+@pytest.mark.parametrize(("ahead", "left"), [(-5, 25), (-6, 0), (3, 17), (20, 0)])
+def test_a_clock_that_is_a_little_behind_still_waits_and_one_set_back_does_not_for_ever(
+    ahead: float, left: float
+) -> None:
+    clock = ManualClock()
+    clock.advance(ahead)
+    assert Asked(START, 20).left(clock()) == left
+
+
+def test_while_the_ledger_is_away_each_knows_its_own_waits() -> None:
+    away = Ledger("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=1")
+    told: list[BaseException] = []
+    away.on_lost = told.append
+    one = Process(away)
+    one.asked(20)
+    assert one.left() == 20
+    assert told
+    away.close()

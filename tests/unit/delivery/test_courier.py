@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -14,12 +15,13 @@ from connectors.errors import (
     Conflict,
     ConnectorBug,
     ConnectorError,
+    Misconfigured,
     RateLimited,
     RecordRejected,
     Transient,
 )
 from routing.core.model import ChangeEvent, Write, derived_id
-from routing.delivery import retrying
+from routing.delivery import look, retrying
 from routing.delivery.courier import Courier
 from routing.ledger import outbox
 from routing.ledger.engine import Ledger
@@ -31,7 +33,7 @@ class FakeCrm:
     """A CRM in memory that fails as told: each of ``script`` is called with the writes of one call."""
 
     system = "fake"
-    batch_size = 200
+    batch_size = look_size = 200
     calls = 0
 
     def __init__(self) -> None:
@@ -239,7 +241,7 @@ def test_a_locked_record_is_tried_again_by_itself_and_parked_in_the_end(bench: B
 
     bench.owe("r2", "ana")
     bench.crm.script = [locked] * 50
-    for _ in range(50):
+    for _ in range(300):
         bench.deliver()
     assert bench.fates()[1] == ("r2", "parked")
 
@@ -338,7 +340,7 @@ def test_a_write_that_our_own_code_fails_on_is_parked_alone(bench: Bench) -> Non
 
 
 def test_one_locked_record_with_a_long_queue_does_not_hold_the_others_up(bench: Bench) -> None:
-    bench.crm.batch_size = 5
+    bench.crm.batch_size = bench.crm.look_size = 5
     bench.owe("locked", "v0")
     bench.crm.script = [lambda w: [WriteResult(w[0].write_id, Conflict("UNABLE_TO_LOCK_ROW", system="fake"))]]
     bench.deliver()
@@ -464,7 +466,7 @@ def test_locks_make_batches_smaller_until_they_are_gone(bench: Bench) -> None:
         sizes.append(len(writes))
         return bench.crm.apply(writes)
 
-    bench.crm.batch_size = 40
+    bench.crm.batch_size = bench.crm.look_size = 40
     for n in range(200):
         bench.owe(f"r{n}", "ana")
     bench.crm.script = [locked, locked, locked, well, well, well]
@@ -488,3 +490,185 @@ def test_a_single_write_waits_as_long_as_it_was_told(bench: Bench) -> None:
     bench.clock.advance(120)
     assert bench.courier.deliver_some(bench.stop) == 1
     assert bench.fates()[0] == ("r1", "confirmed")
+
+
+def in_batches_of(bench: Bench, size: int, looked_at: int) -> list[int]:
+    """The sizes of the writes that will arrive."""
+    sizes: list[int] = []
+    apply = bench.crm.apply
+
+    def told(writes: Sequence[Write]) -> list[WriteResult]:
+        sizes.append(len(writes))
+        return apply(writes)
+
+    bench.crm.apply = told  # type: ignore[method-assign]
+    bench.crm.batch_size, bench.crm.look_size = size, looked_at
+    return sizes
+
+
+def test_one_look_serves_the_batches_that_are_sent_right_after_it(bench: Bench) -> None:
+    sizes = in_batches_of(bench, 20, 60)
+    for n in range(110):
+        bench.owe(f"r{n}", "ana")
+    assert (bench.deliver(), bench.deliver(), bench.deliver()) == (60, 50, 0)
+    assert sizes == [20, 20, 20, 20, 20, 10]
+    assert bench.crm.reads == 2
+    assert {state for _, state in bench.fates()} == {"confirmed"}
+
+
+def test_nothing_is_sent_by_an_old_look(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CRM takes its time over the first batch; meanwhile a person takes a record of the second."""
+    now = 0.0
+    monkeypatch.setattr(look, "monotonic", lambda: now)
+
+    def slow(writes: Sequence[Write]) -> list[WriteResult]:
+        nonlocal now
+        now += look.FRESH_SECONDS + 0.1
+        bench.crm.records["r30"]["owner"] = "a person"
+        return bench.crm.apply(writes)
+
+    in_batches_of(bench, 20, 60)
+    bench.crm.script = [slow]
+    for n in range(60):
+        bench.owe(f"r{n}", "ana")
+    assert bench.deliver() == 60
+    assert bench.crm.reads == 2
+    assert bench.crm.records["r30"]["owner"] == "a person"
+    assert dict(bench.fates())["r30"] == "superseded"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Transient("503", system="fake"), RecordRejected("400: invalid batch", system="fake"), KeyError("a bug of ours")],
+)
+def test_after_a_failure_all_that_is_left_is_looked_at_anew(bench: Bench, error: Exception) -> None:
+    def refused(_writes: Sequence[Write]) -> list[WriteResult]:
+        for record in ("r30", "r50"):
+            bench.crm.records[record]["owner"] = "a person"
+        raise error
+
+    in_batches_of(bench, 20, 60)
+    bench.crm.script = [bench.crm.apply, refused]
+    for n in range(60):
+        bench.owe(f"r{n}", "ana")
+    bench.deliver()
+    left = {record for record, state in bench.fates() if state == "superseded"}
+    assert left == {"r30", "r50"}
+    assert {record for record, row in bench.crm.records.items() if row["owner"] == "a person"} == left
+
+
+def test_locks_make_also_the_batches_of_one_look_smaller(bench: Bench) -> None:
+    def locked(writes: Sequence[Write]) -> list[WriteResult]:
+        first = WriteResult(writes[0].write_id, Conflict("UNABLE_TO_LOCK_ROW", system="fake"))
+        return [first, *bench.crm.apply(writes[1:])]
+
+    sizes = in_batches_of(bench, 40, 120)
+    bench.crm.script = [locked]
+    for n in range(120):
+        bench.owe(f"r{n}", "ana")
+    bench.deliver()
+    assert sizes == [39, 20, 40, 20]
+
+
+def test_stopping_between_two_batches_gives_the_rest_back(bench: Bench) -> None:
+    def stops(writes: Sequence[Write]) -> list[WriteResult]:
+        bench.stop.set()
+        return bench.crm.apply(writes)
+
+    in_batches_of(bench, 20, 60)
+    bench.crm.script = [stops]
+    for n in range(60):
+        bench.owe(f"r{n}", "ana")
+    bench.deliver()
+    assert [state for _, state in bench.fates()] == ["confirmed"] * 20 + ["pending"] * 40
+    bench.stop.clear()
+    bench.deliver()
+    assert {state for _, state in bench.fates()} == {"confirmed"}
+    assert len(bench.crm.applied) == 60
+
+
+def test_who_may_have_been_taken_for_dead_sends_nothing_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_batches_of(bench, 20, 60)
+    for n in range(60):
+        bench.owe(f"r{n}", "ana")
+    monkeypatch.setattr(bench.courier._seat, "held", lambda: False)
+    bench.deliver()
+    assert len(bench.crm.applied) == 20
+
+
+def test_a_lost_answer_to_part_of_a_batch_is_given_time_before_it_is_looked_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CRM may still be at it: a look right away would find the old value, and the write would be made twice."""
+    monkeypatch.setattr(bench.courier, "_jitter", lambda _state: 0.0)
+    late: list[Write] = []
+
+    def lost(writes: Sequence[Write]) -> list[WriteResult]:
+        late.append(writes[0])
+        unknown = Transient("no answer to one request of two", system="fake", outcome_unknown=True)
+        return [WriteResult(writes[0].write_id, unknown), *bench.crm.apply(writes[1:])]
+
+    bench.crm.script = [lost]
+    bench.owe("r1", "ana")
+    bench.owe("r2", "ana")
+    bench.deliver()
+    bench.clock.advance(0.9)
+    assert bench.courier.deliver_some(bench.stop) == 0
+    bench.crm.apply(late)  # now it has happened
+    bench.clock.advance(0.2)
+    assert bench.courier.deliver_some(bench.stop) == 1
+    assert bench.fates() == [("r1", "confirmed"), ("r2", "confirmed")]
+    assert [write.record_id for write in bench.crm.applied].count("r1") == 1
+
+
+def test_a_parent_that_an_import_holds_for_long_parks_nothing(bench: Bench) -> None:
+    def locked(writes: Sequence[Write]) -> list[WriteResult]:
+        return [WriteResult(one.write_id, Conflict("UNABLE_TO_LOCK_ROW", system="fake")) for one in writes]
+
+    began = bench.clock()
+    bench.owe("r1", "ana")
+    while bench.clock() - began < timedelta(minutes=10):
+        bench.crm.script = [locked]
+        bench.clock.advance(1)
+        bench.courier.deliver_some(bench.stop)
+    assert bench.fates() == [("r1", "pending")]
+    bench.crm.script = []
+    bench.clock.advance(300)
+    bench.courier.deliver_some(bench.stop)
+    assert bench.fates() == [("r1", "confirmed")]
+
+
+def test_a_person_who_is_faster_than_the_next_try_of_a_locked_record_keeps_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However soon that is."""
+    monkeypatch.setattr(bench.courier, "_jitter", lambda _state: 0.0)
+
+    def locked(writes: Sequence[Write]) -> list[WriteResult]:
+        bench.crm.records["r1"]["owner"] = "a person"
+        return [WriteResult(one.write_id, Conflict("UNABLE_TO_LOCK_ROW", system="fake")) for one in writes]
+
+    bench.crm.script = [locked]
+    bench.owe("r1", "ana")
+    bench.deliver()
+    bench.courier.deliver_some(bench.stop)
+    assert bench.fates() == [("r1", "superseded")]
+    assert bench.crm.records["r1"]["owner"] == "a person"
+
+
+def test_a_record_that_cannot_be_looked_at_takes_none_along_that_is_sent_before_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = bench.crm.read
+
+    def unreadable(entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
+        if "bad" in ids:
+            raise Misconfigured("no such object", system="fake")
+        return read(entity, ids, fields)
+
+    monkeypatch.setattr(bench.crm, "read", unreadable)
+    in_batches_of(bench, 1, 3)
+    for record in ("r1", "r2", "bad"):
+        bench.owe(record, "ana")
+    bench.deliver()
+    assert bench.fates() == [("r1", "confirmed"), ("r2", "confirmed"), ("bad", "parked")]

@@ -52,6 +52,20 @@ def test_a_record_that_is_gone_takes_nothing() -> None:
     assert (checked.write, checked.state) == (None, "superseded")
 
 
+def test_what_the_crm_does_not_tell_is_neither_taken_for_empty_nor_written_over() -> None:
+    checked = check(write({"country": "DE"}, {"country": None}), snapshot(owner="a"))
+    assert (checked.write, checked.state) == (None, "parked")
+    assert checked.detail.startswith("lead.country was not sent: s does not tell what it holds.")
+
+
+def test_a_field_that_the_crm_does_not_tell_does_not_hold_back_the_others() -> None:
+    both = write({"owner": "b", "country": "DE"}, {"owner": "a", "country": None})
+    checked = check(both, snapshot(owner="a"))
+    assert checked.write is not None
+    assert checked.write.fields == {"owner": "b"}
+    assert "lead.country was not sent" in checked.detail
+
+
 @pytest.mark.parametrize(("expected", "held"), [(None, ""), ("", None), (5, 5.0), (None, None)])
 def test_blank_is_blank_and_numbers_are_numbers(expected: object, held: object) -> None:
     assert check(write({"f": "new"}, {"f": expected}), snapshot(f=held)).write is not None
@@ -76,3 +90,12 @@ def test_a_record_that_is_just_being_worked_is_not_taken_away() -> None:
     checked = check(taken, snapshot(owner="a", status="Working"))
     assert (checked.write, checked.state) == (None, "superseded")
     assert "status is now 'Working', not 'New'" in checked.detail
+
+
+def test_what_must_not_change_and_reading_does_not_show_holds_nothing_up() -> None:
+    taken = msgspec.structs.replace(
+        write({"owner": "b"}, {"owner": "a"}), still={"status": "New", "last_form": "Contact us"}
+    )
+    assert check(taken, snapshot(owner="a", status="New")).write is not None
+    assert check(taken, snapshot(owner="a", status="New", last_form=None)).state == "superseded"
+    assert check(taken, snapshot(owner="a", status="Working")).state == "superseded"

@@ -1,0 +1,57 @@
+"""What a CRM locks along with the record that a write is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from routing.core.model import Record, Write
+from routing.ledger import mirror
+from routing.ledger.engine import Ledger
+from routing.runtime.working_set import WorkingSet
+from tests.unit.runtime.test_loop import OWN
+
+ACCOUNT = "salesforce:account:001A"
+
+
+def record(entity: Any, record_id: str, **values: Any) -> tuple[Record, frozenset[Any]]:
+    return Record(system="salesforce", entity=entity, record_id=record_id, values=values), frozenset()
+
+
+def write(entity: Any, record_id: str, kind: Any = "update", **fields: Any) -> Write:
+    return Write(
+        write_id="w",
+        decision_id="d",
+        system="salesforce",
+        entity=entity,
+        record_id=record_id,
+        fields=fields,
+        guard={},
+        kind=kind,
+    )
+
+
+@pytest.mark.parametrize(
+    ("owed", "above"),
+    [
+        (write("opportunity", "006A", owner="005A"), ACCOUNT),
+        (write("opportunity", "006A", account="001B"), "salesforce:account:001B"),
+        (write("opportunity", "006B", owner="005A"), ""),  # it names none
+        (write("opportunity", "006X", owner="005A"), ""),  # nobody knows it
+        (write("task", "w", "create", subject="Call", about_entity="opportunity", about="006A"), ACCOUNT),
+        (write("task", "w", "create", subject="Call", about_entity="lead", about="00Q1"), ""),
+        (write("account", "001A", owner="005A"), ""),
+        (write("lead", "00Q1", "convert", account="001A", owner="005A"), ACCOUNT),
+        (
+            write("campaign_member", "w", "create", campaign="701A", about_entity="lead", about="00Q1"),
+            "salesforce:campaign:701A",
+        ),
+    ],
+)
+def test_the_account_above_or_the_campaign_is_locked_too(ledger: Ledger, owed: Write, above: str) -> None:
+    with ledger.write() as conn:
+        known = [record("opportunity", "006A", account="001A"), record("opportunity", "006B"), record("lead", "00Q1")]
+        mirror.save(conn, known)
+        found = WorkingSet(conn, [], OWN).locks([owed])
+    assert found == ({"w": above} if above else {})
