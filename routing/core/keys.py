@@ -20,12 +20,13 @@ _NONE: frozenset[Key] = frozenset()
 
 
 def keys(record: Record) -> frozenset[Key]:
-    """The keys under which the mirror files this record; none for a deleted one.
+    """The keys under which the mirror files this record.
 
-    ``("email", …)`` for leads and contacts, ``("account", id)`` for opportunities.
+    ``("email", …)`` for leads and contacts, ``("account", id)`` for opportunities; of a deleted one only ``went_into`` each record that it
+    was merged into.
     """
     if record.deleted:
-        return _NONE
+        return frozenset(went_into(record.system, record.entity, one) for one in record.into)
     if record.entity in ("lead", "contact"):
         return wanted(record)
     if record.entity == "opportunity" and record.values.get("account"):
@@ -39,6 +40,11 @@ def wanted(record: Record) -> frozenset[Key]:
         return _NONE
     address = address_of(record.values.get("email"))
     return frozenset({("email", address)}) if address else _NONE
+
+
+def went_into(system: str, entity: str, record_id: str) -> Key:
+    """The key of what was merged into that record: the same person, whom an erasure must find under every id."""
+    return ("into", f"{system}:{entity}:{record_id}")
 
 
 def account_field(entity: str, policy: Policy) -> str:

@@ -101,9 +101,14 @@ def _vanish(record: Record, event: ChangeEvent) -> tuple[Record, frozenset[str]]
         stub = Record(system=record.system, entity=record.entity, record_id=record.record_id, deleted=True)
         stub.changed_at = {DELETED: at, ERASED: at}
         return stub, gone
-    if (at, sequence) <= (record.changed_at.get(DELETED, ""), record.sequences.get(DELETED, 0)):
+    into = record.into
+    if event.into and event.into not in into:
+        into = tuple(sorted({*into, event.into}))
+    late = (at, sequence) <= (record.changed_at.get(DELETED, ""), record.sequences.get(DELETED, 0))
+    if late and into is record.into:
         return record, _NOTHING
-    new = _copy(record, record.values, [DELETED], at, sequence)
+    new = _copy(record, record.values, [] if late else [DELETED], at, sequence)
+    new.into = into
     new.deleted = _is_gone(new)
     return new, frozenset({DELETED}) if new.deleted != record.deleted else _NOTHING
 
@@ -142,12 +147,15 @@ def _copy(record: Record, values: dict[str, Value], stamped: list[str], at: str,
         on_hold=record.on_hold,
         held_since=record.held_since,
         turns=record.turns,
+        given_at=record.given_at,
         taken=record.taken and record.on_hold,
         announced=record.announced,
         passed=record.passed,
         never_had=record.never_had,
         priority=record.priority,
-        continues=record.continues,
+        held_by=record.held_by,
+        into=record.into,
+        took_over=record.took_over,
     )
 
 

@@ -1,6 +1,7 @@
-"""Records merged into a new one, under an id of its own: it goes on where they were, and is no new one to be routed. Pure.
+"""Records merged into one: it goes on where they were, and is no new one to be routed. Pure.
 
-HubSpot merges so. Where one of the old ids stays (Salesforce), that record goes on as it was and nothing here is asked.
+HubSpot merges into a new record, under an id of its own; Marketo into one of them, which keeps its id and is told as such. Salesforce
+keeps one of the ids, too, and tells nothing of the others but that they are gone: that record goes on as it was and nothing here is asked.
 """
 
 from __future__ import annotations
@@ -22,18 +23,23 @@ _EXISTENCE = frozenset({DELETED, RESTORED})
 
 
 def predecessor(event: ChangeEvent, known: Collection[Record]) -> Record | None:
-    """Which of the records that the event's ``continues`` names is the one whose ownership, clocks and waiting go on: that of the owner
-    it has now, among several the one named first. None where none is known."""
+    """Which of the ``known`` records, the event's own or one that its ``continues`` names, is the one whose ownership, clocks and waiting
+    go on: that of the owner it has now, among several its own, then the one named first. None where none is known."""
     by_id = {one.record_id: one for one in known if ERASED not in one.changed_at}
     # Those that went into one of the others before have nothing left.
-    before = {gone for one in by_id.values() for gone in one.continues}
-    left = [by_id[one] for one in event.continues if one in by_id and one not in before]
+    others = by_id.keys() - {event.record_id}
+    before = {one.record_id for one in by_id.values() if not others.isdisjoint(one.into)}
+    left = [by_id[one] for one in (event.record_id, *event.continues) if one in by_id and one not in before]
     owner = event.values.get("owner")
     return next((one for one in left if owner and one.values.get("owner") == owner), left[0] if left else None)
 
 
 def heir(event: ChangeEvent, of: Record, own: Record | None) -> Record:
-    """The event's record before the event, in the place of ``of``. ``own`` is what came of it until now: values, if anything."""
+    """The event's record before the event, in the place of ``of``. ``own`` is what there was of it until now: values, or all that a record
+    has."""
+    took_over = tuple(dict.fromkeys([*(own.took_over if own is not None else ()), *event.continues]))
+    if of is own:
+        return replace(own, took_over=took_over)
     waits = of.on_hold or (of.deleted and bool(of.held_since))
     made = replace(
         of,
@@ -44,7 +50,8 @@ def heir(event: ChangeEvent, of: Record, own: Record | None) -> Record:
         deleted=False,
         on_hold=waits,
         held_since=of.held_since if waits else "",
-        continues=event.continues,
+        into=(),
+        took_over=took_over,
     )
     for name, at in own.changed_at.items() if own is not None else ():
         if own is not None and name in own.values and at > made.changed_at.get(name, ""):
@@ -85,7 +92,7 @@ def ended(state: ClockState, event: ChangeEvent, policy: Policy) -> ClockState:
 
 
 def gone_into(event: ChangeEvent, known: Sequence[Record]) -> list[ChangeEvent]:
-    """What the merge means to those that went."""
+    """What the merge means to those that went; of one that is told of only later, nothing but that it is gone will be known."""
     return [
         replace(
             event,

@@ -16,16 +16,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.contract import Connection, Snapshot
 from connectors.errors import ConnectorBug, ConnectorError, RecordRejected
-from routing.core.model import OURS, ChangeEvent, EntityMap, Values, derived_id
+from routing.core.model import OURS, ChangeEvent, EntityMap, Record, Values, derived_id
 from routing.core.sla.planning import LOOK
 from routing.core.times import parse_instant
 from routing.delivery.retrying import as_bug, until_well
-from routing.ledger import journal, mirror
+from routing.ledger import journal, mirror, outbox
 from routing.ledger.engine import Ledger
 from routing.ledger.journal import Ending, Entry, RawEntry
+from routing.ledger.outbox import Unechoed
 from routing.ledger.schema import ref_of
 from routing.runtime.backfill import Backfill
 from routing.runtime.clock import Clock
+from routing.runtime.echo import parted
 from routing.runtime.feed import Feed
 from routing.runtime.intake import Intake
 
@@ -40,6 +42,7 @@ FULL = 100  # HubSpot reads so many records a call
 EVERY_RECORD = "*"  # the record id of a gap that is about all records of an entity
 _FIRST_MOMENT = "T00:00:00.000Z"
 Reread = Callable[[bytes, datetime], list[ChangeEvent]]
+Known = Mapping[str, tuple[Record, Sequence[Unechoed]]]
 
 
 class _Work:
@@ -102,7 +105,7 @@ class Completer:
                 work.done.append((entry.seq, msgspec.structs.replace(entry.event, complete=True)))
             elif entry.event.record_id == EVERY_RECORD:
                 self._fill_gap(entry, work, stop)
-            elif entry.event.values:
+            elif entry.event.values and entry.event.kind == "gap":
                 told.setdefault(entry.event.entity, []).append(entry)
             else:
                 groups.setdefault(entry.event.entity, []).append(entry)
@@ -187,23 +190,24 @@ class Completer:
         else:
             work.ended.extend(_unread(entry, f"{what} failed: {error}") for entry in group)
 
-    def _known(self, group: Sequence[Entry]) -> Mapping[str, Values]:
-        """What the mirror has of the records among those with a gap, by id."""
-        ids = [entry.event.record_id for entry in group if entry.event.kind == "gap"]
-        if not ids:
+    def _known(self, group: Sequence[Entry]) -> Known:
+        """What the mirror has of the records among those with a gap, and what of our writes has not come back from them, by id."""
+        refs = {_ref(entry.event) for entry in group if entry.event.kind == "gap"}
+        if not refs:
             return {}
         with self._ledger.read() as conn:
-            refs = mirror.load(conn, {ref_of(self._system, group[0].event.entity, record_id) for record_id in ids})
-        return {record.record_id: record.values for record in refs.values()}
+            found, waiting = mirror.load(conn, refs), outbox.unechoed(conn, refs)
+        return {record.record_id: (record, waiting.get(ref, ())) for ref, record in found.items()}
 
-    def _complete(self, entry: Entry, snapshot: Snapshot | None, known: Mapping[str, Values], work: _Work) -> None:
+    def _complete(self, entry: Entry, snapshot: Snapshot | None, known: Known, work: _Work) -> None:
         event, kind = entry.event, entry.event.kind
         if kind == "gap":
             kind = "deleted" if snapshot is None else "updated" if event.record_id in known else "created"
         elif snapshot is None:
             work.ended.append(Ending(entry.seq, "skipped", "the record was gone before its values could be read"))
             return
-        values = snapshot.values if snapshot else {}
+        # What the source told of it, and reading it does not show, is not lost.
+        values = {**event.values, **snapshot.values} if snapshot else {}
         if event.origin == LOOK:
             work.done.append((entry.seq, _looked(event, values, self._clock())))
             return
@@ -212,8 +216,7 @@ class Completer:
             return
         changed = event.changed
         if event.kind == "gap" and kind == "updated":
-            # Only what is new may count as somebody's doing: what we wrote ourselves must be known again as ours.
-            before = known[event.record_id]
+            before = known[event.record_id][0].values
             changed = tuple(name for name, value in values.items() if value != before.get(name))
         elif not (kind == "updated" and changed):
             changed = tuple(values)
@@ -227,6 +230,10 @@ class Completer:
             observed_at=self._clock(),
             continues=event.continues or (snapshot.continues if snapshot is not None and kind == "created" else ()),
         )
+        if event.kind == "gap" and kind == "updated":
+            # Only what is new may count as somebody's doing: what we wrote ourselves must be known again as ours.
+            whole, *ours = parted(whole, *known[event.record_id])
+            work.instead += ours
         work.done.append((entry.seq, whole))
 
     def _went_on(self, entry: Entry, snapshot: Snapshot, work: _Work) -> None:
@@ -280,6 +287,10 @@ class Completer:
         self._tell([ending])
 
 
+def _ref(event: ChangeEvent) -> str:
+    return ref_of(event.system, event.entity, event.record_id)
+
+
 def _unread(entry: Entry, why: str) -> Ending:
     """What could not be read waits for the operator; a clock's step goes by what was told."""
     if entry.event.origin == LOOK:
@@ -294,8 +305,10 @@ def _looked(event: ChangeEvent, values: Values, now: datetime) -> ChangeEvent:
     A field that holds an instant says itself when it happened, at the latest when the step was due. A day, which comes as its first
     moment, does not.
     """
-    found = {name: values.get(name) for name in event.changed}
+    found = {name: values[name] for name in event.changed if name in values}
     texts = [value for value in found.values() if isinstance(value, str) and "T" in value]
     instants = [parse_instant(text) for text in texts if not text.endswith(_FIRST_MOMENT)]
     at = min(max(instants), event.occurred_at) if instants else event.occurred_at
-    return msgspec.structs.replace(event, values=found, occurred_at=at, observed_at=now, complete=True)
+    return msgspec.structs.replace(
+        event, changed=tuple(found), values=found, occurred_at=at, observed_at=now, complete=True
+    )

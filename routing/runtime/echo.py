@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
+from msgspec.structs import replace
 
-from routing.core.model import ChangeEvent, Record, Values
+from routing.core.model import ChangeEvent, Record, Values, derived_id
 from routing.core.times import parse_instant
 from routing.ledger.outbox import Unechoed
-from routing.ledger.schema import to_ms
+from routing.ledger.schema import from_ms, to_ms
 from routing.runtime.clock import SKEW
 
 _SKEW_MS = round(SKEW.total_seconds() * 1000)
@@ -37,7 +37,7 @@ def heard_back(event: ChangeEvent, waiting: Sequence[Unechoed]) -> list[Unechoed
                 break
         else:
             return None
-    return [msgspec.structs.replace(possible[seq], fields=left[seq]) for seq in sorted(touched)]
+    return [replace(possible[seq], fields=left[seq]) for seq in sorted(touched)]
 
 
 def _could_be(one: Unechoed, happened_ms: int) -> bool:
@@ -66,15 +66,53 @@ def ours_among(values: Values, known: Record, waiting: Iterable[Unechoed]) -> fr
 
     When each field changed is not known then. Where somebody changed one after our write, as far as was told, what it holds is theirs.
     """
-    found = set()
+    return frozenset(field for one in waiting for field in one.fields if _put_there(one, field, values, known))
+
+
+def _put_there(one: Unechoed, field: str, values: Values, known: Record) -> bool:
+    if not one.sent or field not in values or not same(one.fields[field], values[field]):
+        return False
+    return one.ended_ms is None or _told_ms(known, field) <= one.ended_ms
+
+
+def _told_ms(known: Record, field: str) -> int:
+    """When the field changed as far as was told; 0 where that is not known."""
+    told = known.changed_at.get(field)
+    return 0 if told is None else to_ms(parse_instant(told))
+
+
+def parted(event: ChangeEvent, known: Record, waiting: Sequence[Unechoed]) -> list[ChangeEvent]:
+    """A change that was found by looking, in which several hands may be: what is left of it for others, then what each write of ours
+    did, at the time of that write, so that it is known as its echo. Pure.
+
+    A change that is one hand's, or an echo as it is, comes back as it is.
+    """
+    if heard_back(event, waiting) is not None:
+        return [event]
+    left, parts = set(event.changed), []
     for one in waiting:
-        for field, value in one.fields.items():
-            if not one.sent or field not in values or not same(value, values[field]):
-                continue
-            told = known.changed_at.get(field)
-            if one.ended_ms is None or told is None or to_ms(parse_instant(told)) <= one.ended_ms:
-                found.add(field)
-    return frozenset(found)
+        mine = sorted(field for field in left & one.fields.keys() if _put_there(one, field, event.values, known))
+        if mine:
+            left -= set(mine)
+            at_ms = max(one.created_ms, *(_told_ms(known, field) + 1 for field in mine))
+            parts.append(
+                replace(
+                    event,
+                    event_id=derived_id(event.event_id, "our own", *mine),
+                    changed=tuple(mine),
+                    values={field: event.values[field] for field in mine},
+                    occurred_at=from_ms(at_ms),
+                    actor="",
+                    sequence=0,
+                )
+            )
+    ours = set(event.changed) - left
+    theirs = replace(
+        event,
+        changed=tuple(field for field in event.changed if field in left),
+        values={field: value for field, value in event.values.items() if field not in ours},
+    )
+    return [theirs, *parts]
 
 
 def under_way(waiting: Iterable[Unechoed], seen: Values) -> Values:

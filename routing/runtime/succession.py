@@ -1,4 +1,4 @@
-"""Hands everything that hangs on records over to the one that they were merged into under a new id (``routing.core.succession``)."""
+"""Hands everything that hangs on records over to the one that they were merged into (``routing.core.succession``)."""
 
 from __future__ import annotations
 
@@ -32,32 +32,46 @@ def alone(entries: Sequence[Entry]) -> Sequence[Entry]:
 
 def take_over(conn: Connection, event: ChangeEvent, policy: Policy, now: datetime) -> None:
     """Before the event is decided: mirror, ownership, waiting, clocks, writes still owed, and what people said of its account pass to
-    its record. Nothing happens the second time, nor where the record was known as one of its own."""
+    its record. Nothing happens the second time. A record that was known as one of its own is one of those that may go on: it does
+    unless the owner that it has now is another's. What only comes later of those that went finds them gone. ``shares.hold_all`` goes
+    before."""
     ref = ref_of(event.system, event.entity, event.record_id)
     refs = [ref_of(event.system, event.entity, one) for one in event.continues]
     found = mirror.load(conn, {ref, *refs})
     own, known = found.get(ref), [found[one] for one in refs if one in found]
-    of = predecessor(event, known)
-    if of is None or (own is not None and (own.announced or own.deleted)):
+    if own is not None and (own.deleted or set(event.continues) <= set(own.took_over)):
         return
-    people: list[Record | ChangeEvent] = [*known, event]
+    strangers = [
+        Record(system=event.system, entity=event.entity, record_id=one)
+        for one, name in zip(event.continues, refs, strict=True)
+        if name not in found
+    ]
+    _store(conn, [(None, merge(None, told)[0]) for told in gone_into(event, strangers)], policy)
+    lived = [own] if own is not None and own.announced else []
+    of = predecessor(event, [*lived, *known])
+    if of is None or not known:
+        return
+    left = known if of is own else [*lived, *known]
+    people: list[Record | ChangeEvent] = [*lived, *known, event]
     locks.take(conn, sorted({f"email:{name}" for one in people for kind, name in _keys(one) if kind == "email"}))
     made = heir(event, of, own)
     gone = [merge(one, told)[0] for one, told in zip(known, gone_into(event, known), strict=True)]
     _store(conn, [(own, made), *zip(known, gone, strict=True)], policy)
-    _hand_on_clocks(conn, event, made, of, known, policy)
-    there = [mirror.ref(one) for one in known]
-    holding.clear(conn, there)
-    timers.clear(conn, there)
-    if made.on_hold:
+    _hand_on_clocks(conn, event, made, of, left, policy)
+    old = [mirror.ref(one) for one in left]
+    holding.clear(conn, old)
+    timers.clear(conn, old)
+    if made.on_hold and of is not own:
         timers.save(conn, [_look_at(event, made, now)])
-    for one in there:
+    for one in old:
         outbox.follow(conn, one, event.record_id, ref, now, heir=one == mirror.ref(of))
+    there = [mirror.ref(one) for one in known]
+    for one in there:
         match_corrections.follow_record(conn, one, ref)
         if event.entity == "account":
             match_corrections.follow(conn, one, ref)
             pools.follow_bonds(conn, f"account:{one.rsplit(':', 1)[1]}", f"account:{event.record_id}")
-    log.info("a record goes on under a new id", record=ref, continues=there)
+    log.info("a record goes on for others", record=ref, continues=there, of=mirror.ref(of))
 
 
 def _keys(one: Record | ChangeEvent) -> frozenset[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,13 +10,13 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from routing.core.directory import Directory
-from routing.core.keys import keys
+from routing.core.keys import wanted
 from routing.core.merge import ERASED
-from routing.core.model import OURS, ChangeEvent
+from routing.core.model import OURS, ChangeEvent, Record
 from routing.core.plan import READ_BACK, plan
 from routing.core.sla.machine import NO_TIME, close
 from routing.core.sla.planning import LOOK, SLA
-from routing.ledger import clocks, decisions, evidence, match_corrections, mirror, outbox, people
+from routing.ledger import clocks, decisions, evidence, match_corrections, mirror, outbox, people, shares
 from routing.ledger.journal import Entry
 from routing.ledger.schema import ref_of
 from routing.runtime.batch import Batch
@@ -31,7 +32,7 @@ def take(batch: Batch, entries: Sequence[Entry], policy: Policy, directory: Dire
     """
     taker = _Taker(batch, policy, directory, now)
     for n, entry in enumerate(entries):
-        if batch.person_changed or not taker.take(entry):
+        if batch.person_changed or taker.erased or not taker.take(entry):
             return n
     return len(entries)
 
@@ -39,6 +40,8 @@ def take(batch: Batch, entries: Sequence[Entry], policy: Policy, directory: Dire
 class _Taker:
     def __init__(self, batch: Batch, policy: Policy, directory: Directory, now: datetime) -> None:
         self._batch, self._policy, self._directory, self._now = batch, policy, directory, now
+        # Somebody: what comes after must not go by what was known of records that went along.
+        self.erased = False
 
     def take(self, entry: Entry) -> bool:
         """Takes one event; False when it must wait for those before it to be settled."""
@@ -53,7 +56,7 @@ class _Taker:
             return False
         if event.kind in OURS and ref in batch.planned_for:
             return False  # what came before it may have moved the clocks that it is about
-        if event.kind == "erased" and (batch.planned or batch.endings):
+        if self._erases(event) and (batch.planned or batch.endings):
             return False  # what the batch has come to so far must be written down to be erased
         planned = len(batch.planned)
         try:
@@ -73,12 +76,12 @@ class _Taker:
 
     def _apply(self, entry: Entry, ref: str) -> None:
         kind = entry.event.kind
-        if kind in MIRRORED:
+        if self._erases(entry.event):
+            self._erase(entry, ref)
+        elif kind in MIRRORED:
             self._change(entry, ref)
         elif kind in OURS:
             self._tick(entry, ref)
-        elif kind == "erased":
-            self._erase(entry, ref)
         else:
             self._batch.end(entry, "skipped", f"nothing is done with {kind!r} events")
 
@@ -117,15 +120,37 @@ class _Taker:
         view = batch.work.view(entry, record)
         batch.plan(entry, event, view, plan(event, view, self._policy, self._directory, self._now))
 
+    def _erases(self, event: ChangeEvent) -> bool:
+        """Whether it takes the person away: by itself, or since the record went into one that was erased."""
+        if event.kind == "erased":
+            return True
+        return (
+            event.kind == "merged"
+            and event.into != ""
+            and self._batch.work.is_erased(ref_of(event.system, event.entity, event.into))
+        )
+
     def _erase(self, entry: Entry, ref: str) -> None:
-        batch, event, conn = self._batch, entry.event, self._batch.conn
-        known = batch.work.records.get(ref)
-        same_person = mirror.find(conn, keys(known)) if known is not None else {}
+        batch, event, self.erased = self._batch, entry.event, True
+        erasure = msgspec.structs.replace(event, kind="erased", into="", values={}, changed=())
         # A stub stays in the mirror: an older change of the record that arrives only now must not bring the person back.
+        known = batch.work.records.get(ref)
         batch.work.apply(entry)
-        for one in known.continues if known is not None else ():
-            self._erase_predecessor(msgspec.structs.replace(event, record_id=one), entry.seq)
-        batch.erased.append((event, entry.seq))
+        self._forget(erasure, ref, known, entry.seq)
+        if mirror.merged_into(batch.conn, ref):
+            # Another worker may be at one of them just now; who stands in a circle then begins anew.
+            shares.hold_all(batch.conn)
+        for name, one in mirror.merged_into(batch.conn, ref).items():
+            # That worker numbers its events: they say nothing of what came first.
+            self._forget(msgspec.structs.replace(erasure, record_id=one.record_id), name, one, sys.maxsize)
+        batch.end(entry, "applied", "the person was erased at their request")
+
+    def _forget(self, erasure: ChangeEvent, ref: str, known: Record | None, seq: int) -> None:
+        """One record of the person: the one that was erased, or one that was merged into it. ``known`` is what the mirror had of it."""
+        batch, conn = self._batch, self._batch.conn
+        same_person = mirror.find(conn, wanted(known)) if known is not None else {}
+        batch.work.replace(ref, erasure)
+        batch.erased.append((erasure, seq))
         decisions.erase(conn, ref)
         # Also those whose e-mail address was the same once.
         borrowed = evidence.erase(conn, ref, {one for found in same_person.values() for one in found})
@@ -134,22 +159,12 @@ class _Taker:
         match_corrections.erase(conn, ref)
         batch.off_hold.add(ref)
         still = clocks.load(conn, {ref}).get(ref, ())
-        batch.clocks += [close(one, event.occurred_at, "ended", "the person was erased", NO_TIME) for one in still]
-        if event.entity == "person":
+        batch.clocks += [close(one, erasure.occurred_at, "ended", "the person was erased", NO_TIME) for one in still]
+        if erasure.entity == "person":
             batch.person_changed = True
-            evidence.erase_person(conn, event.system, event.record_id)
+            evidence.erase_person(conn, erasure.system, erasure.record_id)
             if known is not None:
                 people.forget(conn, str(known.values.get("email") or "").strip().lower())
-        batch.end(entry, "applied", "the person was erased at their request")
-
-    def _erase_predecessor(self, event: ChangeEvent, seq: int) -> None:
-        """One of the records that the erased one was made of: it was the same person."""
-        batch, conn, ref = self._batch, self._batch.conn, ref_of(event.system, event.entity, event.record_id)
-        batch.work.replace(ref, event)
-        batch.erased.append((event, seq))
-        decisions.erase(conn, ref)
-        decisions.erase_borrowed(conn, evidence.erase(conn, ref, set()))
-        outbox.erase(conn, ref)
 
 
 def _as_news(event: ChangeEvent, changed: frozenset[str], known: bool) -> ChangeEvent:

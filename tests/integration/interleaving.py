@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from routing.ledger import locks
+from routing.ledger import locks, shares
 from routing.ledger.engine import Ledger
 
-# Where a transaction of the loop can be held: around the locks by name, and when all is written and nothing committed.
+# Where a transaction of the loop can be held: around the locks by name, and when all is written and nothing committed; "start": when
+# it has its partitions and looked at nothing else.
 POINTS = ("before email", "after email", "before pool", "after pool", "commit")
 SECONDS = 30.0
 _WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
@@ -63,7 +64,15 @@ class Director:
             take(conn, names)
             self.pass_by(f"after {kind}")
 
+        check = shares.check
+
+        def checked(conn: Connection, held: Collection[shares.Share]) -> dict[int, int]:
+            found = check(conn, held)
+            self.pass_by("start")
+            return found
+
         monkeypatch.setattr(locks, "take", taken)
+        monkeypatch.setattr(shares, "check", checked)
         event.listen(ledger.engine, "commit", self._committing)
 
     def leave(self) -> None:

@@ -168,6 +168,26 @@ def test_a_parked_event_of_an_erased_person_is_erased_as_well(world: Stage, pers
     assert world.parked() == []
 
 
+def test_a_lead_of_salesforce_is_erased_by_command_with_what_was_merged_into_it(world: Stage, person: Person) -> None:
+    """One of them wrote twice; a colleague merged the two, and then they asked to be forgotten."""
+    fields = {"LastName": person.name.upper(), "Phone": person.phone, "Country": "Germany"}
+    gone, kept = (world.lead(Email=email, **fields) for email in (person.email, f"2.{person.email}"))
+    world.settle()
+    world.salesforce.merge("Lead", kept, [gone])
+    world.settle()
+    owner = world.decisions(gone)[0].owner
+    told = world.command("erase", kept, exit_code=1)
+    assert f"salesforce:lead:{kept} and what was merged into it: salesforce:lead:{gone}" in told.output
+    assert said(world, person), "it is only told"
+    world.salesforce.erase("Lead", kept)
+    assert "Erased." in world.command("erase", kept, "--yes").output
+    world.settle()
+    assert said(world, person) == []
+    assert world.decisions(gone)[0].owner == owner
+    assert world.command("ledger", "check").stdout.endswith("All is well.\n")
+    assert "Nothing is known of" in world.command("erase", "00Q000000000nobody", "--yes", exit_code=1).output
+
+
 def test_another_record_of_the_erased_person_forgets_what_it_borrowed(world: Stage, person: Person) -> None:
     """A lead of the same person in Salesforce stays: it is another system's record. What was read of the contact goes."""
     contact = world.contact(**person.properties(email="shared@address.example"))

@@ -18,7 +18,7 @@ CHANGES = st.lists(
     st.tuples(
         st.integers(1, 4),  # the instant: few, so that many fall together
         st.integers(0, 3),  # the sequence
-        st.sampled_from(["updated", "updated", "updated", "deleted", "restored", "snapshot"]),
+        st.sampled_from(["updated", "updated", "updated", "deleted", "restored", "merged", "snapshot"]),
         st.dictionaries(
             st.sampled_from(["email", "status", "owner"]), st.sampled_from(["a", "b", None, 7]), max_size=3
         ),
@@ -40,6 +40,7 @@ def change(number: int, second: int, sequence: int, kind: Any, values: dict[str,
         values=values,
         changed=tuple(values),
         sequence=sequence,
+        into=str(second) if kind == "merged" else "",
     )
 
 
@@ -62,3 +63,4 @@ def test_every_order_of_arrival_ends_in_the_same_record(changes: list[Any], seed
     random.Random(seed).shuffle(shuffled)
     one, other = arrive(events), arrive(shuffled)
     assert (one.values, one.changed_at, one.deleted) == (other.values, other.changed_at, other.deleted)
+    assert one.into == other.into

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from routing.core.model import ChangeEvent
+from msgspec.structs import replace
+
+from routing.core.model import ChangeEvent, Record
+from routing.core.times import iso
 from routing.ledger.outbox import Unechoed
-from routing.runtime.echo import heard_back, under_way
+from routing.ledger.schema import to_ms
+from routing.runtime.echo import heard_back, parted, under_way
 from tests.conftest import START
+
+HOUR = timedelta(hours=1)
 
 
 def change(kind: str = "updated", **values: Any) -> ChangeEvent:
@@ -80,3 +87,63 @@ def test_a_write_on_its_way_tells_what_a_record_is_about_to_hold() -> None:
     second = Unechoed(2, {"owner": "ben"}, guard={"owner": "us"})
     assert under_way([first, second], {"owner": "us", "country": "Germany"}) == {"owner": "ben", "country": "DE"}
     assert under_way([first, second], {"owner": "a person", "country": "Germany"}) == {"country": "DE"}
+
+
+def looked(*changed: str, **values: Any) -> ChangeEvent:
+    """What was found an hour after our write."""
+    event = change(**values)
+    return replace(event, changed=changed, occurred_at=START + HOUR, actor="a person", origin="read back")
+
+
+def known(**told: timedelta) -> Record:
+    at = {field: iso(START + by) for field, by in told.items()}
+    return Record(system="s", entity="lead", record_id="1", values={}, changed_at=at)
+
+
+def wrote(seq: int = 1, minutes: int = 0, **fields: Any) -> Unechoed:
+    made = to_ms(START + timedelta(minutes=minutes))
+    return Unechoed(seq, fields, made, made + 900)
+
+
+def test_what_is_ours_and_what_is_a_persons_is_told_apart_field_by_field() -> None:
+    ours = [wrote(owner="ana", country="DE"), wrote(2, minutes=5, rating="Hot")]
+    seen = {"owner": "ana", "phone": "1", "country": "FR", "rating": "Hot", "city": "Bonn"}
+    event = looked("owner", "phone", "country", "rating", **seen)
+    theirs, *parts = parted(event, known(city=-HOUR), ours)
+    assert (theirs.changed, theirs.actor) == (("phone", "country"), "a person")
+    assert theirs.values == {"phone": "1", "country": "FR", "city": "Bonn"}
+    assert [part.values for part in parts] == [{"owner": "ana"}, {"rating": "Hot"}]
+    assert [part.occurred_at - START for part in parts] == [timedelta(), timedelta(minutes=5)]
+    assert len({event.event_id, *(part.event_id for part in parts)}) == 3
+    assert heard_back(theirs, ours) is None
+    assert heard_back(parts[0], ours) == [replace(ours[0], fields={"country": "DE"})]
+    assert heard_back(parts[1], ours) == [replace(ours[1], fields={})]
+
+
+def test_our_write_alone_is_ours_however_late_it_is_found() -> None:
+    ours = [wrote(owner="ana")]
+    theirs, part = parted(looked("owner", owner="ana"), known(), ours)
+    assert (theirs.changed, theirs.values) == ((), {})
+    assert heard_back(part, ours) == [replace(ours[0], fields={})]
+
+
+def test_an_echo_as_it_is_is_not_parted() -> None:
+    event = change(owner="ana")
+    assert parted(event, known(), [wrote(owner="ana")]) == [event]
+
+
+def test_what_somebody_changed_after_our_write_as_was_told_is_theirs() -> None:
+    event = looked("owner", "phone", owner="ana", phone="1")
+    assert parted(event, known(owner=HOUR), [wrote(owner="ana")]) == [event]
+
+
+def test_our_part_is_newer_than_what_was_told_before_our_write() -> None:
+    """Also where the CRM's clock is ahead of ours: the mirror must take the value."""
+    ahead = timedelta(milliseconds=500)
+    _, part = parted(looked("owner", "phone", owner="ana", phone="1"), known(owner=ahead), [wrote(owner="ana")])
+    assert part.occurred_at == START + ahead + timedelta(milliseconds=1)
+
+
+def test_what_was_never_sent_is_nobodys_but_theirs() -> None:
+    event = looked("owner", owner="ana")
+    assert parted(event, known(), [replace(wrote(owner="ana"), sent=False)]) == [event]

@@ -16,7 +16,7 @@ from routing.ledger import clocks, holding, match_corrections, mirror, outbox, t
 from routing.ledger.check import examine
 from routing.ledger.engine import Ledger
 from routing.ledger.match_corrections import Correction
-from routing.ledger.schema import ref_of
+from routing.ledger.schema import metadata, ref_of
 from tests.conftest import ManualClock
 from tests.unit.core.policy import policy
 from tests.unit.runtime.test_sla_loop import ENGAGEMENT, FILES, Desk, clocked
@@ -95,7 +95,8 @@ def test_the_new_record_goes_on_where_its_owners_was(desk: Desk, order: tuple[in
     assert {name: desk.made(name) for name in (OLD, OTHER)} == before
     assert desk.made(NEW) == [], "nobody is routed anew"
     now = record(desk)
-    assert (now.values["owner"], now.deleted, now.announced, now.continues) == ("005ANA", False, True, (OLD, OTHER))
+    assert (now.values["owner"], now.deleted, now.announced) == ("005ANA", False, True)
+    assert (record(desk, OLD).into, record(desk, OTHER).into) == ((NEW,), (NEW,))
     assert (now.turns, now.decided_at) == (record(desk, OLD).turns, record(desk, OLD).decided_at)
     assert record(desk, OLD).deleted
     assert record(desk, OTHER).deleted
@@ -186,13 +187,59 @@ def test_a_merge_of_what_was_merged_goes_on_once_more(desk: Desk) -> None:
     assert record(desk, NEW).deleted
 
 
+def assert_nothing_is_left(desk: Desk) -> None:
+    with desk.ledger.read() as conn:
+        for table in metadata.tables:
+            if table not in ("policy", "absence"):
+                assert "kim" not in str(conn.exec_driver_sql(f"SELECT * FROM {table}").all()), table
+        assert open_clocks(desk, OLD) == open_clocks(desk, OTHER) == ()
+
+
 def test_an_erasure_takes_along_what_the_record_was_made_of(desk: Desk) -> None:
     desk.play(*merged(desk))
     desk.play(desk.event("erased", NEW))
-    with desk.ledger.read() as conn:
-        for table in ("mirror", "journal", "outbox", "decision"):
-            bodies = str(conn.exec_driver_sql(f"SELECT * FROM {table}").all())
-            assert "kim@" not in bodies, table
+    assert_nothing_is_left(desk)
+
+
+SURVIVORS = {
+    "one into the other": [("merged", OLD, OTHER), ("erased", OTHER, "")],
+    "by way of a third": [("merged", OLD, "00Q3"), ("merged", "00Q3", OTHER), ("erased", OTHER, "")],
+    "told as a deletion first": [("deleted", OLD, ""), ("merged", OLD, OTHER), ("erased", OTHER, "")],
+    "erased before the merge is told": [("erased", OTHER, ""), ("merged", OLD, OTHER), ("updated", OLD, "")],
+}
+
+
+@pytest.mark.parametrize("told", SURVIVORS.values(), ids=SURVIVORS.keys())
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one by one"])
+def test_who_is_erased_is_erased_under_the_ids_that_went_into_the_one_that_stayed(
+    desk: Desk, told: list[tuple[str, str, str]], at_once: bool
+) -> None:
+    """As Salesforce merges: the survivor keeps its id, and only those that went say where."""
+    desk.play(desk.event("created", "00Q3", email="kim@third.example", status="New"))
+    desk.play(desk.event("updated", OLD, country="US", email="kim@once.example"))
+    if ("merged", OLD, OTHER) in told:
+        desk.play(desk.event("erased", "00Q3"))
+    with desk.ledger.write() as conn:
+        said = Correction(ref(OLD), "salesforce:account:001", True, "Ana", "kim told me", desk.clock())
+        match_corrections.add(conn, said, "")
+    events = []
+    for kind, name, into in told:
+        desk.clock.advance(1)
+        values = {"email": "kim@acme.example"} if kind == "updated" else {}
+        events.append(replace(desk.event(kind, name, **values), into=into))
+    for some in [events] if at_once else [[one] for one in events]:
+        desk.play(*some)
+    assert_nothing_is_left(desk)
+
+
+def test_what_was_merged_and_restored_is_no_part_of_the_one_it_went_into(desk: Desk, clock: ManualClock) -> None:
+    desk.play(replace(desk.event("merged", OLD), into=OTHER))
+    clock.advance(1)
+    desk.play(desk.event("restored", OLD, email="kim@acme.example"))
+    clock.advance(1)
+    desk.play(desk.event("erased", OTHER))
+    assert record(desk, OLD).values["email"] == "kim@acme.example"
+    assert record(desk, OTHER).values == {}
 
 
 def test_of_records_that_nobody_told_us_of_the_new_one_is_routed(desk: Desk) -> None:
@@ -200,6 +247,62 @@ def test_of_records_that_nobody_told_us_of_the_new_one_is_routed(desk: Desk) -> 
     desk.play(*told)
     desk.play(*(replace(one, event_id=derived_id(one.event_id, "again")) for one in told))
     assert [made.outcome for made in desk.made(NEW)] == ["assign"]
+
+
+def into_one_that_stays(desk: Desk, stays: str, goes: str, **values: object) -> list[ChangeEvent]:
+    """What Marketo tells of a merge, which keeps one of the ids."""
+    survivor = replace(desk.event("updated", stays, **values), continues=(goes,), origin="read back")
+    return [replace(desk.event("merged", goes), into=stays), survivor, desk.event("deleted", goes)]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_where_one_of_the_ids_stays_its_own_life_goes_on_and_the_other_ends(
+    desk: Desk, clock: ManualClock, order: tuple[int, ...], at_once: bool
+) -> None:
+    [first] = open_clocks(desk, OLD)
+    assert open_clocks(desk, OTHER)
+    said = Correction(ref(OTHER), "salesforce:account:001", True, "Ana Diaz", "I asked them", clock())
+    with desk.ledger.write() as conn:
+        match_corrections.add(conn, said, "")
+    told, before = into_one_that_stays(desk, OLD, OTHER, status="New", owner="005ANA"), len(desk.made(OLD))
+    for some in [[told[n] for n in order]] if at_once else [[told[n]] for n in order]:
+        desk.play(*some)
+    assert (len(desk.made(OLD)), record(desk, OLD).values["owner"]) == (before, "005ANA"), "nobody is routed anew"
+    assert (record(desk, OLD).took_over, record(desk, OLD).deleted) == ((OTHER,), False)
+    assert record(desk, OTHER).deleted
+    assert [one.started_at for one in open_clocks(desk, OLD)] == [first.started_at]
+    assert open_clocks(desk, OTHER) == ()
+    assert (OTHER, OTHER) not in owed(desk), "what was owed to the one that went is given up"
+    with desk.ledger.read() as conn:
+        assert match_corrections.all_made(conn) == [replace(said, ref=ref(OLD))]
+    assert {one.name for one in examine(desk.ledger, desk.clock()).findings} <= {"writes waiting"}
+
+
+def test_where_the_owner_of_the_one_that_went_has_it_that_ones_life_goes_on_in_the_one_that_stays(desk: Desk) -> None:
+    [first], turns = open_clocks(desk, OLD), record(desk, OLD).turns
+    made = len(desk.made(OTHER))
+    for again in range(2):  # told twice, it is the same
+        told = into_one_that_stays(desk, OTHER, OLD, status="New", owner="005ANA")
+        desk.play(*(replace(one, event_id=derived_id(one.event_id, str(again))) for one in told))
+    assert len(desk.made(OTHER)) == made, "nobody is routed anew"
+    assert [(one.person, one.started_at) for one in open_clocks(desk, OTHER)] == [(first.person, first.started_at)]
+    assert record(desk, OTHER).turns == turns
+    assert owed(desk) == [(OTHER, OTHER)], (
+        "what was owed to the one that went on; Bo, whom it was to have, does not get it"
+    )
+    assert {one.name for one in examine(desk.ledger, desk.clock()).findings} <= {"writes waiting"}
+
+
+def test_an_erasure_of_the_one_that_stayed_takes_along_those_that_went_into_it(desk: Desk) -> None:
+    desk.play(*into_one_that_stays(desk, OTHER, OLD, status="New"))
+    desk.play(desk.event("created", "00Q3", email="k@home.example", status="New"))
+    desk.play(*into_one_that_stays(desk, "00Q3", OTHER, status="New"))
+    desk.play(desk.event("erased", "00Q3"))
+    with desk.ledger.read() as conn:
+        for table in ("mirror", "journal", "outbox", "decision"):
+            bodies = str(conn.exec_driver_sql(f"SELECT * FROM {table}").all())
+            assert "kim@" not in bodies, table
 
 
 def test_a_record_that_was_there_already_lives_its_own_life(desk: Desk) -> None:
