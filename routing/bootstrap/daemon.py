@@ -12,6 +12,7 @@ from routing.bootstrap.process import Process, warm_up
 from routing.bootstrap.reading import Reading, System
 from routing.delivery.courier import GRACE_MS
 from routing.ledger import outbox, shares
+from routing.runtime.bound import MOST_OWED
 from routing.runtime.breaker import Breaker
 from routing.runtime.clock import Clock, utcnow
 from routing.runtime.housekeeping import EVIDENCE_DAYS
@@ -36,6 +37,7 @@ class Daemon(Process):
         clock: Clock = utcnow,
         patience: float = PATIENCE_SECONDS,
         keep_evidence_days: float = EVIDENCE_DAYS,
+        most_owed: int = MOST_OWED,
     ) -> None:
         """As ``Process``."""
         super().__init__(
@@ -46,6 +48,7 @@ class Daemon(Process):
             alone=True,
             patience=patience,
             keep_evidence_days=keep_evidence_days,
+            most_owed=most_owed,
         )
         self.breaker = Breaker(self.feed)
         self.intake = Intake(self.ledger, clock, self.feed, self.breaker.why)
@@ -79,14 +82,16 @@ class Daemon(Process):
 
     def _open(self, stop: threading.Event) -> None:
         """Waits until every source stands, fills the mirror, then starts deciding and delivering."""
+        self.waits_for = "the CRMs: each one's changes are subscribed to, then what it holds is read"
         if not all(reading.open(stop) for reading in self._readings):
             return
+        self.waits_for = ""
         warm_up()
         start = self.services.start
         for reading in self._readings:
             start("deciding", f"{reading.name} completer", reading.complete)
             start("deciding", f"{reading.name} people", reading.renew_people)
-        start("deciding", "loop", lambda s: self.loop.run(self.intake, self.tell_couriers, s))
+        start("deciding", "loop", lambda s: self.loop.run(self.intake, self.tell_couriers, s, self.bound.full))
         start("deciding", "timers", self.run_timers)
         start("deciding", "housekeeping", self.housekeeping.run)
         self.start_couriers()

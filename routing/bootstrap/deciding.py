@@ -19,8 +19,8 @@ from routing.runtime.backfill import DONE
 from routing.runtime.kafka.client import faust_broker, faust_credentials, python_options
 from routing.runtime.kafka.gaps import GapFiller
 from routing.runtime.kafka.messages import receive
-from routing.runtime.kafka.refusal import why_not
-from routing.runtime.kafka.settings import KafkaSettings
+from routing.runtime.kafka.refusal import refused, why_not
+from routing.runtime.kafka.settings import KafkaRefused, KafkaSettings
 from routing.runtime.kafka.settler import Settler
 from routing.runtime.kafka.watchdog import Watchdog
 from routing.runtime.kafka.worker import Worker
@@ -36,7 +36,7 @@ LATE_SECONDS = 10.0
 class Deciding:
     """The parts of a worker. ``open`` starts them in the threads of a process."""
 
-    def __init__(self, process: Process, kafka: KafkaSettings, most_owed: int) -> None:
+    def __init__(self, process: Process, kafka: KafkaSettings) -> None:
         self._process, self._kafka = process, kafka
         options = partial(python_options, kafka)
         loop = Loop(process.ledger, process.policies, process.clock, process.feed)
@@ -49,10 +49,13 @@ class Deciding:
             GapFiller(kafka.changes_topic, options, self._receive, process.clock),
             process.clock,
             process.feed,
-            most_owed=most_owed,
+            bound=process.bound,
             settled=process.tell_couriers,
         )
-        self._worker = Worker(self.settler, kafka.group, self._faust_options, partial(why_not, kafka), kafka.partitions)
+        refusal = partial(refused, kafka, topic=kafka.changes_topic, right="Read")
+        self._worker = Worker(
+            self.settler, kafka.group, self._faust_options, partial(why_not, kafka), refusal, kafka.partitions
+        )
         self.watchdog = Watchdog(
             kafka.changes_topic, options, self.settler.progress, self._excused, self.settler.settled_by_all
         )
@@ -72,7 +75,7 @@ class Deciding:
 
     def _excused(self) -> frozenset[int] | None:
         watch = self._process.services.ledger
-        if self.settler.paused or (watch is not None and watch.since is not None):
+        if self._process.bound.paused or (watch is not None and watch.since is not None):
             return None
         return frozenset(self.settler.circuit.aside())
 
@@ -83,23 +86,31 @@ class Deciding:
         warm_up()
         start = self._process.services.start
         start("deciding", "settling", self.settler.run)
-        start("deciding", "faust", self._worker.run)
+        start("deciding", "membership", self._take_part)
         start("deciding", "watchdog", self.watchdog.run)
         start("deciding", "timers", self._process.run_timers)
         start("deciding", "housekeeping", self._process.housekeeping.run)
         self._process.ready.set()
         log.info("ready", systems=sorted(self._process.systems))
 
+    def _take_part(self, stop: threading.Event) -> None:
+        try:
+            self._worker.run(stop)
+        except KafkaRefused:
+            self._process.metrics.refused.inc()
+            raise
+
     def _filled(self, stop: threading.Event) -> bool:
-        missing, told = set(self._process.systems), False
+        missing, process = set(self._process.systems), self._process
         while missing and not stop.is_set():
-            with self._process.ledger.read() as conn:
+            with process.ledger.read() as conn:
                 missing = {name for name in missing if journal.get_position(conn, name, DONE) is None}
             if missing:
-                if not told:
+                if not process.waits_for:
                     log.info("waiting until a gateway has read what the CRMs hold", systems=sorted(missing))
-                    told = True
+                process.waits_for = f"a gateway that has read what the CRMs hold: {', '.join(sorted(missing))}"
                 stop.wait(FILLED_SECONDS)
+        process.waits_for = ""
         return not stop.is_set()
 
     @property
@@ -122,14 +133,12 @@ class Deciding:
             metrics.lag.labels(str(partition)).set(lag[partition])
         metrics.brokers_lost.set(self.watchdog.lost_seconds())
         metrics.set_aside.set(len(self.settler.circuit.aside()))
-        metrics.deciding_paused.set(1 if self.settler.paused else 0)
         metrics.gaps.set(self.settler.gaps)
         metrics.lost.set(self.settler.lost)
         return {
             "partitions": held,
             "lag": {str(partition): lag.get(partition) for partition in held},
             "set_aside": sorted(self.settler.circuit.aside()),
-            "paused": self.settler.paused,
             "unreachable": self.unreachable,
             "gaps": self.settler.gaps,
             "lost": self.settler.lost,

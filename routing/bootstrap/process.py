@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import gc
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -21,14 +22,16 @@ from routing.core.sla.planning import looks, next_due
 from routing.delivery.courier import Courier
 from routing.ledger import announcements, journal, match_index, outbox, timers
 from routing.ledger.check import current_revision, head_revision
-from routing.ledger.engine import Ledger, LedgerAway, LedgerError, is_lost, reason
+from routing.ledger.engine import Ledger, LedgerAway, LedgerError, is_lost, is_turned_away, reason
 from routing.ledger.seats import Seat
 from routing.runtime import tallies
+from routing.runtime.bound import MOST_OWED, Bound
 from routing.runtime.clock import Clock, monotonic, utcnow
 from routing.runtime.feed import Feed
 from routing.runtime.housekeeping import EVIDENCE_DAYS, Housekeeping
 from routing.runtime.intake import Intake
 from routing.runtime.metrics import Metrics
+from routing.runtime.pause_board import PauseBoard
 from routing.runtime.policies import Policies
 from routing.runtime.services import PATIENCE_SECONDS, Services
 
@@ -47,6 +50,17 @@ PLACE_SECONDS = 30.0
 GROUPS = ("sources", "web", "deciding", "delivery", "intake")
 
 
+def timers_wait(before: float, fired: int, *, due: bool) -> float:
+    """For how many seconds to wait, after ``before``, until timers are looked at again.
+
+    What is ``due`` and did not fire waits for a step that did: done in milliseconds as a rule, but in up to a minute where its record
+    must be read and the CRM is away. So each look in vain doubles the wait, up to the usual one.
+    """
+    if not due or fired == timers.FIRED:
+        return 0.0 if due else TIMER_SECONDS
+    return CATCH_UP_SECONDS if fired else min(max(2 * before, CATCH_UP_SECONDS), TIMER_SECONDS)
+
+
 class Process:
     """The parts that all runtimes share. ``start`` of each runtime starts them; ``stop`` ends them in order."""
 
@@ -60,12 +74,14 @@ class Process:
         alone: bool,
         patience: float = PATIENCE_SECONDS,
         keep_evidence_days: float = EVIDENCE_DAYS,
+        most_owed: int = MOST_OWED,
     ) -> None:
         """Opens the ledger and compiles the policy; nothing runs yet. ``alone``: no other process works on this ledger.
         ``patience``: how many seconds a lost ledger is waited for. ``keep_evidence_days``: for how long decisions can be made again.
+        ``most_owed``: how many writes may wait for the CRMs before nothing more is decided.
 
-        ``systems`` makes the connections, given the policies whose field maps they use. Raises LedgerError, PolicyError,
-        PolicyFolderError.
+        ``systems`` makes the connections, given the policies whose field maps they use. Raises LedgerError (LedgerAway where its
+        server does not answer now: then nothing is left behind, and the same may be tried again), PolicyError, PolicyFolderError.
         """
         self.clock = clock
         self.feed, self.metrics = Feed(), Metrics()
@@ -74,11 +90,17 @@ class Process:
         self._lock = only_one(self.ledger)
         # On PostgreSQL: one embedded daemon, or any number of roles.
         self._place = Seat(self.ledger, "runtime", shared=not alone)
-        self._open_ledger(alone)
+        with self._opening():
+            self._open_ledger(alone)
+            self.policies = Policies(policy_folder, self.ledger, clock, self.feed, follow=not alone)
         self.services = Services(self.ledger, clock, self.feed, patience)
+        self.bound = Bound(self.ledger, self.feed, most_owed)
         self.housekeeping = Housekeeping(self.ledger, clock, keep_evidence_days)
-        self.policies = Policies(policy_folder, self.ledger, clock, self.feed, follow=not alone)
         self.systems = {system.name: system for system in systems(self.policies)}
+        board = PauseBoard(self.ledger)
+        for system in self.systems.values():
+            for hold in system.holds:
+                hold.board = board
         self.ready = threading.Event()
         self.owing = {name: threading.Event() for name in self.systems}
         counted = (
@@ -92,6 +114,7 @@ class Process:
         )
         self._backlog = dict.fromkeys(counted, 0)
         self.intake: Intake | None = None
+        self.waits_for = ""  # what it waits for before it can begin its work
 
     @property
     def webhooks(self) -> list[Webhook]:
@@ -103,23 +126,31 @@ class Process:
         raise NotImplementedError
 
     def _open_ledger(self, alone: bool) -> None:
-        """Raises LedgerError; LedgerAway when its server does not answer."""
+        if not alone:
+            refuse_to_migrate(self.ledger)
+        self._take_place(threading.Event())
+        self.ledger.upgrade()
+        match_index.ensure(self.ledger)
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """What fails within leaves nothing open. Raises LedgerError; LedgerAway when its server does not answer now."""
         try:
-            if not alone:
-                refuse_to_migrate(self.ledger)
-            self._take_place(threading.Event())
-            self.ledger.upgrade()
-            match_index.ensure(self.ledger)
+            yield
         except (SQLAlchemyError, LedgerError) as error:
-            self._place.leave()
-            self.ledger.close()
+            self._close_ledger()
             cause = error.__cause__ if isinstance(error, LedgerError) else error
             if self.ledger.is_sqlite or cause is None or not is_lost(cause):
                 raise
-            raise LedgerAway(
-                f"The ledger {self.ledger.name} cannot be reached: {reason(cause)}. Started again (a supervisor does so by itself), "
-                "this works once the server answers."
-            ) from error
+            if is_turned_away(cause):
+                raise LedgerError(
+                    f"The ledger {self.ledger.name} does not let us in: {reason(cause)}. Look at 'ledger' in the settings: its user, "
+                    "password, database and sslmode."
+                ) from error
+            raise LedgerAway(f"the ledger {self.ledger.name}, which cannot be reached: {reason(cause)}") from error
+        except BaseException:
+            self._close_ledger()
+            raise
 
     def _take_place(self, stop: threading.Event) -> None:
         """Raises LedgerError when others keep us out for longer than a connection that broke may linger."""
@@ -187,8 +218,7 @@ class Process:
                 if fired:
                     self.feed.tell("accepted", fired)
                     self.look()
-            # What is left may wait for what was fired to be done.
-            wait = 0.0 if fired == timers.FIRED else CATCH_UP_SECONDS if due else TIMER_SECONDS
+            wait = timers_wait(wait, fired, due=due)
 
     # -- how it is --------------------------------------------------------------------------------------------------------
 
@@ -225,6 +255,7 @@ class Process:
         backlog = self.backlog()
         self.metrics.backlog.set(backlog["events"])
         self.metrics.outbox.set(backlog["writes"])
+        self.metrics.deciding_paused.set(1 if self.bound.paused else 0)
         self.metrics.announcements.set(backlog["announcements"])
         self.metrics.timer_late.set(backlog["timer_late_seconds"])
         for name, system in self.systems.items():
@@ -241,10 +272,12 @@ class Process:
             and not closed
             and (lost is None or not self.needs_ledger),
             "ready": self.ready.is_set(),
+            "waits_for": self.waits_for,
             "failure": self.services.failure,
             "intake_closed": closed,
             "ledger_lost_since": None if lost is None else lost.isoformat(timespec="seconds"),
             "ledger_lost_why": self.services.ledger.why,
+            "paused": self.bound.paused,
             "policy": self.policies.current.digest,
             "policy_refused": self.policies.refused,
             "backlog": backlog,
@@ -257,11 +290,14 @@ class Process:
         late = [name for group in GROUPS for name in self.services.stop(group)]
         for system in self.systems.values():
             system.connection.close()
+        self._close_ledger()
+        return late
+
+    def _close_ledger(self) -> None:
         self._place.leave()
         self.ledger.close()
         if self._lock is not None:
             self._lock.close()
-        return late
 
 
 def warm_up() -> None:

@@ -14,6 +14,7 @@ from tenacity.nap import sleep_using_event
 
 from connectors.contract import CallsToday, Connection, Source, Tally, Webhook
 from connectors.errors import ConnectorError
+from connectors.patience import Hold
 from routing.core.model import ChangeEvent, Unreadable
 from routing.delivery.retrying import wait_as_asked
 from routing.ledger import journal
@@ -43,9 +44,11 @@ class System:
         webhooks: Sequence[Webhook] = (),
         tally: Tally | None = None,
         calls_today: Callable[[], CallsToday | None] = lambda: None,
+        holds: Sequence[Hold] = (),
     ) -> None:
         """``tally``: its count of calls, where several processes share a limit that it does not keep for them. ``calls_today`` is what
-        it last told of the day's."""
+        it last told of the day's. ``holds``: what it was asked to wait with, to be known to all processes."""
+        self.holds = holds
         self.calls_today = calls_today
         self.connection, self.sources, self.webhooks, self.tally = connection, sources, webhooks, tally
         self.name = connection.system

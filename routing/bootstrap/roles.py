@@ -23,6 +23,7 @@ from routing.runtime.policies import Policies
 
 if TYPE_CHECKING:
     from routing.bootstrap.deciding import Deciding
+    from routing.runtime.kafka.announcer import Announcer
 
 log = structlog.get_logger()
 
@@ -60,10 +61,12 @@ class Roles(Process):
             alone=False,
             patience=settings.ledger_patience_seconds,
             keep_evidence_days=settings.keep_evidence_days,
+            most_owed=settings.most_owed,
         )
         self.roles = [role for role in EVERY_ROLE if role in roles]
         self._tenures: dict[str, Tenure] = {}
         self.deciding: Deciding | None = None
+        self._announcer: Announcer | None = None
         # What a role needs is loaded with it: a courier has no use for Faust.
         if GATEWAY in roles:
             from routing.runtime.kafka.intake import KafkaIntake
@@ -77,7 +80,7 @@ class Roles(Process):
         if WORKER in roles:
             from routing.bootstrap.deciding import Deciding
 
-            self.deciding = Deciding(self, settings.kafka, settings.worker.most_owed)
+            self.deciding = Deciding(self, settings.kafka)
         if DELIVERY in roles:
             from routing.runtime.kafka.announcer import Announcer
 
@@ -97,7 +100,7 @@ class Roles(Process):
             self.services.start("intake", "intake", self.intake.run)
             for name, tenure in self._tenures.items():
                 self.services.start("sources", f"{name} reader", tenure.run)
-        if DELIVERY in self.roles:
+        if self._announcer is not None:
             self.start_couriers()
             self.services.start("delivery", "announcer", self._announcer.run)
         if self.deciding is not None:
@@ -119,4 +122,6 @@ class Roles(Process):
         if self.deciding is not None:
             shown["log"] = self.deciding.health()
             shown["ok"] = shown["ok"] and not self.deciding.cut_off
+        if self._announcer is not None:
+            shown["not_announced"] = self._announcer.unwell  # writes go on, and so ``ok`` stays
         return shown

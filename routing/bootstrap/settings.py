@@ -36,6 +36,7 @@ from msgspec import Meta, Struct
 from connectors.hubspot.settings import HubSpotSettings
 from connectors.marketo.settings import MarketoSettings
 from connectors.salesforce.settings import SalesforceSettings, Secret
+from routing.runtime.bound import MOST_OWED
 from routing.runtime.housekeeping import EVIDENCE_DAYS
 from routing.runtime.kafka.settings import KafkaSettings
 from routing.runtime.services import PATIENCE_SECONDS
@@ -73,12 +74,10 @@ class ApiSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WorkerSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The role worker. ``port`` 0: no ``/healthz`` and ``/metrics``. ``most_owed``: with so many writes waiting for the CRMs
-    nothing more is decided until they took some."""
+    """The role worker. ``port`` 0: no ``/healthz`` and ``/metrics``."""
 
     host: str = "127.0.0.1"
     port: Port = 8711
-    most_owed: Annotated[int, Meta(ge=1)] = 200_000
 
 
 class DeliverySettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +96,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     ledger_patience_seconds: float = PATIENCE_SECONDS
     # For how long decisions can be made again (`fingerpost replay`), in days; 0: for ever. The decisions themselves stay.
     keep_evidence_days: float = EVIDENCE_DAYS
+    # With so many writes waiting for the CRMs nothing more is decided until they took some.
+    most_owed: int = MOST_OWED
     intake: IntakeSettings = IntakeSettings()
     api: ApiSettings = ApiSettings()
     worker: WorkerSettings = WorkerSettings()
@@ -122,6 +123,7 @@ def load(path: Path) -> Settings:
         ledger=_ledger_url(raw.get("ledger", DEFAULT_LEDGER), base, path),
         ledger_patience_seconds=_number(path, "ledger_patience_seconds", "seconds", raw, PATIENCE_SECONDS),
         keep_evidence_days=_number(path, "keep_evidence_days", "days", raw, EVIDENCE_DAYS),
+        most_owed=_most_owed(path, raw.get("most_owed", MOST_OWED)),
         intake=_section(path, "intake", raw.get("intake") or {}, IntakeSettings),
         api=_api(path, raw.get("api") or {}, base),
         worker=_section(path, "worker", raw.get("worker") or {}, WorkerSettings),
@@ -174,6 +176,12 @@ def _number(path: Path, name: str, unit: str, raw: dict[str, Any], default: floa
     return float(value)
 
 
+def _most_owed(path: Path, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise SettingsError(f"{path}: most_owed: expected a whole number of writes, such as {MOST_OWED}.")
+    return value
+
+
 def _ledger_url(value: Any, base: Path, path: Path) -> str:
     url = str(_resolve(path, "ledger", value, base))
     prefix = "sqlite:///"
@@ -213,10 +221,14 @@ def _optional(path: Path, name: str, raw: dict[str, Any], shape: type[T], base: 
 # Settings that were, and what to write instead.
 _MOVED = {
     (
+        "worker",
+        "most_owed",
+    ): "'most_owed' is a setting of all forms now: write it at the left margin, and take it out here",
+    (
         "salesforce",
         "guard",
     ): "'guard' is said by the policy: write 'guard: conditional' beside 'fields:' of each kind of record in fields.yaml "
-    "that Salesforce is to compare, and take it out here"
+    "that Salesforce is to compare, and take it out here",
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
-from connectors.contract import Connection, Source
+from connectors.contract import Connection, Maps, Source
 from connectors.hubspot.connection import HubSpotConnection
 from connectors.hubspot.journal import HubSpotJournal
 from connectors.hubspot.settings import HubSpotSettings
@@ -26,19 +27,15 @@ from rules.policy import Policy
 
 def connect(settings: Settings, clock: Clock = utcnow) -> Callable[[Policies], Sequence[System]]:
     """What ``Daemon`` needs to make its systems. Nothing is contacted yet. Raises SettingsError when there is no system."""
-    if settings.salesforce is None and settings.hubspot is None and settings.marketo is None:
-        raise SettingsError(
-            "No system is configured: add a section 'salesforce', 'hubspot' or 'marketo' to the settings."
-        )
+    if not _configured(settings):
+        raise SettingsError(f"No system is configured. {ADD_ONE}")
 
     def systems(policies: Policies) -> Sequence[System]:
         made = []
-        if settings.salesforce is not None:
-            made.append(_salesforce(settings.salesforce, policies, clock))
-        if settings.hubspot is not None:
-            made.append(_hubspot(settings.hubspot, policies, clock))
-        if settings.marketo is not None:
-            made.append(_marketo(settings.marketo, policies, clock))
+        for name, found in _configured(settings):
+            maps = partial(policies.maps, name)
+            connecting, listening = SYSTEMS[name]
+            made.append(listening(connecting(found, maps, clock), found, maps, clock))
         return made
 
     return systems
@@ -46,38 +43,52 @@ def connect(settings: Settings, clock: Clock = utcnow) -> Callable[[Policies], S
 
 def connections(settings: Settings, policy: Policy, clock: Clock = utcnow) -> list[Connection]:
     """The configured connections with a policy's fields, for whoever only wants to look. Nothing is contacted yet."""
-    made: list[Connection] = []
-    if settings.salesforce is not None:
-        made.append(SalesforceConnection(settings.salesforce, lambda: entity_maps(policy, "salesforce"), clock))
-    if settings.hubspot is not None:
-        made.append(HubSpotConnection(settings.hubspot, lambda: entity_maps(policy, "hubspot"), clock))
-    if settings.marketo is not None:
-        made.append(MarketoConnection(settings.marketo, lambda: entity_maps(policy, "marketo"), clock))
-    return made
+    return [SYSTEMS[name][0](found, partial(entity_maps, policy, name), clock) for name, found in _configured(settings)]
 
 
-def _salesforce(settings: SalesforceSettings, policies: Policies, clock: Clock) -> System:
-    connection = SalesforceConnection(settings, lambda: policies.maps("salesforce"), clock)
-    maps = partial(policies.maps, "salesforce")
+def _configured(settings: Settings) -> list[tuple[str, Any]]:
+    """The systems that have a section in the settings, with what it says."""
+    return [(name, found) for name in SYSTEMS if (found := getattr(settings, name)) is not None]
+
+
+def _salesforce(connection: SalesforceConnection, settings: SalesforceSettings, maps: Maps, clock: Clock) -> System:
     if settings.changes == "poll":
         sources: list[Source] = [SalesforcePolling(connection, maps, clock)]
     else:
         sources = [SalesforceSource(connection, maps, clock, topic) for topic in settings.topics]
-    return System(connection, sources, tally=connection.client.budget, calls_today=connection.calls_today)
+    return System(
+        connection,
+        sources,
+        tally=connection.client.budget,
+        calls_today=connection.calls_today,
+        holds=[connection.client.hold],
+    )
 
 
-def _hubspot(settings: HubSpotSettings, policies: Policies, clock: Clock) -> System:
-    connection = HubSpotConnection(settings, lambda: policies.maps("hubspot"), clock)
-    maps = partial(policies.maps, "hubspot")
+def _hubspot(connection: HubSpotConnection, settings: HubSpotSettings, maps: Maps, clock: Clock) -> System:
     sources: list[Source] = [connection.search] if settings.changes in ("search", "both") else []
     if settings.changes == "journal":
         sources.append(HubSpotJournal(settings, maps, clock))
     # Without webhooks no public address is needed, nor a secret to verify them with.
     hooks = [HubSpotWebhook(settings, maps)] if settings.changes in ("webhooks", "both") else []
-    return System(connection, sources, hooks, calls_today=connection.calls_today)
+    return System(connection, sources, hooks, calls_today=connection.calls_today, holds=connection.holds)
 
 
-def _marketo(settings: MarketoSettings, policies: Policies, clock: Clock) -> System:
-    connection = MarketoConnection(settings, lambda: policies.maps("marketo"), clock)
-    hooks = [MarketoWebhook(settings, lambda: policies.maps("marketo"))] if settings.webhook_secret else []
-    return System(connection, sources=[connection.source], webhooks=hooks)
+def _marketo(connection: MarketoConnection, settings: MarketoSettings, maps: Maps, _: Clock) -> System:
+    hooks = [MarketoWebhook(settings, maps)] if settings.webhook_secret else []
+    return System(
+        connection,
+        sources=[connection.source],
+        webhooks=hooks,
+        calls_today=connection.calls_today,
+        holds=connection.holds,
+    )
+
+
+# By the name of its section in the settings: what connects, and what listens over the connection.
+SYSTEMS: Mapping[str, tuple[Callable[[Any, Maps, Clock], Connection], Callable[[Any, Any, Maps, Clock], System]]] = {
+    "salesforce": (SalesforceConnection, _salesforce),
+    "hubspot": (HubSpotConnection, _hubspot),
+    "marketo": (MarketoConnection, _marketo),
+}
+ADD_ONE = f"Add a section {' or '.join(map(repr, SYSTEMS))} to the settings."

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from socket import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,17 +50,25 @@ def _run(role: str, config: Path) -> None:
     from routing.bootstrap.roles import Roles
     from routing.bootstrap.settings import load
     from routing.bootstrap.systems import connect
+    from routing.cli.starting import begin
     from routing.runtime.logs import configure
+    from routing.web.api import app_of
+    from routing.web.app import Server
 
     stopping = on_signals()
     configure(sys.stderr, role=role)
     settings = load(config)
-    process = Roles(settings, connect(settings), [role])
     try:
-        _listen(role, process, settings)
+        listening = _listen(role, settings)
     except OSError as error:
         problem(f"The {role} cannot listen: {error.strerror}. Choose another port for it in {config}.")
         raise typer.Exit(2) from None
+    process = begin(lambda: Roles(settings, connect(settings), [role]), listening, stopping)
+    if process is None:
+        raise typer.Exit(0)
+    if listening is not None:
+        app = app_of(process, settings.api.tokens if role == "gateway" else {})
+        process.services.start("web", "web server", Server(app, listening).run)
     process.start()
     _wait(process, stopping)
     late = process.stop()
@@ -74,17 +83,16 @@ def _run(role: str, config: Path) -> None:
     raise typer.Exit(code)
 
 
-def _listen(role: str, process: Roles, settings: Settings) -> None:
-    from routing.web.api import app_of
-    from routing.web.app import Server, listen
+def _listen(role: str, settings: Settings) -> socket | None:
+    """The open port of a role, None for a role that is to have none. Raises OSError."""
+    from routing.web.app import listen
 
     at: IntakeSettings | WorkerSettings | DeliverySettings = settings.intake
     if role != "gateway":
         at = settings.worker if role == "worker" else settings.delivery
         if not at.port:
-            return
-    app = app_of(process, settings.api.tokens if role == "gateway" else {})
-    process.services.start("web", "web server", Server(app, listen(at.host, at.port)).run)
+            return None
+    return listen(at.host, at.port)
 
 
 def _wait(process: Roles, stopping: threading.Event) -> None:

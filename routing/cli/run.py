@@ -143,12 +143,12 @@ def _serve(
     from sqlalchemy.exc import SQLAlchemyError
 
     from routing.cli.screen import Screen
+    from routing.cli.starting import begin
     from routing.ledger.engine import reason
     from routing.ledger.report import run_report
     from routing.web.api import app_of
     from routing.web.app import Server, listen
 
-    daemon = _made(settings, kafka)
     try:
         port = stand_in.listening if stand_in else listen(settings.intake.host, settings.intake.port)
     except OSError as error:
@@ -157,6 +157,9 @@ def _serve(
             "Choose another port under 'intake' in the settings."
         )
         return 2
+    daemon = begin(lambda: _made(settings, kafka), port, stopping)
+    if daemon is None:
+        return 0
     app = app_of(daemon, settings.api.tokens)
     screen = Screen(out, _namer(daemon), quiet)
     screen.hint = f"Why? {_here(Path(sys.argv[0]))} decisions show ID   Rules: {_here(settings.policy)}   Ctrl-C stops"
@@ -201,6 +204,7 @@ def _made(settings: Settings, kafka: bool) -> Process:
         connect(settings),
         patience=settings.ledger_patience_seconds,
         keep_evidence_days=settings.keep_evidence_days,
+        most_owed=settings.most_owed,
     )
 
 

@@ -98,7 +98,7 @@ def build_app(
 ) -> Starlette:
     """``health`` answers what ``/healthz`` shows, and brings the metrics up to date; ``ok`` in it decides between 200 and 503.
 
-    ``intake`` may be None where there are no webhooks. ``api`` are further routes.
+    ``/livez`` answers 200 always. ``intake`` may be None where there are no webhooks. ``api`` are further routes.
     """
 
     async def healthz(_request: Request) -> Response:
@@ -110,8 +110,12 @@ def build_app(
         text = await asyncio.to_thread(generate_latest, registry)
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
+    async def livez(_request: Request) -> Response:
+        return JSONResponse({"alive": True})  # who serves at all lives: what else is wrong, a restart would not mend
+
     routes = [webhook_route(webhook, intake, clock) for webhook in webhooks] if intake is not None else []
-    return Starlette(routes=[*routes, *api, Route("/healthz", healthz), Route("/metrics", metrics)])
+    own = [Route("/healthz", healthz), Route("/livez", livez), Route("/metrics", metrics)]
+    return Starlette(routes=[*routes, *own, *api])
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -29,21 +29,13 @@ SCRAM_PASSWORD = "battery-staple"
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     with Kafka(tmp_path_factory.mktemp("secure") / "broker", secure=True) as made:
-        _make_scram_user(made)
+        made.user("scram-user", SCRAM_PASSWORD)
+        made.grant("scram-user", "TOPIC", "changes", "DESCRIBE", "READ", "WRITE")
+        made.grant("scram-user", "TOPIC", "decisions", "DESCRIBE")
         yield made
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-
-
-def _make_scram_user(broker: Kafka) -> None:
-    from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
-
-    admin = KafkaAdminClient(bootstrap_servers=broker.bootstrap)
-    admin.alter_user_scram_credentials(
-        [UserScramCredentialUpsertion("scram-user", ScramMechanism.SCRAM_SHA_512, SCRAM_PASSWORD)]
-    )
-    admin.close()
 
 
 def settings(broker: Kafka, protocol: str, **more: Any) -> KafkaSettings:
@@ -153,7 +145,7 @@ def test_who_is_let_in_by_one_broker_of_two_has_nothing_to_complain_of(broker: K
 def test_a_worker_tells_why_no_broker_lets_it_in_and_stops_when_told(broker: Kafka, tmp_path: Path) -> None:
     made = settings(broker, "SASL_PLAINTEXT", password=WRONG)
     process = Process(f"sqlite:///{tmp_path}/ledger.db", POLICY, lambda _policies: [], alone=False)
-    deciding = Deciding(process, made, most_owed=1000)
+    deciding = Deciding(process, made)
     process.services.start("deciding", "start-up", deciding.open)
     wait_for("the reason", lambda: "refuses the login" in str(deciding.health()["unreachable"]), 60)
     assert process.stop() == []

@@ -80,6 +80,8 @@ ssl.keystore.location={folder}/server.pem
 ssl.truststore.type=PEM
 ssl.truststore.location={folder}/ca.pem
 ssl.client.auth=required
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users={trusted}
 """
 LOGIN = """\
 listener.name.{listener}.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
@@ -87,6 +89,8 @@ listener.name.{listener}.plain.sasl.jaas.config=org.apache.kafka.common.security
 listener.name.{listener}.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
 """
 USER, PASSWORD = "fingerpost", "correct-horse"
+# Who may do everything at a ``secure`` broker. Anybody else may do what ``grant`` says.
+TRUSTED = ("ANONYMOUS", USER, "CN=client")
 # Tidies up when this process is killed: its end of the pipe closes, and nobody said that all is well.
 GUARD = 'read -r done && exit 0; kill -9 "$1" 2>/dev/null; rm -rf "$2"'
 
@@ -137,6 +141,7 @@ class Kafka:
             tls=tls,
             logins=logins,
             folder=self._folder,
+            trusted=";".join(f"User:{name}" for name in TRUSTED),
         )
 
     @property
@@ -200,6 +205,37 @@ class Kafka:
         finally:
             admin.close()
         return name
+
+    def user(self, name: str, password: str) -> None:
+        """Makes a user who may log in by SCRAM-SHA-512, and has no right yet."""
+        from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
+
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.alter_user_scram_credentials(
+                [UserScramCredentialUpsertion(name, ScramMechanism.SCRAM_SHA_512, password)]
+            )
+        finally:
+            admin.close()
+
+    def grant(self, user: str, kind: str, name: str, *operations: str) -> None:
+        """Gives a user rights on a resource; ``kind`` and ``operations`` are Kafka's words: "TOPIC", "READ" …"""
+        self._change_rights("create_acls", user, kind, name, operations)
+
+    def revoke(self, user: str, kind: str, name: str, *operations: str) -> None:
+        """Takes rights away again."""
+        self._change_rights("delete_acls", user, kind, name, operations)
+
+    def _change_rights(self, how: str, user: str, kind: str, name: str, operations: tuple[str, ...]) -> None:
+        from kafka.admin import ACL, ACLOperation, ACLPermissionType, KafkaAdminClient, ResourcePattern, ResourceType
+
+        where = ResourcePattern(ResourceType[kind], name)
+        rights = [ACL(f"User:{user}", "*", ACLOperation[one], ACLPermissionType.ALLOW, where) for one in operations]
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            getattr(admin, how)(rights)
+        finally:
+            admin.close()
 
     def __enter__(self) -> Kafka:
         self.start()

@@ -77,7 +77,7 @@ class Announcer:
         """Raises KafkaMisconfigured."""
         self._ledger = ledger
         self._sender = Sender(settings, settings.decisions_topic)
-        self._unwell = False
+        self.unwell = ""  # why Kafka does not take announcements, "" while it does
         self._too_large: set[str] = set()
 
     def run(self, stop: threading.Event) -> None:
@@ -94,14 +94,14 @@ class Announcer:
         try:
             told = self.announce_some()
         except KafkaUnwell as unwell:
-            if not self._unwell:
+            if not self.unwell:
                 log.warning("decisions cannot be announced; they wait in the ledger", why=str(unwell))
-            self._unwell = True
+            self.unwell = str(unwell)
             stop.wait(AGAIN_SECONDS)
             return
-        if self._unwell:
+        if self.unwell:
             log.info("decisions are announced again")
-            self._unwell = False
+            self.unwell = ""
         if not told:
             stop.wait(LOOK_SECONDS)
 

@@ -1,5 +1,7 @@
-"""Why no broker lets us in. kafka-python and Faust only say that they found none, and kafka-python drops the broker's answer to a
-wrong password when the broker hangs up right behind it; so the brokers are asked once more, over a connection of our own."""
+"""Why Kafka does not do it, in the operator's words: why no broker lets us in, and what brokers refuse to whom they let in.
+
+kafka-python and Faust only say that they found no broker, and kafka-python drops the broker's answer to a wrong password when the
+broker hangs up right behind it; so the brokers are asked once more, over a connection of our own."""
 
 from __future__ import annotations
 
@@ -64,6 +66,36 @@ async def _ask(settings: KafkaSettings, server: str) -> str:
         if closed is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(closed, CLOSE_SECONDS)
+    return ""
+
+
+def refused(settings: KafkaSettings, error: BaseException, topic: str, right: str) -> str:
+    """What to do about an error that stays until somebody changes something, "" for any other. ``topic`` is what was to be used, and
+    ``right`` what that takes beside Describe. Errors of both libraries; the numbers are Kafka's own (its protocol's error codes)."""
+    number, us = getattr(error, "errno", 0), settings.username or "the user of our certificate"
+    group = f"the group {settings.group!r}"
+    if number == 29:  # TOPIC_AUTHORIZATION_FAILED
+        return f"the brokers refuse {us} the topic {topic!r}: grant Describe and {right} on it, or correct the topic's name"
+    # CLUSTER_AUTHORIZATION_FAILED, which kafka-python wraps. For a producer: brokers since 2.8 want any topic that it may write to
+    # (KIP-679), those before a right of its own.
+    if number == 31 or "ClusterAuthorizationFailed" in str(error):
+        return (
+            f"the brokers refuse {us} the topic {topic!r}: grant Describe and {right} on it (to brokers before 2.8 also "
+            "IdempotentWrite on the cluster)"
+        )
+    if number == 30:  # GROUP_AUTHORIZATION_FAILED
+        return f"the brokers refuse {us} {group}: grant Read on it, or correct kafka.group"
+    if number == 23:  # INCONSISTENT_GROUP_PROTOCOL
+        return f"{group} has members that are no workers of Fingerpost: set kafka.group to a name that no other program uses"
+    if number == 24:  # INVALID_GROUP_ID
+        return f"the brokers take no group of that name: correct kafka.group, which is {settings.group!r}"
+    if number == 26:  # INVALID_SESSION_TIMEOUT
+        return (
+            f"the brokers refuse kafka.session_timeout_seconds ({settings.session_timeout_seconds:g}): it must be within their "
+            "group.min.session.timeout.ms and group.max.session.timeout.ms"
+        )
+    if number == 81:  # GROUP_MAX_SIZE_REACHED
+        return f"{group} has as many members as the brokers allow: stop some workers, or raise their group.max.size"
     return ""
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from routing.runtime.clock import monotonic
 from routing.runtime.kafka.client import CONNECT_SECONDS, python_options, reason
 from routing.runtime.kafka.messages import MOST_BYTES, key_of, partition_of
-from routing.runtime.kafka.refusal import why_not
+from routing.runtime.kafka.refusal import refused, why_not
 from routing.runtime.kafka.settings import KafkaSettings, KafkaUnwell
 
 log = structlog.get_logger()
@@ -61,9 +61,8 @@ class Sender:
             self._partitions = min(len(producer.partitions_for(self.topic) or ()), self._settings.partitions)
         except KafkaError as error:
             _discard(producer)
-            raise KafkaUnwell(
-                f"the topic {self.topic} cannot be used: {reason(error)}; `fingerpost topics check` says more"
-            ) from error
+            why = self._refused(error) or f"{reason(error)}; `fingerpost topics check` says more"
+            raise KafkaUnwell(f"the topic {self.topic} cannot be used: {why}") from error
         self._producer = producer
 
     def _produce(self) -> KafkaProducer:
@@ -105,7 +104,7 @@ class Sender:
         producer, end = self._producer, monotonic() + self._seconds
         if producer is None:
             return [KafkaUnwell("Kafka cannot be reached") for _ in messages]
-        answers = [_answer_of(future, end) for future in [self._send(producer, one) for one in messages]]
+        answers = [self._answer_of(future, end) for future in [self._send(producer, one) for one in messages]]
         if any(answers):
             self.close()
         if any(isinstance(answer, TooLargeForTopic) for answer in answers):
@@ -127,25 +126,27 @@ class Sender:
         except KafkaError as error:
             return error
 
+    def _answer_of(self, future: Any, end: float) -> Exception | None:
+        """Waits for one message until ``end``."""
+        try:
+            if isinstance(future, Exception):
+                raise future
+            # What the library itself gives up after the same time it must be able to say: a moment longer.
+            future.get(timeout=max(0.0, end - monotonic()) + 0.5)
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            return TooLargeForTopic(f"the topic takes no message of that size ({reason(error)})")
+        except (KafkaError, OSError) as error:
+            return KafkaUnwell(f"Kafka did not take it: {self._refused(error) or reason(error)}")
+        return None
+
+    def _refused(self, error: BaseException) -> str:
+        return refused(self._settings, error, self.topic, "Write")
+
     def close(self) -> None:
         """Closes the connection; what was not acknowledged is given up. ``connect`` may be called again."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             _discard(producer)
-
-
-def _answer_of(future: Any, end: float) -> Exception | None:
-    """Waits for one message until ``end``."""
-    try:
-        if isinstance(future, Exception):
-            raise future
-        # What the library itself gives up after the same time it must be able to say: a moment longer.
-        future.get(timeout=max(0.0, end - monotonic()) + 0.5)
-    except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
-        return TooLargeForTopic(f"the topic takes no message of that size ({reason(error)})")
-    except (KafkaError, OSError) as error:
-        return KafkaUnwell(f"Kafka did not take it: {reason(error)}")
-    return None
 
 
 def _discard(producer: KafkaProducer) -> None:

@@ -21,6 +21,10 @@ class KafkaUnwell(Exception):
     """Kafka did not do it (or perhaps did: nobody knows). The text says why."""
 
 
+class KafkaRefused(Exception):
+    """Kafka lets us in and refuses what we need of it; the same again will not do. The text says what, and what to do."""
+
+
 class KafkaSettings(Struct, frozen=True, kw_only=True):
     """One Kafka. Names are Kafka's own where it has one; times are in the unit that the name ends in.
 

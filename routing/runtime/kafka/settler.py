@@ -16,9 +16,10 @@ from typing import Protocol
 import structlog
 from msgspec import Struct
 
-from routing.ledger import journal, outbox, shares
+from routing.ledger import journal, shares
 from routing.ledger.engine import Ledger
 from routing.ledger.shares import Fenced, Share
+from routing.runtime.bound import Bound
 from routing.runtime.clock import Clock, monotonic
 from routing.runtime.feed import Feed
 from routing.runtime.kafka.circuit import Circuit
@@ -35,9 +36,6 @@ GATHER_SECONDS = 0.02
 LOOK_SECONDS = 0.05
 # So much may wait in memory before no more is taken from Kafka.
 MOST_WAITING = 2 * BATCH
-# The outbox is counted this often; deciding goes on again once it has shrunk to this part of the limit.
-COUNT_SECONDS = 1.0
-SHRUNK = 0.9
 
 Decode = Callable[[int, int, bytes | None], Received]  # partition, offset, value
 
@@ -70,16 +68,13 @@ class Settler:
         clock: Clock,
         feed: Feed,
         *,
-        most_owed: int,
+        bound: Bound,
         settled: Callable[[], None] = lambda: None,
     ) -> None:
-        """``holder`` names this process in the ledger; ``settled`` is called after each batch.
-
-        ``most_owed``: with so many writes in the outbox nothing more is decided until the CRMs have taken some.
-        """
+        """``holder`` names this process in the ledger; ``settled`` is called after each batch."""
         self.topic, self._holder, self._of = topic, holder, 0
         self._ledger, self._loop, self._decode, self._fill = ledger, loop, decode, fill
-        self._clock, self._feed, self._most_owed, self._settled = clock, feed, most_owed, settled
+        self._clock, self._bound, self._settled = clock, bound, settled
         self.circuit = Circuit(feed)
         self._lock = threading.Lock()
         self._shares: dict[int, Share] = {}
@@ -88,9 +83,6 @@ class Settler:
         self._rooms: list[Future[None]] = []
         self._arrived = threading.Event()
         self._size = BATCH
-        self._counted = 0.0
-        self.owed = 0
-        self.paused = ""  # why nothing is decided at the moment, "" while all is well
         self.gaps = 0
         self.lost = 0
         self.idle = threading.Event()  # set while ``run`` is not running: nothing is being settled
@@ -175,7 +167,7 @@ class Settler:
         try:
             while not stop.is_set():
                 self._arrived.clear()
-                settled = 0 if self._held_back() else self._settle_waiting() + self._work_off()
+                settled = 0 if self._bound.full() else self._settle_waiting() + self._work_off()
                 if settled:
                     self._settled()
                     self._make_room()
@@ -186,26 +178,6 @@ class Settler:
                     stop.wait(GATHER_SECONDS)
         finally:
             self.idle.set()
-
-    def _held_back(self) -> bool:
-        """Whether the CRMs owe us an answer to more writes than the outbox may hold."""
-        now = monotonic()
-        if now - self._counted < COUNT_SECONDS:
-            return bool(self.paused)
-        with self._ledger.read() as conn:
-            self.owed = outbox.count(conn, outbox.OPEN)
-        self._counted = now
-        if self.owed >= self._most_owed and not self.paused:
-            self.paused = (
-                f"{self.owed} writes wait for the CRMs, and {self._most_owed} are the most that may: nothing is decided until "
-                "they took some. What comes in waits in Kafka"
-            )
-            log.error("deciding pauses", owed=self.owed, most=self._most_owed)
-            self._feed.tell("paused", 1, self.paused)
-        elif self.paused and self.owed <= SHRUNK * self._most_owed:
-            self.paused = ""
-            log.info("deciding goes on", owed=self.owed)
-        return bool(self.paused)
 
     def _settle_waiting(self) -> int:
         """One transaction with what waits at the front. Returns how many messages are done with."""

@@ -12,6 +12,7 @@ from kafka.errors import (
     InvalidReplicationFactorError,
     KafkaError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     for_code,
 )
 from msgspec import Struct
@@ -132,7 +133,13 @@ def update(settings: KafkaSettings) -> list[str]:
             now = _configs(client, topic)
             changed = {name: value for name, value in topic.configs.items() if now.get(name) != value}
             if changed:
-                client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name, dict(changed))])
+                order = ConfigResource(ConfigResourceType.TOPIC, topic.name, dict(changed))
+                answer = client.alter_configs([order])["topic"][topic.name]
+                if answer != "OK":
+                    raise KafkaUnwell(
+                        f"The topic {topic.name} was not changed. Kafka says: {answer}. It takes the right AlterConfigs on it; or "
+                        f"have it done with Kafka's own tools: {', '.join(f'{name}={value}' for name, value in changed.items())}."
+                    )
                 done += [f"{topic.name}: {name} was {now.get(name)}, is {value} now" for name, value in changed.items()]
     return done
 
@@ -166,6 +173,10 @@ def _describe(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, list[
     found: dict[str, list[dict[str, Any]]] = {}
     for topic in client.describe_topics(list(names)):
         code = topic["error_code"]
+        if code == TopicAuthorizationFailedError.errno:
+            raise KafkaUnwell(
+                f"The brokers refuse us the topic {topic['name']}: grant Describe and DescribeConfigs on it."
+            )
         if code not in (0, _MISSING):
             raise for_code(code)(f"topic {topic['name']}")
         if code == 0:
@@ -176,6 +187,8 @@ def _describe(client: KafkaAdminClient, names: Sequence[str]) -> dict[str, list[
 def _configs(client: KafkaAdminClient, topic: Topic) -> dict[str, str]:
     resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, list(topic.configs))
     answer = client.describe_configs([resource], config_filter="all")
+    if not answer["topic"][topic.name]:  # the library passes over the brokers' refusal
+        raise KafkaUnwell(f"The brokers do not show how the topic {topic.name} is kept: grant DescribeConfigs on it.")
     return {name: str(one["value"]) for name, one in answer["topic"][topic.name].items()}
 
 

@@ -21,15 +21,16 @@ from typing import Any, cast
 import faust
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from faust.app.base import BootStrategy
 from faust.channels import Channel
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.utils.queues import ThrowableQueue
-from tenacity import AsyncRetrying, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from routing.runtime.kafka.settings import KafkaUnwell
+from routing.runtime.kafka.client import reason
+from routing.runtime.kafka.settings import KafkaRefused, KafkaUnwell
 from routing.runtime.kafka.settler import Settler
 
 log = structlog.get_logger()
@@ -130,6 +131,22 @@ class _Consumer(driver.Consumer):
             return False
         return True
 
+    def raise_refusal(self) -> None:
+        """Raises KafkaError when the group's coordinator gave up, or a broker refuses the topic: aiokafka keeps that for those who
+        fetch by its own means, which Faust does not, and waits in silence."""
+        consumer: Any = self._thread and self._thread._consumer
+        topic = self.app.settler.topic
+        if consumer is None or consumer._coordinator is None:
+            return  # just being started, or ended
+        if topic in consumer._client.cluster.unauthorized_topics:
+            raise TopicAuthorizationFailedError(topic)
+        # It belongs to another thread's loop, and is only looked at.
+        gave_up, task = consumer._coordinator._pending_exception, consumer._coordinator._coordination_task
+        if gave_up is None and task.done() and not task.cancelled():
+            gave_up = task.exception()
+        if gave_up is not None:
+            raise gave_up
+
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Nothing: our watchdog looks after progress, with a client of its own."""
 
@@ -168,18 +185,22 @@ class Worker:
         group: str,
         options: Callable[[], Mapping[str, Any]],
         why_not: Callable[[], str],
+        refused: Callable[[BaseException], str],
         partitions: int,
     ) -> None:
-        """``options`` are Faust's: brokers, credentials, session time-out. ``why_not`` asks the brokers why they do not let us in.
+        """``options`` are Faust's: brokers, credentials, session time-out. ``why_not`` asks the brokers why they do not let us in;
+        ``refused`` says of an error what to do about it when it stays, "" when it may pass.
         ``partitions``: so many of the topic are written to at most; others that it has stay empty."""
         self._settler, self._group, self._options, self._why_not = settler, group, options, why_not
+        self._refused = refused
         self._partitions = partitions
-        self.unreachable = ""  # why no broker lets us in, "" once one did
+        self.unreachable = "Kafka is being connected to"  # why no broker lets us in, "" once one did
 
     def run(self, stop: threading.Event) -> None:
         """Works until ``stop``, then finishes the batch at hand, tells Kafka its position and leaves the group.
 
-        Waits as long as no broker answers. Raises whatever Faust failed with otherwise.
+        Waits as long as no broker answers. Raises KafkaRefused when the brokers refuse us the group or the topic, whatever Faust
+        failed with otherwise.
         """
         with tempfile.TemporaryDirectory(prefix="fingerpost-faust-") as folder:
             asyncio.run(self._serve(folder, stop))
@@ -193,15 +214,26 @@ class Worker:
             wait=wait_random_exponential(multiplier=0.5, max=15),
             stop=lambda _state: stop.is_set(),
             sleep=pause,
-            before_sleep=lambda state: log.error(
-                "the brokers cannot be reached; trying again",
-                why=str(state.outcome.exception()) if state.outcome else "",
-            ),
+            before_sleep=self._tell,
             retry_error_callback=lambda _state: None,
         )
         await waits(self._take_part, folder, stop)
 
+    def _tell(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        self.unreachable = str(error) if isinstance(error, KafkaUnwell) else reason(error) if error else ""
+        log.error("this worker is not in its group; trying again", why=self.unreachable)
+
     async def _take_part(self, folder: str, stop: threading.Event) -> None:
+        try:
+            await self._be_member(folder, stop)
+        except KafkaError as error:
+            why = self._refused(error)
+            if not why:
+                raise
+            raise KafkaRefused(f"{why[0].upper()}{why[1:]}. Then start this worker again.") from error
+
+    async def _be_member(self, folder: str, stop: threading.Event) -> None:
         # Faust itself would only say that it found no broker, in pages of tracebacks.
         self.unreachable = await asyncio.to_thread(self._why_not)
         if self.unreachable:
@@ -211,13 +243,15 @@ class Worker:
         try:
             while not stop.is_set() and not app.should_stop:
                 await asyncio.sleep(LOOK_SECONDS)
+                if app._consumer is not None:
+                    cast(_Consumer, app._consumer).raise_refusal()
                 if starting.done():
                     starting.result()
                     await self._look_after(app)
             if not stop.is_set():
                 raise app.crash_reason or RuntimeError("Faust stopped by itself")
         finally:
-            await self._leave(app, starting)
+            await self._leave(app, starting, stop)
 
     async def _look_after(self, app: _App) -> None:
         """Pauses partitions that were set aside, and reads on those whose time is over."""
@@ -231,9 +265,10 @@ class Worker:
         if aside - consumer._paused_partitions:
             consumer.pause_partitions(aside)
 
-    async def _leave(self, app: _App, starting: asyncio.Future[None]) -> None:
+    async def _leave(self, app: _App, starting: asyncio.Future[None], stop: threading.Event) -> None:
         """Lets the batch at hand end, then goes. Whoever takes over does not wait for a session to time out."""
-        await asyncio.to_thread(self._settler.idle.wait, DRAIN_SECONDS)
+        if stop.is_set():  # else settling goes on, and whoever takes over fences it
+            await asyncio.to_thread(self._settler.idle.wait, DRAIN_SECONDS)
         starting.cancel()
         try:
             await asyncio.wait_for(app.stop(), LEAVE_SECONDS)

@@ -10,9 +10,10 @@ from typer.testing import CliRunner
 
 from routing.bootstrap import process
 from routing.bootstrap.process import Process
-from routing.cli.app import app, main
+from routing.cli.app import app
 from routing.ledger.check import current_revision
 from routing.ledger.engine import Ledger, LedgerAway, LedgerError
+from routing.runtime.policy_folder import PolicyFolderError
 from tests.processes import POLICY, wait_for
 from tests.servers.postgres import Postgres
 
@@ -64,21 +65,14 @@ def test_a_role_does_not_migrate_a_ledger_that_others_may_work_on(postgres: Post
     begin(ledger.url, alone=False).stop()
 
 
-def test_a_server_that_is_away_is_no_reason_never_to_be_started_again(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_start_that_fails_leaves_nothing_behind(postgres_url: str) -> None:
     nobody = f"{postgres_url.rsplit(':', 1)[0]}:1/ledger"
     for alone in (True, False):
-        with pytest.raises(LedgerAway, match="this works once the server answers"):
+        with pytest.raises(LedgerAway, match="cannot be reached"):
             begin(nobody, alone=alone)
-
-    def away() -> None:
-        raise LedgerAway("away")
-
-    monkeypatch.setattr("routing.cli.app.app", away)
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 1  # 2 would keep a supervisor from starting it again
+    for alone in (True, False):  # neither keeps the other out
+        with pytest.raises(PolicyFolderError):
+            Process(postgres_url, POLICY / "nowhere", lambda _policies: [], alone=alone)
 
 
 def test_a_place_is_kept_when_its_connection_breaks(
