@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,8 +12,19 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Connection
 
+from routing.cli import spans
 from routing.cli.options import Config, Json, LedgerAt
-from routing.cli.output import err, live_policy, one_line, open_ledger, out, person_named, print_json, problem
+from routing.cli.output import (
+    available,
+    err,
+    live_policy,
+    one_line,
+    open_ledger,
+    out,
+    person_named,
+    print_json,
+    problem,
+)
 from routing.core.distribution.entries import STANDS
 from routing.runtime.clock import utcnow
 
@@ -25,7 +36,6 @@ app = typer.Typer(no_args_is_help=True)
 
 MOST = 500  # characters of a reason
 MOST_LEADS = 1_000_000
-_LAST = datetime(9999, 12, 1, tzinfo=UTC)  # calendars know no later days
 
 Pool = Annotated[str, typer.Argument(help="The pool's name, as in pools.yaml.")]
 Kind = Annotated[str, typer.Option("--kind", help="The rotation of this kind of lead.")]
@@ -61,11 +71,9 @@ def show(
 def simulate(
     pool: Pool,
     leads: Annotated[int, typer.Option("--leads", min=1, max=MOST_LEADS, help="How many leads.")] = 100,
-    from_: Annotated[
-        str, typer.Option("--from", help="When the first comes (2026-12-01, 2026-12-01T09:00Z); else now.")
-    ] = "",
+    from_: Annotated[str, typer.Option("--from", help=f"When the first comes: {spans.FIRST}, UTC; else now.")] = "",
     to: Annotated[
-        str, typer.Option("--to", help="Until when they come, evenly (a date: its beginning); else a week later.")
+        str, typer.Option("--to", help=f"Until when they come, evenly: {spans.LAST}, UTC; else a week later.")
     ] = "",
     value: Annotated[
         list[str] | None, typer.Option("--value", help="A field of each lead: lead.country=DE. Can be given again.")
@@ -75,8 +83,8 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Gives made-up leads to a pool, from how it stands now: hours, holidays, absences and caps count. Nothing is stored."""
-    start = _moment(from_) if from_ else utcnow()
-    end = _moment(to) if to else min(start, _LAST) + timedelta(days=7)
+    start = spans.given("--from", from_) if from_ else utcnow()
+    end = spans.given("--to", to, last=True) if to else start + timedelta(days=7)
     if end <= start:
         problem("--to must be after --from.")
         raise typer.Exit(2)
@@ -105,23 +113,39 @@ def credit(
         float,
         typer.Option("--leads", min=-1000, max=1000, help="How many leads they are owed; below 0: how many fewer."),
     ] = 1,
+    lead: Annotated[
+        str,
+        typer.Option(
+            "--lead",
+            help="The lead (its id) that was bad: its place in their caps is free again. With --leads -1: it is taken again.",
+        ),
+    ] = "",
     kind: Kind = "",
     by: Annotated[str, typer.Option("--by", help="Who says so; your user name when left out.")] = "",
     config: Config = None,
     ledger: LedgerAt = None,
 ) -> None:
-    """Gives a member a claim to leads, as an entry with author and reason: for a skipped turn, or a lead that was none."""
+    """Gives a member a claim to leads, as an entry with author and reason: for a skipped turn, or a lead that was none (--lead).
+
+    Caps count what was given: only a credit with --lead frees a place in them, and only --lead with --leads -1 takes it again.
+    """
     author, reason = one_line(by, MOST) or getpass.getuser(), one_line(because, MOST)
     if not leads or not reason:
         problem("Say how many leads, and why." if not leads else "Say why, with --because.")
+        raise typer.Exit(2)
+    if lead and abs(leads) != 1:
+        problem("A lead that was bad is credited as one: leave --leads out, or say --leads -1 to take that back.")
         raise typer.Exit(2)
 
     def work(desk: Desk) -> str:
         which = _named(desk.policy, pool)
         of = _kind(desk, which, kind)
         member = _member(desk, which, name)
+        given = None
         try:
-            rotation, before = desk.adjust(which, of, member, leads, author=author, reason=reason)
+            if lead:
+                of, given = desk.turn(which, member, lead)
+            rotation, before = desk.adjust(which, of, member, leads, author=author, reason=reason, given=given)
         except ValueError as error:
             problem(f"{error}.")
             raise typer.Exit(1) from None
@@ -132,9 +156,18 @@ def credit(
         )
         if desk.policy.pools[which].bound is None:
             said += f" Its leads are shared by {desk.policy.pools[which].method}: there a claim decides between equals at most."
-        return said + " Their caps count that many leads fewer." * (leads >= 1)
+        return said + _in_caps(lead, given, leads)
 
     err.print(_changed(config, ledger, pool, work), markup=False)
+
+
+def _in_caps(lead: str, given: datetime | None, leads: float) -> str:
+    """What becomes of a member's caps by a credit (or debit) for that lead, "" for none."""
+    if not lead:
+        return ""
+    if given is None:
+        return f" Their caps stay as they are: when {lead} was given was not kept."
+    return f" In their caps the place of {lead} is {'free' if leads > 0 else 'taken'} again."
 
 
 @app.command()
@@ -214,16 +247,6 @@ def _member(desk: Desk, pool: str, name: str) -> str:
     return key
 
 
-def _moment(text: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-        found = found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        problem(f"{text!r} is no date or time: write it as 2026-12-01 or 2026-12-01T09:00Z (UTC).")
-        raise typer.Exit(2) from None
-    return min(found, _LAST)
-
-
 def _facts(policy: Policy, values: list[str]) -> dict[str, Any]:
     from rules.source import nearest
 
@@ -284,7 +307,7 @@ def _print(view: RotationView) -> None:
             f"{one.credits:+g}" if one.credits else "",
             str(one.next or ""),
             Text("; ".join(one.caps)),
-            Text(one_line((one.why or "available") + until)),
+            Text(one_line((one.why or available(one.not_for)) + until)),
         )
     out.print(table)
     if view.closed:
@@ -294,15 +317,21 @@ def _print(view: RotationView) -> None:
         out.print(Text(f"Next: {one_line(names[view.next[0]])}: {view.because}."))
     far = f"{view.deviation:.2f} leads"
     if view.bound is not None:
-        beyond = view.deviation > view.bound
-        far = f"{far}, which is beyond its alarm of {view.bound:g}" if beyond else f"{far} (alarm: {view.bound:g})"
-        if beyond:
-            far += " (it evens out as who is owed is there again; where it grows, `pools credit` helps)"
+        beyond = f", which is beyond its alarm of {view.bound:g} ({_evens_out(view)})"
+        far += beyond if view.deviation > view.bound else f" (alarm: {view.bound:g})"
     waiting = "" if view.kind else f" Waiting: {view.waiting}."  # for the pool, whatever their kind
     out.print(Text(f"Furthest from their share: {far}.{waiting}"))
     if view.entries:
         out.print(_entries(view))
     out.print()
+
+
+def _evens_out(view: RotationView) -> str:
+    """What makes up for what members are owed."""
+    credited = [f"{one_line(one.name)} {one.credits:+g}" for one in view.members if one.credits * one.shortfall > 0]
+    if credited:
+        return f"credits, which are made up for turn by turn, are part of it: {', '.join(credited)}"
+    return "it evens out as who is owed is there again; where it grows, `pools credit` helps"
 
 
 def _entries(view: RotationView) -> Table:
@@ -361,6 +390,8 @@ def _print_simulated(found: Simulated, names: dict[str, str]) -> None:
     out.print(table)
     on = f"{found.overflowed} found nobody and went to {found.overflow}; " if found.overflow else ""
     far = "The leads of this pool do not go by turns, so nobody's share is promised."
+    if found.sticky:
+        far = f"Made-up leads have no {found.sticky}: none was kept with whoever had it before, all went in turn."
     if found.worst is not None:
         far = f"Nobody was ever further than {found.worst:.2f} leads from their share."
     err.print(

@@ -1,4 +1,4 @@
-"""The holding queue: records that wait for somebody of a pool, in the order in which they will be taken up."""
+"""The holding queue: records that wait for somebody, of a pool or by name, in the order in which they will be taken up."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Waiting(Struct, frozen=True):
 
 def save(conn: Connection, held: Mapping[str, Holding]) -> None:
     """Takes records into the queue, by ref; one that is in it keeps the time since when it waits."""
-    rows = [{"ref": ref, "pool": one.pool, "rank": one.rank, "since_ms": to_ms(one.since)} for ref, one in held.items()]
+    rows = [
+        {"ref": ref, "pool": one.pool, "rank": one.rank, "since_ms": to_ms(one.since), "person": one.person}
+        for ref, one in held.items()
+    ]
     upsert(conn, holding, rows)
 
 
@@ -55,8 +58,9 @@ def lengths(conn: Connection) -> dict[str, int]:
     return {name: int(n) for name, n in conn.execute(select(holding.c.pool, func.count()).group_by(holding.c.pool))}
 
 
-def hurry(conn: Connection, pools: Collection[str], now: datetime) -> int:
-    """Lets all that wait for these pools be looked at now: somebody may be there. Returns how many."""
-    refs = select(holding.c.ref).where(holding.c.pool.in_(sorted(pools)))
+def hurry(conn: Connection, pools: Collection[str], now: datetime, people: Collection[str] = ()) -> int:
+    """Lets all that wait for these pools, or for one of these people by name, be looked at now: somebody may be there. Returns how many."""
+    waits = holding.c.pool.in_(sorted(pools)) | holding.c.person.in_(sorted(people))
+    refs = select(holding.c.ref).where(waits)
     where = (timer.c.purpose == "hold") & timer.c.ref.in_(refs) & (timer.c.due_ms > to_ms(now))
     return int(conn.execute(update(timer).where(where).values(due_ms=to_ms(now))).rowcount)

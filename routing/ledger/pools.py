@@ -13,14 +13,14 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, case, func, select
 
 from routing.core.distribution.caps import LONGEST, Given
-from routing.core.distribution.entries import PoolEntry, Snapshot, Standing
+from routing.core.distribution.entries import COUNTED, PoolEntry, Snapshot, Standing
 from routing.core.distribution.rotation import Rotation
 from routing.ledger import locks
 from routing.ledger.schema import from_ms, pool, pool_bond, pool_entry, pool_member, pool_snapshot, to_ms
-from routing.ledger.sql import add_new, add_rows, one_of, upsert
+from routing.ledger.sql import add_new, add_rows, chunks, one_of, upsert
 from rules.policy import Policy
 from rules.pools.checks import pools_asked
 
@@ -36,6 +36,9 @@ _MEMBERS = (
     .order_by(pool_member.c.pool, pool_member.c.kind, pool_member.c.number)
 )
 _BONDS = select(pool_bond).where(one_of(pool_bond.c.key, "keys"))
+
+# A lead is given before it is given back, also where the clock was moved back in between.
+_HAPPENED = case((pool_entry.c.given_ms > pool_entry.c.at_ms, pool_entry.c.given_ms), else_=pool_entry.c.at_ms)
 
 Key = tuple[str, str]  # pool, kind
 
@@ -160,9 +163,9 @@ def _given(conn: Connection, name: str, now: datetime) -> Given:
         .where(
             pool_entry.c.pool == name,
             pool_entry.c.at_ms >= to_ms(now - LONGEST),
-            pool_entry.c.what.in_(("assigned", "refused", "credit")),
+            pool_entry.c.what.in_((*COUNTED, "renamed")),
         )
-        .order_by(pool_entry.c.at_ms, pool_entry.c.kind, pool_entry.c.seq)
+        .order_by(_HAPPENED, pool_entry.c.kind, pool_entry.c.seq)
     )
     given = Given()
     for row in rows:
@@ -204,6 +207,27 @@ def save(conn: Connection, opened: Opened, entries: Sequence[PoolEntry]) -> None
     )
 
 
+def rename(conn: Connection, now: Mapping[str, str], at: datetime) -> None:
+    """Members with another key go on as they stand. ``now`` is the new key by the old one."""
+    found: set[str] = set()
+    for some in chunks(sorted(now)):
+        found.update(conn.scalars(select(pool_member.c.pool).where(pool_member.c.person.in_(some)).distinct()))
+    locks.take(conn, [f"pool:{name}" for name in found])
+    opened = Opened({(one.pool, one.kind): one for one in rotations(conn, found)}, {}, {})
+    opened.began = {key: one.seq for key, one in opened.rotations.items()}
+    entries = []
+    for one in opened.rotations.values():
+        for old in [person for person in one.people if person in now]:
+            entry = PoolEntry(
+                pool=one.pool, kind=one.kind, seq=one.seq + 1, person=old, what="renamed", why=now[old], at=at
+            )
+            one.apply(entry)
+            entries.append(entry)
+    for some in chunks(sorted(now)):
+        conn.execute(pool_member.delete().where(pool_member.c.person.in_(some)))
+    save(conn, opened, entries)
+
+
 def _members(one: Rotation) -> Iterator[dict[str, Any]]:
     for n in one.changed():
         standing = msgspec.structs.asdict(one.standing(n))
@@ -212,14 +236,14 @@ def _members(one: Rotation) -> Iterator[dict[str, Any]]:
 
 def _row(one: PoolEntry) -> dict[str, Any]:
     row = msgspec.structs.asdict(one)
-    row["at_ms"] = to_ms(row.pop("at"))
-    return row
+    given = row.pop("given")
+    return row | {"at_ms": to_ms(row.pop("at")), "given_ms": None if given is None else to_ms(given)}
 
 
 def _entry(row: Row[Any]) -> PoolEntry:
     fields = dict(row._mapping)
-    at = from_ms(fields.pop("at_ms"))
-    return PoolEntry(**fields, at=at)
+    at, given_ms = from_ms(fields.pop("at_ms")), fields.pop("given_ms")
+    return PoolEntry(**fields, at=at, given=None if given_ms is None else from_ms(given_ms))
 
 
 def _snapshot(conn: Connection, rotations: Iterable[Rotation]) -> None:

@@ -10,30 +10,34 @@ from typing import Any
 from msgspec import Struct
 from sqlalchemy import Connection
 
+from routing.core.availability.calendars import pools_served_by
 from routing.core.availability.people import Availability
 from routing.core.directory import FILE, Directory
 from routing.core.distribution.ask import Ask, Pick
 from routing.core.distribution.attendance import Attendance
-from routing.core.distribution.entries import PoolEntry
+from routing.core.distribution.entries import PoolEntry, mask_of
 from routing.core.distribution.methods import by_value, kind_of, least_loaded
 from routing.core.distribution.pools import Pools
 from routing.core.distribution.rotation import Rotation
 from routing.core.distribution.workload import Open, counting
 from routing.core.model import ChangeEvent, derived_id
-from routing.ledger import holding, journal, mirror, open_records, people, pools
+from routing.ledger import decisions, holding, journal, mirror, open_records, people, pools
+from routing.ledger.holding import Waiting
 from routing.ledger.pools import Opened
 from routing.ledger.schema import split_ref
 from rules.policy import Policy
-from rules.pools.model import Pool
+from rules.pools.model import POOL, Pool
 
 NEXT = 5
+_LOOKED_AT = 100  # of those who wait in a queue, for one that a member may claim
 _NEVER = datetime.max.replace(tzinfo=UTC)
 CLAIM = "claim"  # how the tick of a record that somebody claimed is marked
 
 
 class MemberLine(Struct, frozen=True, kw_only=True):
     """One member as they stand. ``shortfall`` is ideal − assigned, ``value`` the same in value, where leads have one. ``load`` is what a
-    load balanced pool goes by: open leads, or the sum of a field. ``credits`` were given by hand or for leads given back."""
+    load balanced pool goes by: open leads, or the sum of a field. ``credits`` were given by hand or for leads given back. ``not_for``
+    says why they get no leads of single CRMs, by its name, while they are available for those of others."""
 
     person: str
     name: str
@@ -48,6 +52,7 @@ class MemberLine(Struct, frozen=True, kw_only=True):
     caps: tuple[str, ...]
     available: bool
     why: str
+    not_for: dict[str, str]
     until: datetime | None
     next: int
 
@@ -75,7 +80,8 @@ class Simulated(Struct, frozen=True, kw_only=True):
     """What came of leads that were made up: by member how many, their ideal of these, and what they were owed before.
     ``longest_wait`` is in seconds, ``left`` how many nobody took. ``overflowed`` went on to ``overflow``, a pool or a queue.
 
-    ``worst`` is the largest |assigned − ideal| on the way; None where leads do not go by turns."""
+    ``worst`` is the largest |assigned − ideal| on the way; None where leads do not go by turns. ``sticky`` is what the pool keeps
+    together, which these leads have none of."""
 
     pool: str
     leads: int
@@ -87,6 +93,7 @@ class Simulated(Struct, frozen=True, kw_only=True):
     left: int
     overflowed: int
     overflow: str
+    sticky: str
     worst: float | None
 
 
@@ -106,10 +113,10 @@ class Desk:
         self.conn, self.policy, self.now = conn, policy, now
         records = mirror.people(conn)
         # A CRM whose users are not known yet says nothing against anybody.
-        systems = sorted({record.system for record in records})
+        self.systems = sorted({record.system for record in records})
         self.directory = Directory.build(policy, records)
         available = Availability(policy, people.known(conn, now))
-        self.attendance = Attendance(policy, self.directory, available, systems)
+        self.attendance = Attendance(policy, self.directory, available, self.systems)
         shelf, wanted = pools.Shelf(), pools.closure(policy, names)
         self.opened: Opened = (shelf.take if locked else shelf.look)(conn, policy, wanted, now)
         self.attendance.given = self.opened.given
@@ -121,14 +128,14 @@ class Desk:
         pool = self.policy.pools[name]
         rotation = self.pools.rotation(pool, kind, self.now)
         barred = self._empty(pool, rotation)
-        coming = (
-            [] if pool.method in ("pull", "sticky", "best fit") else _coming(pool, rotation, NEXT, self.now, barred)
-        )
+        unforeseen = rotation.closed or pool.method in ("pull", "sticky", "best fit")
+        coming = [] if unforeseen else _coming(pool, rotation, NEXT, self.now, barred)
         turns = {person: turn for turn, person in reversed(list(enumerate(coming, 1)))}
         lines = []
         for member in pool.members:
             n = rotation.number[member.key]
             claim = rotation.claim(n)
+            available = rotation.is_in(member.key) and member.key not in barred
             lines.append(
                 MemberLine(
                     person=member.key,
@@ -142,8 +149,11 @@ class Desk:
                     load=rotation.load[n],
                     credits=rotation.credits[n],
                     caps=tuple(self.attendance.used(pool, member, kind, self.now)),
-                    available=rotation.is_in(member.key) and member.key not in barred,
+                    available=available,
                     why=rotation.why[n] or barred.get(member.key, ""),
+                    not_for=self.directory.kept_out(member.who, self.systems)
+                    if available and not member.is_pool
+                    else {},
                     until=self.attendance.until_of(pool, member, kind, self.now),
                     next=turns.get(member.key, 0),
                 )
@@ -179,41 +189,77 @@ class Desk:
         return sorted({"", *known, *(kind.name for kind in self.policy.pools[name].kinds)})
 
     def adjust(
-        self, name: str, kind: str, member: str, leads: float, *, author: str, reason: str
+        self,
+        name: str,
+        kind: str,
+        member: str,
+        leads: float,
+        *,
+        author: str,
+        reason: str,
+        given: datetime | None = None,
     ) -> tuple[Rotation, float]:
-        """Gives a member a claim to so many leads more (or, below 0, fewer), as an entry with author and reason. Returns what they
-        were owed before, too. Raises ValueError where there is nobody whose turns it could come out of, or go to."""
+        """Gives a member a claim to so many leads more (or, below 0, fewer), as an entry with author and reason; ``given`` is when the
+        lead was given that this is for. Returns what they were owed before, too. Raises ValueError where there is nobody whose
+        turns it could come out of, or go to."""
         rotation = self.pools.rotation(self.policy.pools[name], kind, self.now)
         n = rotation.number[member]
         before = rotation.claim(n)
-        if not any(state != "out" for other, state in enumerate(rotation.state) if other != n):
+        if rotation.bearers(n) == mask_of((n,)):
             who = self.directory.name(member)
-            message = f"nobody but {who} is there now whose turns this could come out of: enter it when somebody is"
+            message = f"nobody but {who} has a share of the pool {name}: there are no turns that this could come out of"
             raise ValueError(message)
         what: Any = "credit" if leads > 0 else "debit"
-        self.pools.enter(rotation, member, what, self.now, leads=abs(leads), author=author, why=reason)
+        self.pools.enter(rotation, member, what, self.now, leads=abs(leads), author=author, why=reason, given=given)
         pools.save(self.conn, self.opened, self.pools.entries)
-        holding.hurry(self.conn, [name], self.now)
+        holding.hurry(self.conn, pools_served_by(self.policy, {member.removeprefix(POOL)}), self.now)
         return rotation, before
 
-    def claim(self, name: str, member: str, record_id: str = "") -> Claimed | None:
-        """Takes the next record (or that one) out of a queue for a member: it is decided with the next batch. None when none waits.
+    def turn(self, name: str, member: str, record_id: str) -> tuple[str, datetime | None]:
+        """Of which kind the lead was to the pool that it gave that member last, and when it gave it (None: that was not kept).
 
-        Raises ValueError with the reason when the member cannot claim now.
+        Raises ValueError where it was given to somebody else, or by another pool.
+        """
+        records = mirror.load(self.conn, decisions.refs_of(self.conn, record_id)).values()
+        for record in records:
+            for pool, kind, person in record.turns:
+                if (pool, person) == (name, member):
+                    return kind, datetime.fromisoformat(record.given_at) if record.given_at else None
+        message = f"the lead {record_id} was not last given to {self.directory.name(member)} by the pool {name}"
+        raise ValueError(message)
+
+    def claim(self, name: str, member: str, record_id: str = "") -> Claimed | None:
+        """Takes the first record that a member may have (or that one) out of a queue: it is decided with the next batch. None when none
+        waits.
+
+        Raises ValueError with the reason when the member cannot claim now, or none of those that wait.
         """
         pool = self.policy.pools[name]
-        rotation = self.pools.rotation(pool, "", self.now)
-        n = rotation.number.get(member)
         if pool.method != "pull":
             message = f"nobody claims from the pool {name}: its leads are shared by {pool.method}"
             raise ValueError(message)
-        if n is None or rotation.state[n] != "in":
-            message = rotation.why[n] if n is not None else f"{self.directory.name(member)} is not in the pool {name}"
+        if member not in self.pools.rotation(pool, "", self.now).number:
+            message = f"{self.directory.name(member)} is not in the pool {name}"
             raise ValueError(message)
-        waiting = holding.waiting(self.conn, name, 1 if not record_id else 100_000)
-        mine = next((one for one in waiting if not record_id or one.ref.endswith(f":{record_id}")), None)
-        if mine is None:
+        waiting = [
+            one
+            for one in holding.waiting(self.conn, name, _LOOKED_AT if not record_id else 100_000)
+            if not record_id or one.ref.endswith(f":{record_id}")
+        ]
+        if not waiting:
             return None
+        whys = []
+        for mine in waiting:
+            whys.append(self._why_not(name, member, mine))
+            if not whys[-1]:
+                break
+        else:
+            message = (
+                whys[0]
+                if len(set(whys)) == 1
+                else f"none of the {len(whys)} that wait first: {'; '.join(dict.fromkeys(whys))}"
+            )
+            raise ValueError(message)
         system, entity, found = split_ref(mine.ref)
         holding.clear(self.conn, [mine.ref])  # nobody else gets it meanwhile
         tick = ChangeEvent(
@@ -229,6 +275,20 @@ class Desk:
         )
         journal.accept(self.conn, [tick], self.now)
         return Claimed(mine.ref, tick.event_id)
+
+    def _why_not(self, name: str, member: str, waits: Waiting) -> str:
+        """Why a member cannot claim that record, by what it was held with; "" when they can."""
+        held, known = decisions.newest_of(self.conn, waits.ref), mirror.load(self.conn, {waits.ref}).get(waits.ref)
+        ask = Ask(
+            system=split_ref(waits.ref)[0],
+            facts=held.facts if held is not None else {},
+            now=self.now,
+            exclude=frozenset(known.passed if known is not None else ()),
+            refused=frozenset(known.never_had if known is not None else ()),
+            claim=member,
+            waited=max((self.now - waits.since).total_seconds(), 0.0),
+        )
+        return self.pools.why_not(name, ask)
 
     def simulate(
         self, name: str, leads: int, start: datetime, end: datetime, facts: Mapping[str, Any] | None = None
@@ -266,6 +326,7 @@ class Desk:
             left=leads - len(waits) - overflowed,
             overflowed=overflowed,
             overflow=_overflow(pool),
+            sticky=pool.sticky,
             worst=None if pool.bound is None else worst,
         )
 
@@ -344,11 +405,15 @@ def _coming(pool: Pool, rotation: Rotation, leads: int, now: datetime, barred: C
 
 def _because(pool: Pool, rotation: Rotation, coming: list[str]) -> str:
     if not coming:
-        return "nobody is in turn"
+        return rotation.closed or "nobody is in turn"
     n = rotation.number[coming[0]]
     if pool.method == "load balanced":
         what = f"the sum of {pool.balance} over open leads" if pool.balance else "the number of open leads"
         return f"who has least to do: {what} is {rotation.load[n]:g}, for a weight of {rotation.weight[n]:g}"
     (ideal,) = rotation.ideals([n], None, given=True)
     said = f"with the next lead their fair share is {ideal:.2f}; given so far: {rotation.assigned[n]}"
-    return f"{said}; of those who are not too far from theirs, furthest behind in value" if pool.value else said
+    return (
+        f"{said}; of those who are not too far from theirs, furthest behind in value (among equals, in turn)"
+        if pool.value
+        else said
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from rules.pools.model import POOL, Cap, Member, Method, Ramp
-from rules.pools.people import People, number
+from rules.pools.people import MAX_AMOUNT, People, number
 from rules.pools.texts import TextError, cap_of, ramp_of
 from rules.source import Report, nearest
 from rules.values import fold
@@ -46,7 +46,7 @@ class MemberReader:
             if ramp is not None and member.ramp is None and person is not None and person.ramp is None:
                 member = replace(member, ramp=ramp)
             found[member.key] = member
-        return tuple(found.values())
+        return _scaled(found.values())
 
     def _pairs(self, node: Node | None, method: Method) -> list[tuple[Scalar, Node | None]]:
         if isinstance(node, Block):
@@ -97,10 +97,14 @@ class MemberReader:
             )
         if member.is_pool and (own := next((block.get(one) for one in ("ramp", "skills") if block.get(one)), None)):
             self._report.error(own.place, f"'{name.text}' is a pool: only people have ramps and skills of their own")
+        caps = read_caps(block.get("caps"), f"the caps of {name.text}", kinds, self._report)
+        if member.is_pool and any(cap.per == "open" for cap in caps):
+            hint = f"write 'caps: … open' for all its members in the pool '{member.who}'"
+            self._report.error(name.place, f"'{name.text}' is a pool: only people have a cap on what is open", hint)
         return replace(
             member,
             weight=self._weight(weight, name.text) if weight is not None else 1.0,
-            caps=read_caps(block.get("caps"), f"the caps of {name.text}", kinds, self._report),
+            caps=caps,
             ramp=self._ramp(block.get("ramp"), f"the ramp of {name.text}"),
             skills=self._skills(block.get("skills"), name.text),
         )
@@ -143,10 +147,8 @@ class MemberReader:
         if value is None:
             message = f"{name.text} has no {column}: gets no leads here"
             self._report.warn(name.place, message, f"write '{name.text}: 1' for a weight of its own")
-        if value is not None and not 0 <= value <= MAX_WEIGHT:
-            self._report.error(
-                name.place, f"the {column} of {name.text} is no weight: that is from 0 to {MAX_WEIGHT:,}"
-            )
+        if value is not None and not 0 <= value <= MAX_AMOUNT:
+            self._report.error(name.place, f"the {column} of {name.text} is no weight: that is a number of 0 or more")
             value = None
         return replace(member, weight=float(value or 0.0))
 
@@ -172,6 +174,15 @@ class MemberReader:
             parts = (part for text in texts if text is not None for part in text.text.split(","))
             found["_".join(fold(key.text).split())] = frozenset(fold(part) for part in parts if part.strip())
         return found
+
+
+def _scaled(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Of quotas in money weights would be too large to be exact: all of them in thousands, or in millions, are the same shares."""
+    found = tuple(members)
+    unit = 1.0
+    while max((member.weight for member in found), default=0.0) / unit > MAX_WEIGHT:
+        unit *= 1_000
+    return found if unit == 1 else tuple([replace(member, weight=member.weight / unit) for member in found])
 
 
 def read_caps(node: Node | None, what: str, kinds: Sequence[str], report: Report) -> tuple[Cap, ...]:

@@ -119,7 +119,7 @@ class Pool(Struct, frozen=True):
     whole, by the calendar of ``time_zone`` (UTC when that is ""), ``member_caps`` those of each member. ``sticky`` is what a sticky pool keeps together. ``balance`` is the field whose sum over open records a load
     balanced pool evens out, "" their number. ``value`` is the field of a lead's value, the second measure of fairness.
     ``catch_up`` is the most leads that somebody makes up after an absence, ``alarm`` the deviation |assigned − ideal| that is
-    told. ``priority`` orders who waits: the largest first.
+    told, 0 where the usual one is. ``priority`` orders who waits: the largest first.
     """
 
     name: str
@@ -138,13 +138,14 @@ class Pool(Struct, frozen=True):
     hours: bool = True
     time_zone: str = ""
     catch_up: float = 1.0
-    alarm: float = 1.1
+    alarm: float = 0.0
     priority: Formula | None = None
 
     @property
     def bound(self) -> float | None:
         """How many leads off their share is told of a member; None where a method that does not go by turns decides who gets one."""
-        return self.alarm if self.method in _BY_TURNS else None
+        usual = 2.5 if self.value else 1.1
+        return (self.alarm or usual) if self.method in _BY_TURNS else None
 
     @property
     def weights(self) -> dict[str, float]:

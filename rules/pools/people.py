@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from datetime import date
 from functools import cache
 from typing import Any, TypeVar
@@ -27,6 +27,8 @@ _NO = frozenset({"no", "false", "0", "n"})
 _ID = "_id"
 _SEVERAL = re.compile("[,;]")
 MAX_AMOUNT = 1e15
+# What a rung does begins with one of these words, or else names a person or a field.
+ACTIONS = ("pool", "person", "queue", "keep", "hold", "reject")
 # Columns with a meaning of their own beside those with CRM ids; all others are the admin's.
 COLUMNS = (
     "name", "email", "active", "role", "region", "manager", "time_zone", "hours", "holidays", "start_date", "end_date",
@@ -115,6 +117,7 @@ def read_people(
         people.add(person)
         if "manager" in columns and row.cells[columns["manager"]]:
             managers[person.key] = row
+    _users_once(reader.plain - {*COLUMNS}, sheet, columns, report)
     for key, row in managers.items():
         _manage(people, people.by_key[key], row.cells[columns["manager"]], sheet.cell(row, columns["manager"]), report)
     _typed(people, sheet, {name: index for name, index in columns.items() if name not in reader.plain})
@@ -143,6 +146,9 @@ class _Rows:
         cells = {name: row.cells[index] for name, index in self._columns.items()}
         if not cells["name"]:
             self._wrong("name", "this person has no name")
+        elif (word := cells["name"].split()[0].casefold()) in ACTIONS:
+            hint = "turn it round, such as 'Diaz, Ana', or add an initial before it"
+            self._wrong("name", f"'{cells['name']}' would be read as '{word} …' and not as a person", hint)
         if not _EMAIL.fullmatch(cells["email"]):
             self._wrong("email", f"'{cells['email']}' is no e-mail address" if cells["email"] else "no e-mail")
         active = fold(cells.get("active", "")) or "yes"
@@ -235,6 +241,19 @@ class _Rows:
             closed=calendar.closed,
             time_zone=person.time_zone or calendar.time_zone,
         )
+
+
+def _users_once(ids: Set[str], sheet: Sheet, columns: Mapping[str, int], report: Report) -> None:
+    """Warns where two people have the same user in a CRM: what that user has would be the last one's."""
+    for column in sorted(ids & columns.keys()):
+        first: dict[str, Row] = {}
+        for row in sheet.rows:
+            written = row.cells[columns[column]]
+            other = first.setdefault(written, row)
+            if written and other is not row:
+                who = f"{other.cells[columns['name']]} on line {other.line}"
+                hint = "where it is one person with another e-mail, keep one row, and change the e-mail there"
+                report.warn(sheet.cell(row, columns[column]), f"'{written}' is the user of {who} already", hint)
 
 
 def _manage(people: People, person: Person, text: str, place: Place, report: Report) -> None:

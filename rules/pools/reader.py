@@ -25,6 +25,7 @@ POINT_KEYS = ("points", "when")
 STICKY: tuple[Sticky, ...] = ("account", "contact")
 MAX_LEADS = 1_000  # that may be made up after an absence, or be out of balance
 MAX_KINDS = 100
+MAX_NAME = 200  # characters of a pool's name, or a kind's, as the ledger has them
 _LONGEST = 365 * 86_400
 _QUEUE, _POOL = "queue ", "pool "
 # Settings that only one method has a use for.
@@ -48,6 +49,7 @@ def read_pools(
     block = [one for one in as_block(root, report, "pools.yaml") or () if not is_setting(one[0])]
     folded: dict[str, str] = {}
     for key, _ in block:
+        _check_name(key, "pool", "Inbound", report)
         if (other := folded.setdefault(fold(key.text), key.text)) != key.text:
             report.error(key.place, f"the pool '{key.text}' differs from '{other}' only by case")
     written: dict[str, tuple[Scalar, Block]] = {}
@@ -58,6 +60,13 @@ def read_pools(
             pools[key.text] = _PoolReader(key, body, people, folded, asker, queues, report).read()
     check_pools(pools, written, people, report)
     return pools
+
+
+def _check_name(key: Scalar, what: str, example: str, report: Report) -> None:
+    if not key.text.strip():
+        report.error(key.place, f"this {what} has no name", f"write one before the colon, such as {example}")
+    elif len(key.text) > MAX_NAME:
+        report.error(key.place, f"the name of this {what} has more than {MAX_NAME} characters", "shorten it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ class _PoolReader:
             hours=as_flag(self.body.get("hours"), self.report, f"'hours' of {self.what}", True),
             time_zone=self._zone(),
             catch_up=self._number("catch_up", 0, 1.0),
-            alarm=self._number("alarm", 1, 1.1),
+            alarm=self._number("alarm", 1, 0.0),
             priority=self.asker.number(text) if (text := self._text("priority")) is not None and self.asker else None,
         )
 
@@ -173,7 +182,11 @@ class _PoolReader:
     def _kinds(self) -> tuple[Kind, ...]:
         block = as_block(self.body.get("kinds"), self.report, f"the kinds of lead of {self.what}")
         found = []
+        folded: dict[str, str] = {}
         for key, node in block or ():
+            _check_name(key, "kind of lead", "Large", self.report)
+            if (other := folded.setdefault(fold(key.text), key.text)) != key.text:
+                self.report.error(key.place, f"the kind of lead '{key.text}' differs from '{other}' only by case")
             text = as_text(node, self.report, f"the kind '{key.text}'")
             when = self.asker.condition(text) if text is not None and self.asker is not None else None
             if when is not None:

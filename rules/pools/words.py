@@ -85,7 +85,7 @@ def settings(pool: Pool) -> dict[str, str]:
         "hours": "" if pool.hours else "no",
         "time_zone": pool.time_zone,
         "catch_up": "" if pool.catch_up == 1 else f"{pool.catch_up:g}",
-        "alarm": "" if pool.alarm == 1.1 else f"{pool.alarm:g}",
+        "alarm": f"{pool.alarm:g}" if pool.alarm else "",
         "priority": pool.priority.text if pool.priority is not None else "",
     }
 

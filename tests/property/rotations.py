@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from routing.core.distribution.entries import PoolEntry, Snapshot, What
+from routing.core.distribution.entries import CLAIMS, LEFT, PoolEntry, Snapshot, What
 from routing.core.distribution.rotation import Rotation
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -20,6 +20,8 @@ WANTED = 1.1  # leads that members may be off their share while others come and 
 
 def enter(rotation: Rotation, person: str, what: What, **more: Any) -> PoolEntry:
     """Adds an entry."""
+    if what in CLAIMS:
+        more["among"] = rotation.bearers(rotation.number[person])
     entry = PoolEntry(pool="P", kind="", seq=rotation.seq + 1, person=person, what=what, at=NOW, **more)
     rotation.apply(entry)
     return entry
@@ -31,6 +33,12 @@ def fixed(weights: list[float]) -> Rotation:
     for n, weight in enumerate(weights):
         enter(rotation, f"p{n}", "joined", weight=weight)
     return rotation
+
+
+def leave(rotation: Rotation, person: str) -> None:
+    """That member is taken out of the pool for good."""
+    enter(rotation, person, "left", weight=rotation.weight[rotation.number[person]], why=LEFT)
+    enter(rotation, person, "settled")
 
 
 def give(rotation: Rotation, among: tuple[int, ...] | None = None) -> int:
@@ -103,16 +111,18 @@ class Far:
     """How far members of a team were from their share: the ``worst`` |assigned − ideal|, and at how many of its ``leads`` somebody was
     ``beyond`` what is wanted. Never further than is proved in routing/core/distribution/README.md.
 
-    ``apart``: the furthest that one of those who are there was from what these are owed on average."""
+    ``members``: the most that there were at one time. ``apart``: the furthest that one of those who are there was from what these are owed on average."""
 
     worst: float = 0.0
     apart: float = 0.0
     leads: int = 0
     beyond: int = 0
+    members: int = 0
 
     def note(self, rotation: Rotation) -> None:
         far = rotation.deviation()
-        assert far <= (len(rotation.people) - 1) / 2 + 1e-5
+        self.members = max(self.members, sum(why != LEFT for why in rotation.why))
+        assert far <= (self.members - 1) / 2 + 1e-5
         claims = rotation.claims(rotation.present())
         level = fsum(claims) / len(claims) if claims else 0.0
         self.apart = max(self.apart, *[abs(claim - level) for claim in claims], 0.0)
@@ -193,6 +203,43 @@ def capped_and_going(seed: int, leads: int = 600) -> Far:
             had[person] += 1
             stand(person)
             far.note(rotation)
+    return far
+
+
+def joining_and_leaving(seed: int, leads: int = 400) -> Far:
+    """A pool that people join and leave for good all the time: at random, or just when they were served, or are furthest behind."""
+    source = random.Random(seed)
+    sort, way = WEIGHTS[seed % 3], source.choice(("any", "served", "behind"))
+    rotation = fixed([weight_of(source, sort) for _ in range(source.randint(2, 9))])
+    most, far, number = source.randint(3, 10), Far(), 0
+    for _ in range(leads):
+        if source.random() < 0.1 and rotation.in_turn > 1:
+            away = source.choice(rotation.present())
+            what: What = "left" if source.random() < 0.5 else "full"
+            enter(rotation, rotation.people[away], what, weight=rotation.weight[away], why="a reason")
+        able = rotation.present()
+        some = tuple(sorted(source.sample(able, source.randint(1, len(able)))))
+        served = give(rotation, some if source.random() < 0.3 else None)
+        far.note(rotation)
+        members = [n for n, why in enumerate(rotation.why) if why != LEFT]
+        if len(members) > 2 and source.random() < 0.2:
+            behind = max(members, key=rotation.claim)
+            goes = {"any": source.choice(members), "served": served, "behind": behind}[way]
+            before = rotation.deviation()
+            leave(rotation, rotation.people[goes])
+            assert rotation.deviation() <= before + 1e-9, "nobody is further from their share because somebody left"
+            far.note(rotation)
+            members.remove(goes)
+        if len(members) < most and source.random() < 0.2:
+            gone = [n for n, why in enumerate(rotation.why) if why == LEFT]
+            person = rotation.people[source.choice(gone)] if gone and source.random() < 0.3 else f"new{number}"
+            number += 1
+            enter(rotation, person, "joined", weight=weight_of(source, sort))
+            far.note(rotation)
+        away_now = [n for n in members if rotation.state[n] != "in"]
+        if away_now and (rotation.nobody or source.random() < 0.3):
+            back = source.choice(away_now)
+            enter(rotation, rotation.people[back], "joined", weight=rotation.weight[back])
     return far
 
 

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from routing.core.distribution.entries import LEFT
+from routing.core.distribution.turns import levelled
 from tests.property.rotations import (
     WANTED,
     WEIGHTS,
@@ -25,6 +27,8 @@ from tests.property.rotations import (
     enter,
     fixed,
     give,
+    joining_and_leaving,
+    leave,
     restarted,
     weight_of,
 )
@@ -47,6 +51,38 @@ def test_a_fixed_roster_stays_within_one_lead_at_every_prefix(weights: list[floa
         give(rotation)
         for n, weight in enumerate(weights):
             assert abs(rotation.assigned[n] - turn * weight / total) < 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(NUMBERS, min_size=1, max_size=6), st.lists(st.integers(-9, 5), max_size=60))
+def test_turns_do_not_depend_on_what_members_are_called(weights: list[float], doings: list[int]) -> None:
+    """Below 0 a lead is given, or the rotation restarted; else that member has another key, most times the one they had before."""
+    plain, renamed = fixed(weights), fixed(weights)
+    former = {n: f"former {n}" for n in range(len(weights))}
+    for turn, doing in enumerate(doings):
+        if doing == -1:
+            renamed = restarted(renamed)
+        elif doing < 0:
+            assert give(plain) == give(renamed)
+        elif doing < len(weights):
+            old = renamed.people[doing]
+            new = former[doing] if turn % 3 else f"key {turn}"
+            if new in renamed.number:
+                continue
+            enter(renamed, old, "renamed", why=new)
+            former[doing] = old
+            assert (renamed.people[doing], old in renamed.number) == (new, False)
+    assert (renamed.assigned, renamed.weight, renamed.state) == (plain.assigned, plain.weight, plain.state)
+    assert [renamed.claim(n) for n in range(len(weights))] == [plain.claim(n) for n in range(len(weights))]
+
+
+def test_a_key_that_somebody_else_has_is_changed_with_theirs() -> None:
+    rotation = fixed([1.0, 2.0])
+    give(rotation)
+    claims = [rotation.claim(n) for n in (0, 1)]
+    enter(rotation, "p0", "renamed", why="p1")
+    assert (rotation.people, rotation.number) == (["p1", "p0"], {"p1": 0, "p0": 1})
+    assert [rotation.claim(n) for n in (0, 1)] == claims
 
 
 @settings(deadline=None, max_examples=40)
@@ -154,6 +190,72 @@ def test_whatever_is_done_to_it_a_team_of_n_keeps_within_half_of_n_less_one(seed
     assert against_us(seed).leads == 150  # each of them within the bound
 
 
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32))
+def test_where_people_join_and_leave_for_good_the_bound_is_that_of_the_most_there_ever_were_at_one_time(
+    seed: int,
+) -> None:
+    found = joining_and_leaving(seed)
+    assert found.leads > 400  # each of them within the bound
+    assert found.members <= 10
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32))
+def test_claims_add_up_to_nothing_after_every_entry(seed: int) -> None:
+    """Whatever happens: comings and goings, caps, credits, leads given back while nobody is there, members who leave for good and return."""
+    source = random.Random(seed)
+    rotation = fixed([weight_of(source, source.choice(WEIGHTS)) for _ in range(source.randint(1, 7))])
+    for _ in range(150):
+        n = source.randrange(len(rotation.people))
+        person, weight = rotation.people[n], max(rotation.weight[n], 0.5)
+        members = [one for one, why in enumerate(rotation.why) if why != LEFT]
+        what = source.choice(
+            ("give", "give", "give", "left", "full", "joined", "weight", "claim", "claim", "zero", "gone", "all away")
+        )
+        if what == "give" and not rotation.nobody:
+            some = source.sample(rotation.present(), source.randint(1, rotation.in_turn))
+            give(rotation, source.choice([None, tuple(sorted(some))]))
+        elif what in ("left", "full") and n in members and rotation.state[n] == "in":
+            enter(rotation, person, what, weight=weight, why="a reason")
+        elif what == "zero" and n in members:
+            enter(rotation, person, "left", weight=0.0, why="has the weight 0")
+        elif what == "joined" and rotation.state[n] != "in":
+            over = max(rotation.claim(n) - 1.0, 0.0)
+            enter(rotation, person, "joined", weight=weight, leads=-over)
+        elif what == "weight" and rotation.state[n] == "in":
+            enter(rotation, person, "weight", weight=weight_of(source, "anything"))
+        elif what == "claim":
+            before = rotation.claim(n)
+            others = [one for one in members if one != n and rotation.weight[one] > 0]
+            leads = source.uniform(0.1, 3)
+            enter(rotation, person, source.choice(("credit", "refused")), leads=leads)
+            if n in members and others:
+                assert before < rotation.claim(n) < before + leads + 1e-9, (
+                    "it is given to them, and comes out of others' turns"
+                )
+        elif what == "gone" and n in members:
+            leave(rotation, person)
+            assert abs(rotation.claim(n)) < 1e-9
+        elif what == "all away":
+            for one in rotation.present():
+                enter(rotation, rotation.people[one], "left", weight=rotation.weight[one], why="outside hours")
+        assert sum(map(rotation.claim, range(len(rotation.people)))) == pytest.approx(0, abs=1e-6)
+        assert restarted(rotation).snapshot() == rotation.snapshot()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(-5, 5), max_size=12))
+def test_letting_go_of_claims_moves_those_furthest_off_and_nobody_past_their_share(claims: list[float]) -> None:
+    changes = levelled(claims)
+    after = [claim + change for claim, change in zip(claims, changes, strict=True)]
+    assert sum(after) == pytest.approx(0, abs=1e-9)
+    assert all(abs(now) <= abs(claim) + 1e-9 and now * claim >= -1e-9 for now, claim in zip(after, claims, strict=True))
+    moved = [now for now, change in zip(after, changes, strict=True) if abs(change) > 1e-9]
+    assert max(moved, default=0.0) == pytest.approx(min(moved, default=0.0), abs=1e-9)  # one level
+    assert not moved or all(abs(claim) <= abs(moved[0]) + 1e-9 for claim in after if claim * moved[0] > 0)
+
+
 @pytest.mark.parametrize("members", [2, 3, 4, 5, 12, 40])
 def test_where_all_who_were_served_leave_at_once_nobody_could_be_fairer(members: int) -> None:
     """Whoever stays has had nothing, whatever the method; so the last is owed 1/n + … + 1/2 by any."""
@@ -185,6 +287,7 @@ def test_ten_thousand_histories() -> None:
         ("caps, comings and goings", capped_and_going, 1.35, 0.97),
         ("caps", capped, 1.0, 1.0),
         ("the worst done to them", against_us, 4.0, 0.0),
+        ("people who join and leave for good", joining_and_leaving, 4.5, 0.0),
     ):
         found = [history(seed) for seed in range(SEEDS, SEEDS + HISTORIES // 4)]
         worst, leads = max(one.worst for one in found), sum(one.leads for one in found)

@@ -108,13 +108,17 @@ def _closed(places: tuple[str, ...], own: Mapping[date, str]) -> Callable[[date]
 
 
 def pools_served_by(policy: Policy, people: Collection[str]) -> set[str]:
-    """The pools whose leads may come to one of these people: those they are in, and those that run over into these."""
+    """The pools whose leads may come to one of these people: those they are in, those that run over into these, and the queues to be
+    claimed that all of these run over into, where their leads wait."""
     pools = policy.pools
     mine = {name for name, pool in pools.items() if any(member.who in people for member in pool.members)}
     found = {name for name in pools if not mine.isdisjoint(pools_asked(pools, [name]))}
     while more := {name for name, pool in pools.items() if pool.overflow in found} - found:
         found |= more
-    return found
+    queues = set(found)
+    while more := {pools[name].overflow for name in queues} - queues - {""}:
+        queues |= more
+    return found | {name for name in queues if name in pools and pools[name].method == "pull"}
 
 
 def tenure(person: Person) -> tuple[float, float]:

@@ -175,8 +175,10 @@ def _free_until(person: _Person, at: float, hours: bool) -> float:
 
 def _why(person: _Person, at: float, free: float, hours: bool) -> str:
     """What keeps the person away longest matters more than what does at this very moment: at the evening before a holiday, the
-    holiday. So the first in rank of all that lies before they are back; presence only counts where they would be working."""
+    holiday. So what alone lasts until they are back, else the first in rank of all that lies before; presence only counts where they
+    would be working."""
     blocks = [block for block in person.blocks if block.start < free and block.end > at]
+    blocks = [block for block in blocks if block.start <= at and block.end >= free and block.rank < NO_WORK] or blocks
     # Who leaves before they are back: until then, what keeps them away now is what matters.
     blocks = [block for block in blocks if block.rank > LEFT or block.start <= at] or blocks
     first = min(blocks, key=lambda block: block.rank, default=None)

@@ -22,6 +22,8 @@ from routing.core.distribution.entries import LEFT
 from routing.core.distribution.rotation import Rotation
 from routing.core.distribution.workload import Workload, open_of
 from routing.core.model import Record
+from rules.pools.checks import people_of
+from rules.pools.model import POOL
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -80,7 +82,7 @@ class Attendance:
         self.given: dict[str, Given] = {}
         self.workload = Workload(policy, directory)
         self._checks: dict[tuple[str, str], _Checks] = {}
-        self._capped_in: dict[str, dict[tuple[str, str], int]] = {}  # by person with caps: their place in each rotation
+        self._capped_in: dict[str, dict[tuple[str, str], int]] = {}  # by member with caps: their place in each rotation
         self._zones: dict[str, tzinfo] = {}
         self._caps: dict[tuple[str, str], tuple[tuple[Cap, bool], ...]] = {}
 
@@ -94,8 +96,8 @@ class Attendance:
         if checks is None or checks.rotation is not rotation:
             checks = self._checks[key] = _Checks(rotation)
             for place, member in enumerate(pool.members):
-                if not member.is_pool and self._caps_of(pool, member):
-                    self._capped_in.setdefault(member.who, {})[key] = place
+                if self._caps_of(pool, member):
+                    self._capped_in.setdefault(member.key, {})[key] = place
         if checks.at is not None and checks.at <= now and not (checks.again and checks.again[0][0] <= now):
             checks.at = now  # as nearly always: nothing is due
             return _NOTHING
@@ -107,7 +109,7 @@ class Attendance:
             checks.due.clear()
             known = {member.key for member in members}
             for number, person in enumerate(rotation.people):
-                if person not in known and rotation.why[number] != LEFT:
+                if person not in known and (rotation.why[number] != LEFT or rotation.unsettled(number)):
                     found.append((person, None))
         else:
             due = self._due(checks, now)
@@ -141,7 +143,7 @@ class Attendance:
     def _may_be_full(self, pool: Pool, member: Member, now: datetime) -> bool:
         """Quick to say no."""
         for cap, across in self._caps_of(pool, member):  # noqa: SIM110 - asked for each lead given
-            if self._is_near(pool, member.who, cap, across, now):
+            if self._is_near(pool, member.key, cap, across, now):
                 return True
         return False
 
@@ -203,8 +205,8 @@ class Attendance:
         found = []
         for cap, across in self._caps_of(pool, member):
             if cap.kind in ("", kind):
-                times = self._times(pool, member.who, cap, across)
-                found.append(used(cap, times, self._open(pool, member.who, cap), now, self._zone(member.who)))
+                times = self._times(pool, member.key, cap, across)
+                found.append(used(cap, times, self._open(pool, member.key, cap), now, self._zone(member.key)))
         return found
 
     def closed(self, pool: Pool, rotation: Rotation, now: datetime) -> str:
@@ -213,23 +215,26 @@ class Attendance:
         for cap in pool.caps:
             if cap.kind and cap.kind != rotation.kind:
                 continue
-            load = sum(self._open(pool, member.who, cap) for member in pool.members if not member.is_pool)
-            found = full(cap, given.of_all(cap.kind), load, now, zone_of(pool.time_zone))
+            load = 0.0
+            if cap.per == "open":
+                everybody = dict.fromkeys(who for who, _ in people_of(pool, self._policy.pools))
+                load = sum(self._open(pool, who, cap) for who in everybody)
+            found = full(cap, given.of_all(cap.kind), load, now, zone_of(pool.time_zone), together=True)
             if found is not None:
                 checks = self._checks.get((rotation.pool, rotation.kind))
                 if checks is not None:
                     checks.closed_until = found[1]
-                return f"the pool {pool.name} {found[0]}"
+                who = f"the people of the pool {pool.name}" if cap.per == "open" else f"the pool {pool.name}"
+                return f"{who} {found[0]}"
         return ""
 
     def stand(self, pool: Pool, member: Member, kind: str, now: datetime) -> Stand:
         """How a member stands at that moment."""
         weight, until = self._weight(member, now)
         if weight <= 0:
-            name = member.key if member.is_pool else self._directory.name(member.who)
-            return Stand(0.0, f"{name} has the weight 0: gets no leads", False, until)
+            return Stand(0.0, f"{self._directory.name(member.key)} has the weight 0: gets no leads", False, until)
         if member.is_pool:
-            return Stand(weight, "", False, until)
+            return self._capped(pool, member, kind, now, weight, until)
         why = self._standing(member.who)
         if why is not None:
             return Stand(weight, why, False, _NEVER)
@@ -242,16 +247,16 @@ class Attendance:
 
     def _capped(self, pool: Pool, member: Member, kind: str, now: datetime, weight: float, until: datetime) -> Stand:
         for why, end in self._full_caps(pool, member, kind, now):
-            return Stand(weight, f"{self._directory.name(member.who)} {why}", True, min(until, end or _NEVER))
+            return Stand(weight, f"{self._directory.name(member.key)} {why}", True, min(until, end or _NEVER))
         return Stand(weight, "", False, until)
 
     def _full_caps(self, pool: Pool, member: Member, kind: str, now: datetime) -> Iterator[tuple[str, datetime | None]]:
         """Each of the member's caps that lets nothing in, and until when."""
         for cap, across in self._caps_of(pool, member):
-            if (cap.kind and cap.kind != kind) or not self._is_near(pool, member.who, cap, across, now):
+            if (cap.kind and cap.kind != kind) or not self._is_near(pool, member.key, cap, across, now):
                 continue
-            times, load = self._times(pool, member.who, cap, across), self._open(pool, member.who, cap)
-            found = full(cap, times, load, now, self._zone(member.who))
+            times, load = self._times(pool, member.key, cap, across), self._open(pool, member.key, cap)
+            found = full(cap, times, load, now, self._zone(member.key))
             if found is not None:
                 yield found
 
@@ -267,12 +272,12 @@ class Attendance:
         return self.workload.of_kind(pool.name, cap.kind).get(person, 0.0) if cap.per == "open" else 0.0
 
     def _caps_of(self, pool: Pool, member: Member) -> tuple[tuple[Cap, bool], ...]:
-        """The member's caps in this pool, and (True) those of the person, which count leads out of every pool."""
-        key = pool.name, member.who
+        """The member's caps in this pool, and (True) those of the person, which count leads out of every pool. A pool has but its own."""
+        key = pool.name, member.key
         found = self._caps.get(key)
         if found is None:
-            person = self._policy.people.get(member.who)
-            own = [(cap, False) for cap in member.caps or pool.member_caps]
+            person = None if member.is_pool else self._policy.people.get(member.who)
+            own = [(cap, False) for cap in member.caps or (() if member.is_pool else pool.member_caps)]
             across = [(cap, True) for cap in (person.caps if person is not None else ())]
             found = self._caps[key] = (*own, *across)
         return found
@@ -298,9 +303,12 @@ class Attendance:
         reasons = [self._directory.standing(person, system) for system in self._systems]
         return reasons[0] if reasons and None not in reasons else None
 
-    def _zone(self, person: str) -> tzinfo:
-        zone = self._zones.get(person)
+    def _zone(self, key: str) -> tzinfo:
+        """Whose calendar a member's caps go by: a person's own, or that of the pool that is the member."""
+        zone = self._zones.get(key)
         if zone is None:
-            known = self._policy.people.get(person)
-            zone = self._zones[person] = zone_of(known.time_zone if known is not None else "")
+            known = (
+                self._policy.pools.get(key.removeprefix(POOL)) if key.startswith(POOL) else self._policy.people.get(key)
+            )
+            zone = self._zones[key] = zone_of(known.time_zone if known is not None else "")
         return zone

@@ -9,6 +9,7 @@ from routing.core.directory import Directory
 from routing.core.distribution.ask import Ask
 from routing.core.distribution.rotation import Rotation
 from routing.core.distribution.values import value_at
+from rules.pools.checks import people_of
 from rules.values import fold
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Index:
         self._policy, self._directory = policy, directory
         self._barred: dict[tuple[str, str], dict[str, str]] = {}
         self._inner: dict[str, tuple[Member, ...]] = {}
+        self._within: dict[str, Mapping[str, tuple[str, ...]]] = {}
         self._asked: dict[tuple[str, str, str | tuple[str, ...]], Asked] = {}
         self._candidates: dict[tuple[str | Asked | None, ...], Candidates] = {}
 
@@ -59,6 +61,17 @@ class Index:
             people = [member.who for member in pool.members if not member.is_pool]
             reasons = {who: self._directory.standing(who, system) for who in people}
             found = self._barred[key] = {who: why for who, why in reasons.items() if why is not None}
+        return found
+
+    def within(self, pool: Pool) -> Mapping[str, tuple[str, ...]]:
+        """Everybody of each pool among a pool's members, those of pools within it too, by the member's key."""
+        found = self._within.get(pool.name)
+        if found is None:
+            pools = self._policy.pools
+            people = {
+                one.key: dict.fromkeys(who for who, _ in people_of(pools[one.who], pools)) for one in self.inner(pool)
+            }
+            found = self._within[pool.name] = {key: tuple(names) for key, names in people.items()}
         return found
 
     def inner(self, pool: Pool) -> tuple[Member, ...]:
@@ -114,7 +127,7 @@ class Candidates:
         self.among = rotation.group(found) if found else None
         self._listed: tuple[list[int], list[str]] | None = None
 
-    def _find(self, preferred: Sequence[frozenset[str]]) -> list[int] | None:
+    def _find(self, preferred: Sequence[frozenset[str]]) -> Sequence[int] | None:
         rotation, barred, people = self._rotation, self._barred, self._rotation.people
         if rotation.nobody:
             return []

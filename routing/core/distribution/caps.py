@@ -1,12 +1,13 @@
 """Caps: how many leads in an hour, a day, a week, a month, or open at one time. Calendar windows are those of the person's own zone.
 
-A lead given back (refused, or credited as no lead at all) does not fill a cap. Where the clock was moved back, leads that
+A lead given back (refused, or credited as no lead at all) does not fill a cap: the place it had is free again. A credit that names
+no lead frees no place, for nobody knows which. Where the clock was moved back, leads that
 were given later than now still count: a cap is never exceeded for that.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ AT_MOST = {
 # A lead given so long ago fills no cap any more: the longest month, and a day for the zones.
 LONGEST = timedelta(days=32)
 _OLD = 2 * LONGEST
+_EXACT = timedelta(milliseconds=1)
 
 
 class Given:
@@ -40,31 +42,74 @@ class Given:
 
     def __init__(self) -> None:
         self._times: dict[str, dict[str, list[datetime]]] = {}
+        self._all: dict[str, list[datetime]] = {}  # of all members, by kind
+        self._freed: dict[str, list[tuple[str, datetime]]] = {}  # by member: kind and time of leads that were credited
 
     def add(self, entry: PoolEntry) -> None:
-        """Counts an entry of the pool. One given back takes the member's newest lead away."""
+        """Counts an entry of the pool. A lead that is given back no longer counts (the member's newest one, where it is not known when
+        it was given), nor one that is credited, until that is taken back by a debit that names it."""
         what = entry.what
         if what == "assigned":
-            kinds = self._times.setdefault(entry.person, {})
-            for kind in ("", entry.kind) if entry.kind else ("",):
-                times = kinds.setdefault(kind, [])
-                times.append(entry.at)
-                if len(times) > 1 and times[-2] > entry.at:
-                    times.sort()  # the clock went back
-                elif entry.at - times[0] > _OLD:  # seldom: what is too old for any cap
-                    del times[: bisect_left(times, entry.at - LONGEST)]
-        elif what in ("refused", "credit"):
-            for kind in {"", entry.kind}:
-                times = self._times.get(entry.person, {}).get(kind, [])
-                for _ in range(min(len(times), int(entry.leads))):
-                    times.pop()
+            self._count(entry.person, entry.kind, entry.at)
+        elif what == "renamed":
+            if entry.person in self._times:
+                self._times[entry.why] = self._times.pop(entry.person)
+            if entry.person in self._freed:
+                self._freed[entry.why] = self._freed.pop(entry.person)
+        elif what == "refused":
+            self._take(entry)
+        elif what == "credit" and entry.given is not None:
+            self._take(entry)
+            self._freed.setdefault(entry.person, []).append((entry.kind, entry.given))
+        elif what == "debit" and entry.given is not None:
+            freed = entry.kind, entry.given
+            if freed in self._freed.get(entry.person, ()):
+                self._freed[entry.person].remove(freed)
+                self._count(entry.person, *freed)
+
+    def _count(self, person: str, kind: str, at: datetime) -> None:
+        kinds = self._times.setdefault(person, {})
+        for one in ("", kind) if kind else ("",):
+            _put(kinds.setdefault(one, []), at)
+            _put(self._all.setdefault(one, []), at)
+
+    def _take(self, entry: PoolEntry) -> None:
+        kinds = self._times.get(entry.person, {})
+        own = kinds.get(entry.kind, [])
+        at = _place(own, own[-1] if entry.given is None and own else entry.given)
+        if at is None:
+            return  # so old that it fills no cap any more
+        given = own[at]
+        for kind in {"", entry.kind}:
+            for times in (kinds[kind], self._all[kind]):
+                found = bisect_left(times, given)
+                if times[found : found + 1] == [given]:  # not where what is too old was cut away
+                    del times[found]
 
     def of(self, person: str, kind: str) -> list[datetime]:
         kinds = self._times.get(person)
         return kinds.get(kind, []) if kinds is not None else []
 
     def of_all(self, kind: str) -> list[datetime]:
-        return sorted(at for kinds in self._times.values() for at in kinds.get(kind, ()))
+        """The same of all members."""
+        return self._all.get(kind, [])
+
+
+def _put(times: list[datetime], at: datetime) -> None:
+    if times and times[-1] > at:
+        insort(times, at)  # the clock went back
+        return
+    times.append(at)
+    if at - times[0] > _OLD:  # seldom: what is too old for any cap
+        del times[: bisect_left(times, at - LONGEST)]
+
+
+def _place(times: Sequence[datetime], given: datetime | None) -> int | None:
+    """Where in ``times`` a lead given then stands; None where it does not. The ledger keeps milliseconds."""
+    if given is None:
+        return None
+    at = bisect_left(times, given - _EXACT)
+    return at if at < len(times) and times[at] <= given + _EXACT else None
 
 
 def window(cap: Cap, now: datetime, zone: tzinfo) -> tuple[datetime, datetime | None]:
@@ -92,17 +137,19 @@ def window(cap: Cap, now: datetime, zone: tzinfo) -> tuple[datetime, datetime | 
 
 
 def full(
-    cap: Cap, given: Sequence[datetime], open_leads: float, now: datetime, zone: tzinfo
+    cap: Cap, given: Sequence[datetime], open_leads: float, now: datetime, zone: tzinfo, *, together: bool = False
 ) -> tuple[str, datetime | None] | None:
     """Why the cap lets no further lead in, and when it may again (None: nobody can say); None when there is room.
 
-    ``given`` are the times of the leads that count for it, in order; ``open_leads`` how many are open.
+    ``given`` are the times of the leads that count for it, in order; ``open_leads`` how many are open, of one person or of
+    several ``together``.
     """
     kind = f" of the kind '{cap.kind}'" if cap.kind else ""
     if cap.per == "open":
         if open_leads < cap.leads:
             return None
-        return f"has {open_leads:g} open lead{'' if open_leads == 1 else 's'}{kind}, the cap is {cap.leads}", None
+        leads = f"{open_leads:g} open lead{'' if open_leads == 1 else 's'}{kind}"
+        return f"{f'have {leads} together' if together else f'has {leads}'}, the cap is {cap.leads}", None
     had, end = _had(cap, given, now, zone)
     if had < cap.leads:
         return None

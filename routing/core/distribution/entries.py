@@ -10,11 +10,25 @@ from msgspec import Struct
 
 # assigned: a turn was given. stands: a member's weight, or why they cannot receive, is another one (joined, left, full and weight
 # say which, for readers). credit, refused (leads given back) and debit move a claim by ``leads``; load sets the open leads counted.
-# closed: why the whole pool takes nothing, "" when it does again.
-What = Literal["assigned", "joined", "left", "full", "weight", "credit", "debit", "refused", "load", "closed"]
+# closed: why the whole pool takes nothing, "" when it does again. settled: what somebody who left the pool was owed is let go.
+# renamed: the member ``person`` has the key ``why`` from then on.
+What = Literal[
+    "assigned",
+    "joined",
+    "left",
+    "full",
+    "weight",
+    "credit",
+    "debit",
+    "refused",
+    "load",
+    "closed",
+    "settled",
+    "renamed",
+]
 STANDS: frozenset[What] = frozenset(("joined", "left", "full", "weight"))
 CLAIMS: frozenset[What] = frozenset(("credit", "debit", "refused"))
-COUNTED: frozenset[What] = frozenset(("assigned", "credit", "refused"))  # by caps
+COUNTED: frozenset[What] = frozenset(("assigned", "credit", "debit", "refused"))  # by caps
 
 State = Literal["out", "in", "full"]
 
@@ -25,7 +39,9 @@ class PoolEntry(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True)
     """One entry of the pool ledger. ``seq`` counts within pool and kind, from 1. Entries are added, never changed.
 
     ``person`` is a member's key: an e-mail, or ``pool NAME`` for a pool within the pool; "" where the whole pool is meant.
-    ``among`` has bit n set for each member n who could have had this lead, "" when all in turn could (hexadecimal).
+    ``among`` has bit n set for each member n who could have had this lead, "" when all in turn could (hexadecimal); of a claim that is
+    moved, for each out of whose turns it comes, "" when out of those of all in turn. ``given`` is when a lead that is given back, or
+    credited, was given; None where no lead is named.
     ``why`` is the reason, for people; ``author`` who entered it by hand.
     """
 
@@ -42,6 +58,7 @@ class PoolEntry(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True)
     why: str = ""
     author: str = ""
     decision_id: str = ""
+    given: datetime | None = None
 
 
 class Standing(Struct, frozen=True, gc=False, array_like=True):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from routing.core.distribution.ask import Ask
 from routing.core.distribution.rotation import Rotation
-from routing.core.distribution.turns import Group
+from routing.core.distribution.turns import TOLERANCE, Group
 
 if TYPE_CHECKING:
     from rules.pools.model import Pool
@@ -51,9 +51,20 @@ def rendezvous(key: str, rotation: Rotation, able: Sequence[int]) -> int:
 def least_loaded(rotation: Rotation, among: Group | None) -> int:
     """Who has the fewest open leads for their weight; among equals the one whose turn it is."""
     able = _able(rotation, among)
-    loads = [rotation.load[n] / rotation.weight[n] for n in able]
+    loads = _loads(rotation, able)
     least = min(loads)
     return _turn_of(rotation, [n for n, load in zip(able, loads, strict=True) if load == least])
+
+
+def lightest(rotation: Rotation, among: Group | None, number: int) -> list[int]:
+    """Those who have the fewest open leads for their weight, the fewest first."""
+    able = _able(rotation, among)
+    loads, found = _loads(rotation, able), []
+    for _ in range(min(number, len(able))):  # of so few this is quicker than to sort them
+        at = loads.index(min(loads))
+        found.append(able[at])
+        loads[at] = inf
+    return found
 
 
 def best_fit(rotation: Rotation, among: Group | None, score: Callable[[str], float]) -> int:
@@ -65,7 +76,8 @@ def best_fit(rotation: Rotation, among: Group | None, score: Callable[[str], flo
 
 
 def by_value(rotation: Rotation, among: Group | None) -> int:
-    """Who is behind most in value, of those who are not too far ahead in leads; who is too far behind in leads goes first.
+    """Who is behind most in value, of those who are not too far ahead in leads; who is too far behind in leads goes first. Among
+    equals in value the one whose turn it is.
 
     Sharing numbers to within one lead leaves nothing to choose between two equals, so here it is ``_SLACK``.
     """
@@ -76,7 +88,16 @@ def by_value(rotation: Rotation, among: Group | None) -> int:
     if claims[first] + rotation.weight[first] / total >= _SLACK:
         return first
     ready = [n for n in able if claims[n] - 1 > -_SLACK]
-    return max(ready, key=lambda n: (rotation.worth(n), -n)) if ready else first
+    worths = [rotation.worth(n) for n in ready]
+    least = max(worths, default=0.0) - TOLERANCE  # what sums of shares miss is no difference
+    equals = [n for n, worth in zip(ready, worths, strict=True) if worth >= least]
+    return first if first in equals or not equals else _turn_of(rotation, equals)
+
+
+def _loads(rotation: Rotation, able: Sequence[int]) -> list[float]:
+    """For their weight."""
+    load, weight = rotation.load, rotation.weight
+    return [load[n] / weight[n] for n in able]
 
 
 def _able(rotation: Rotation, among: Group | None) -> Sequence[int]:

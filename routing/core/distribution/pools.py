@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from math import inf
+from math import fsum, inf
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ from routing.core.distribution import methods, wording
 from routing.core.distribution.ask import Ask, Pick
 from routing.core.distribution.attendance import Attendance, Stand
 from routing.core.distribution.candidates import Candidates, Index, relaxes
-from routing.core.distribution.entries import COUNTED, LEFT, PoolEntry, What
+from routing.core.distribution.entries import CLAIMS, COUNTED, LEFT, PoolEntry, What
 from routing.core.distribution.rotation import Rotation
 from routing.core.distribution.turns import Group
 from routing.core.distribution.values import number_at
@@ -100,12 +100,17 @@ class Pools:
             pool, key, person = pick.bond
             self.bonds[pool, key] = self.bound[pool, key] = person
 
-    def take_back(self, turns: Iterable[tuple[str, str, str]], why: str, ask: Ask) -> None:
-        """Whoever gave a lead back has that turn again. In a replay that is recorded already."""
+    def take_back(
+        self, turns: Iterable[tuple[str, str, str]], why: str, ask: Ask, given: datetime | None = None
+    ) -> None:
+        """Whoever gave a lead back, which they had been ``given`` then, has that turn again. In a replay that is recorded already."""
         for name, kind, member in turns if self._attendance is not None else ():
             rotation = self.rotations.get((name, kind))
             if rotation is not None and member in rotation.number:
-                self.enter(rotation, member, "refused", ask.now, leads=1.0, why=why, decision_id=ask.decision_id)
+                decision_id = ask.decision_id
+                self.enter(
+                    rotation, member, "refused", ask.now, leads=1.0, why=why, decision_id=decision_id, given=given
+                )
 
     def until(self, names: Iterable[str], ask: Ask) -> datetime | None:
         """When, by the clock, one of these pools may take the record that nobody takes now; None when nobody can say."""
@@ -136,6 +141,8 @@ class Pools:
     def enter(self, rotation: Rotation, person: str, what: What, at: datetime, **more: Any) -> None:
         """Adds an entry to a rotation, and takes it in."""
         seq = rotation.seq + 1
+        if what in CLAIMS:
+            more["among"] = rotation.bearers(rotation.number[person])
         self._add(
             rotation,
             PoolEntry(pool=rotation.pool, kind=rotation.kind, seq=seq, person=person, what=what, at=at, **more),
@@ -172,8 +179,7 @@ class Pools:
         n = rotation.number.get(person)
         before = "out" if n is None else rotation.state[n]
         if stand is None:
-            weight = rotation.weight[n] if n is not None else 0.0
-            self.enter(rotation, person, "left", now, weight=weight, why=LEFT)
+            self._gone(rotation, person, now)
         elif stand.why:
             what: What = "full" if stand.full else "left"
             self.enter(rotation, person, what, now, weight=stand.weight, why=stand.why)
@@ -185,13 +191,25 @@ class Pools:
             over = max(rotation.claim(n) - most, 0.0) if n is not None else 0.0
             self.enter(rotation, person, "joined", now, weight=stand.weight, leads=-over if over else 0.0)
 
+    def _gone(self, rotation: Rotation, person: str, now: datetime) -> None:
+        """Somebody is no member any more: what they were owed, or were ahead by, is let go."""
+        n = rotation.number[person]
+        if rotation.why[n] != LEFT:
+            self.enter(rotation, person, "left", now, weight=rotation.weight[n], why=LEFT)
+        if rotation.unsettled(n):
+            claim = rotation.claim(n)
+            self.enter(rotation, person, "settled", now, leads=-claim, why=wording.settled(claim))
+
     def _loads(self, pool: Pool, rotation: Rotation, now: datetime) -> None:
         assert self._attendance is not None
-        loads = self._attendance.workload.of(pool.balance)
-        for n, person in enumerate(rotation.people):
-            load = loads.get(person, 0.0)
-            if rotation.load[n] != load:
-                self.enter(rotation, person, "load", now, leads=load)
+        people, loads, within = rotation.people, self._attendance.workload.of(pool.balance), self._index.within(pool)
+        now_open = [loads.get(person, 0.0) for person in people]
+        for key, names in within.items():
+            if key in rotation.number:
+                now_open[rotation.number[key]] = fsum([loads.get(name, 0.0) for name in names])
+        if now_open != rotation.load:  # nearly always of one or two
+            for n in [n for n, load in enumerate(now_open) if load != rotation.load[n]]:
+                self.enter(rotation, people[n], "load", now, leads=now_open[n])
 
     def _pick(self, pool: Pool, ask: Ask, above: tuple[str, ...]) -> Pick:
         kind = methods.kind_of(pool, ask)
@@ -202,7 +220,7 @@ class Pools:
         can, inner = self._candidates(pool, rotation, ask, above)
         if can.nobody:
             return self._nobody(pool, rotation, can, "" if self._silent else wording.nobody(pool, can))
-        chosen = self._choose(pool, rotation, can.among, ask)
+        chosen = self._choose(pool, rotation, can, ask, inner)
         if isinstance(chosen, str):
             return self._nobody(pool, rotation, can, chosen)
         n, bond = chosen
@@ -254,6 +272,12 @@ class Pools:
                 barred[member.key] = found.note
         return self._index.candidates(pool, rotation, ask, barred), inner
 
+    def why_not(self, name: str, ask: Ask) -> str:
+        """Why a member of a queue (``ask.claim``) cannot claim a record out of it, in words; "" when they can."""
+        pool = self.policy.pools[name]
+        rotation = self.rotation(pool, methods.kind_of(pool, ask), ask.now)
+        return rotation.closed or _cannot(rotation, self._candidates(pool, rotation, ask, ())[0], ask.claim)
+
     def within(self, name: str, ask: Ask, above: tuple[str, ...]) -> Pick:
         """Who of a pool within another gets this lead, or of the pools that it overflows into (but for those being asked already), or
         which queue at the end of these."""
@@ -271,30 +295,34 @@ class Pools:
         return Pick("", "", note="; ".join(notes))
 
     def _choose(
-        self, pool: Pool, rotation: Rotation, among: Group | None, ask: Ask
+        self, pool: Pool, rotation: Rotation, can: Candidates, ask: Ask, inner: Mapping[str, Pick]
     ) -> tuple[int, tuple[str, str, str] | None] | str:
+        among = can.among
         if pool.method == "pull":
-            n = rotation.number.get(ask.claim, -1)
             if not ask.claim:
                 return f"it waits in the queue {pool.name} until somebody claims it"
-            if n not in (rotation.present() if among is None else among.members):
-                return f"{self._directory.name(ask.claim)} cannot claim it now"
-            return n, None
+            why = _cannot(rotation, can, ask.claim)
+            if why:
+                return f"{self._directory.name(ask.claim)} cannot claim it now: {why}"
+            return rotation.number[ask.claim], None
         if pool.method == "sticky":
             return self._sticky(pool, rotation, among, ask)
         if pool.method == "load balanced":
             return methods.least_loaded(rotation, among), None
         if pool.method == "best fit":
-            return methods.best_fit(rotation, among, lambda person: self._score(pool, person, ask)), None
+
+            def score(member: str) -> float:
+                return self._score(pool, inner[member].person if member in inner else member, ask)
+
+            return methods.best_fit(rotation, among, score), None
         if pool.value:
             return methods.by_value(rotation, among), None
         return rotation.next(among), None
 
     def _score(self, pool: Pool, key: str, ask: Ask) -> float:
+        """How well that person fits; a pool within fits as well as whoever it gives the lead to, one that gives it to a queue worst."""
         person = self.policy.people.get(key)
-        if pool.score is None or person is None:
-            return 0.0
-        score = pool.score.of(ask.facts, person, ask.now)
+        score = None if pool.score is None or person is None else pool.score.of(ask.facts, person, ask.now)
         return -inf if score is None else score
 
     def _sticky(
@@ -313,3 +341,12 @@ class Pools:
         # Who is only away keeps the account; who left the pool does not.
         kept = n >= 0 and rotation.why[n] != LEFT
         return chosen, None if kept else (pool.name, key, rotation.people[chosen])
+
+
+def _cannot(rotation: Rotation, can: Candidates, member: str) -> str:
+    n = rotation.number.get(member)
+    if n is None:
+        return f"not a member of the pool {rotation.pool}"
+    if not can.nobody and n in (rotation.present() if can.among is None else can.among.members):
+        return ""
+    return can.why(member) or "it asks for a skill that others have"

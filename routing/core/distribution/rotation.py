@@ -11,7 +11,8 @@ roster |assigned − ideal| stays below 1 at every prefix, whatever the weights.
 
 An ideal grows only in turn: absence earns no claim, and nobody pays for it; a claim stays with its owner until they are back.
 Those who stayed are then behind, or ahead, all together (``surplus``), and deadlines promise what the leads that come cannot
-keep. While that lasts, or somebody is owed a whole lead, or there are but two, the lead goes to whoever is furthest behind.
+keep. While that lasts, or somebody is owed a whole lead, or there are but two, the lead goes to whoever is furthest behind. Who leaves
+the pool for good is not waited for: their claim is let go at once (``settled``), so that those of the others add up to 0 again.
 
 A cap takes out exactly the one just served, the worst that a leave can do. So who fills a cap is counted on until they are as far
 behind as everybody is on average (``level``; with nobody away that is 0, their ideal has reached what they were assigned): their
@@ -36,7 +37,7 @@ from routing.core.distribution.entries import (
     mask_of,
     members_of,
 )
-from routing.core.distribution.turns import TOLERANCE, Group, Queues, best
+from routing.core.distribution.turns import TOLERANCE, Group, Queues, best, levelled
 
 # The queues of a pool cost as much to make as so many looks at everybody: leads for some only, which undo them, come and go.
 _PATIENCE = 8
@@ -75,7 +76,8 @@ class Rotation:
         self._patience = 0
         self.stood = object()  # another one each time anybody stands otherwise
         self._groups: dict[str, Group] = {}  # until then, by mask
-        self._all: Group | None = None  # who is in turn
+        self._present: tuple[int, ...] | None = None  # who is in turn
+        self._all: Group | None = None  # the same
         self._coming: tuple[float, float, Mapping[int, float]] | None = (
             None  # what ``_after`` found, until something happens
         )
@@ -146,14 +148,30 @@ class Rotation:
         elif what in STANDS:
             self._stand(entry.person, entry.weight, entry.why, entry.leads, full=what == "full")
         elif what in CLAIMS:
-            self._claim(self._member(entry.person), -entry.leads if what == "debit" else entry.leads)
+            bearers = members_of(entry.among) if entry.among else ()
+            self._claim(self._member(entry.person), -entry.leads if what == "debit" else entry.leads, bearers)
+        elif what == "settled":
+            self._settle(self._member(entry.person))
         elif what == "load":
             n = self._member(entry.person)
             self.load[n] = entry.leads
             self._touched.add(n)
+        elif what == "renamed":
+            self._rename(entry.person, entry.why)
         else:
             self.closed = entry.why
         self._coming = None
+
+    def _rename(self, old: str, new: str) -> None:
+        """The member has another key. Whoever had that one (put there by a process that did not know yet) has the old one then."""
+        self.stood = object()
+        n, other = self._member(old), self.number.get(new)
+        for at, person in ((n, new), (other, old)):
+            if at is not None:
+                self.people[at], self.number[person] = person, at
+                self._touched.add(at)
+        if other is None:
+            del self.number[old]
 
     def _give(self, n: int, among: Group | None, value: float) -> None:
         if among is None:
@@ -197,15 +215,37 @@ class Rotation:
             self.virtual -= made_up / self.total
             self._summed = False
 
-    def _claim(self, n: int, leads: float) -> None:
-        """Gives a claim; as everybody's leads are turns, it is taken from all in turn by their shares."""
+    def _claim(self, n: int, leads: float, among: Sequence[int]) -> None:
+        """Gives a claim; as everybody's leads are turns, it is taken from all in turn by their shares, or from those of ``among``."""
         self.credits[n] += leads
-        if self.state[n] == "out":
-            self._mark[n] += leads
-        else:
-            self._mark[n] -= leads * self._span[n]
-        if self.total > 0:
+        self._touched.add(n)
+        if among == (n,):
+            return
+        self._move(n, leads)
+        total = fsum([self.weight[one] for one in among])
+        for one in among:
+            self._move(one, -leads * self.weight[one] / total)
+        if not among and self.total > 0:
             self.virtual -= leads / self.total
+            self._summed = False
+
+    def _settle(self, n: int) -> None:
+        """Lets go of what is owed to, or by, somebody who left the pool: nobody could make up for it any more."""
+        if self.state[n] != "out":
+            self._leave(n, self.claim(n))
+        self._mark[n] = self._value[n] = self.credits[n] = 0.0
+        self._touched.add(n)
+        members = [one for one, why in enumerate(self.why) if why != LEFT]
+        claims, worths = levelled([self.claim(one) for one in members]), levelled([self.worth(one) for one in members])
+        for one, leads, value in zip(members, claims, worths, strict=True):
+            if leads or value:
+                self._move(one, leads, value)
+
+    def _move(self, n: int, leads: float, value: float = 0.0) -> None:
+        """Adds to what member ``n`` is owed."""
+        way = 1.0 if self.state[n] == "out" else -self._span[n]
+        self._mark[n] += leads * way
+        self._value[n] += value * way
         self._queue(n)
         self._touched.add(n)
         self._summed = False
@@ -283,7 +323,7 @@ class Rotation:
     def _put(self, n: int, weight: float, state: State) -> None:
         self.in_turn += (state == "in") - (self.state[n] == "in")
         self.weight[n], self.state[n] = weight, state
-        self.stood, self._all = object(), None
+        self.stood, self._all, self._present = object(), None, None
         self._groups.clear()
         self._span[n] = 1.0 / weight if weight else inf
         if state == "full":
@@ -308,6 +348,10 @@ class Rotation:
         """What member ``n`` is owed in value: that of the leads that were their share, less that of those they got."""
         mark = self._value[n]
         return mark if self.state[n] == "out" else self.weight[n] * (self.value - mark)
+
+    def unsettled(self, n: int) -> bool:
+        """Whether member ``n``, who left the pool, is still owed something, or owes it."""
+        return max(abs(self.claim(n)), abs(self.worth(n))) > TOLERANCE
 
     def deviation(self) -> float:
         """The worst |assigned − ideal| of all members, in leads. Not of those who were taken out of the pool: nothing makes up for it."""
@@ -345,14 +389,25 @@ class Rotation:
         """Whether nobody is in turn."""
         return self.in_turn == 0
 
+    def bearers(self, n: int) -> str:
+        """Out of whose turns a claim of member ``n`` comes, as ``PoolEntry.among`` says it: out of those of all in turn; of all members
+        where nobody else is in turn; of nobody's (their own) where nobody else is a member, or they are none any more."""
+        left = self.why[n] == LEFT
+        if not left and any(state != "out" for one, state in enumerate(self.state) if one != n):
+            return ""
+        members = [one for one, why in enumerate(self.why) if why != LEFT and self.weight[one] > 0]
+        return mask_of((n,) if left or not members or members == [n] else tuple(members))
+
     def is_in(self, person: str) -> bool:
         """Whether that person is in turn."""
         n = self.number.get(person)
         return n is not None and self.state[n] == "in"
 
-    def present(self) -> list[int]:
+    def present(self) -> Sequence[int]:
         """Who is in turn, by number."""
-        return [n for n, state in enumerate(self.state) if state == "in"]
+        if self._present is None:
+            self._present = tuple([n for n, state in enumerate(self.state) if state == "in"])
+        return self._present
 
     def claims(self, among: Sequence[int]) -> list[float]:
         """What these members, who are in turn, are owed in leads."""

@@ -123,3 +123,22 @@ def best(
         if due < soonest and since < begun:
             soonest, first = due, n
     return first if -1 != first != behind and most < 0 and level() else behind
+
+
+def levelled(claims: Sequence[float]) -> list[float]:
+    """What to add to each of these, so that they add up to 0: those furthest off come down (or up) to one level, all others stay.
+
+    So nobody gets further from 0 than they were, and those who do move stay on their side of it.
+    """
+    much = fsum(claims)
+    sign = 1.0 if much > 0 else -1.0
+    falling = sorted([sign * claim for claim in claims], reverse=True)
+    left, level = abs(much), inf
+    for n, claim in enumerate(falling[:-1], 1):
+        level = claim - left / n
+        if level >= falling[n]:
+            break
+        left -= n * (claim - falling[n])
+    else:
+        level = falling[-1] - left / len(falling) if falling else inf
+    return [sign * min(level - sign * claim, 0.0) for claim in claims]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
 Facts = Mapping[str, Any]
+
+# A larger amount is a slip of somebody's: sums of such would drown all others, for good.
+MOST = 1e12
 
 
 def value_at(path: str, facts: Facts) -> Any:
@@ -20,7 +22,7 @@ def value_at(path: str, facts: Facts) -> Any:
 
 
 def number_at(path: str, facts: Facts) -> float:
-    """The number in that field; 0 where there is none, or one below 0."""
+    """The amount in that field, at most ``MOST``; 0 where there is none, or one below 0."""
     value = value_at(path, facts)
     if isinstance(value, bool):
         return 0.0
@@ -28,4 +30,9 @@ def number_at(path: str, facts: Facts) -> float:
         number = float(value)
     except (TypeError, ValueError):
         return 0.0
-    return number if isfinite(number) and number > 0 else 0.0
+    return amount(number)
+
+
+def amount(number: float) -> float:
+    """What a number counts as where amounts are summed. One below 0 is a mistake, or a refund: it makes no room for other work."""
+    return min(number, MOST) if number > 0 else 0.0

@@ -11,8 +11,10 @@ from msgspec import Struct
 
 from routing.core.correct import normalised
 from routing.core.directory import Directory
+from routing.core.distribution.values import amount
 from routing.core.model import Record
 from routing.core.shape import shape_of
+from routing.core.times import parse_instant
 from rules.pools.work import COUNTED
 from rules.values import fold
 
@@ -45,6 +47,19 @@ def open_of(record: Record, policy: Policy | None = None) -> Open | None:
         return None
     numbers = {name: float(value) for name, value in values.items() if type(value) in (int, float)}
     return Open(record.system, owner, numbers, tuple([(pool, kind) for pool, kind, _ in record.turns if kind]))
+
+
+def done_meanwhile(record: Record, policy: Policy) -> str:
+    """How a record on hold was done with while it waited, in words; "" where it was not, or was when it was routed."""
+    if record.values.get("converted") is True:
+        return "it was converted"
+    if record.entity not in COUNTED or _is_open(record, policy):
+        return ""
+    asked = None if policy.open_when is None else policy.open_when.of.get(record.entity)
+    fields = ["status"] if asked is None else [path.split(".")[1] for path, _ in asked.reads]
+    since = parse_instant(record.held_since) if record.held_since else None
+    changed = [parse_instant(at) for name in fields if (at := record.changed_at.get(name))]
+    return "it is no open work any more" if since is not None and any(at > since for at in changed) else ""
 
 
 def _is_open(record: Record, policy: Policy | None) -> bool:
@@ -95,14 +110,13 @@ class Workload:
             return ""
         person = one.owner if "@" in one.owner else self._directory.key_of(one.system, one.owner)
         if person:
-            # An amount below 0 is a mistake, or a refund: it makes no room for other work.
             amounts: dict[str | tuple[str, str], float] = {
-                name: max(one.numbers.get(name, 0.0), 0.0) for name in self._fields
+                name: amount(one.numbers.get(name, 0.0)) for name in self._fields
             }
             amounts |= {of: 1.0 for of in one.kinds if of in self._by} | {"": 1.0}
-            for of, amount in amounts.items():
+            for of, much in amounts.items():
                 sums = self._by[of]
-                sums[person] = sums.get(person, 0.0) + sign * amount
+                sums[person] = sums.get(person, 0.0) + sign * much
         return person
 
     def add_all(self, records: Iterable[Open]) -> None:

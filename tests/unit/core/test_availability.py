@@ -118,6 +118,11 @@ def test_who_is_paused_and_leaves_later_is_paused() -> None:
     assert Availability(policy(), paused).of(DANA, at("2026-12-03 10:00")).why == "Dana Fox is paused"
 
 
+def test_what_lasts_until_they_are_back_is_why_whatever_lies_within_it() -> None:
+    known = Known(2, (absent(CEM, "2026-11-23", kind="pause"), absent(CEM, "2026-12-01", "2026-12-04", number=2)))
+    assert Availability(policy(), known).of(CEM, MONDAY).why == "Cem Kaya is paused"
+
+
 def test_a_last_day_that_means_for_ever_is_one() -> None:
     for end in ("9999-12-31", "9999-12-31 pm"):
         known = Known(1, (absent(ANA, "0001-01-01", end),))

@@ -249,6 +249,58 @@ def test_load_balanced_gives_to_whoever_has_fewest_open_leads() -> None:
             team.attendance.workload.add(Open("salesforce", f"{name}@example.com", {}))
     found = team.pick()
     assert (found.person, found.how) == ("bo@example.com", "has the fewest open leads in")
+    assert found.note == "1 open lead for a weight of 1: nobody who can have it has less for theirs"
+    assert [view.load for view in found.members] == [5, 1, 3]
+
+
+def test_a_pool_within_a_load_balanced_pool_has_to_do_what_its_people_have_together() -> None:
+    team = Team(
+        "P: {method: load balanced, members: {Ana Diaz: 1, pool Inner: 2}}\nInner: {members: [Bo Li, Cem Kaya]}\n"
+    )
+    found = []
+    for _ in range(6):
+        found.append(team.pick())
+        team.attendance.workload.add(Open("salesforce", found[-1].person, {}))
+    assert sorted(one.person[:3] for one in found) == ["ana", "ana", "bo@", "bo@", "cem", "cem"]
+    assert {view.person: view.load for view in found[-1].members} == {"ana@example.com": 2, "pool Inner": 3}
+
+
+@pytest.mark.parametrize(("asked", "within", "given"), [("tr", "Cem Kaya", "cem"), ("de", "Bo Li", "ana")])
+def test_a_pool_within_a_best_fit_pool_fits_as_well_as_whoever_it_gives_the_lead_to(
+    asked: str, within: str, given: str
+) -> None:
+    score = "[{points: 1}, {points: 10, when: person.languages contains lead.country}]"
+    team = Team(
+        f"P: {{method: best fit, members: [Ana Diaz, pool Inner], score: {score}}}\nInner: {{members: [{within}]}}\n"
+    )
+    assert team.give(3, lead={"country": asked}) == [given] * 3
+
+
+def test_a_pool_within_a_best_fit_pool_that_fits_equally_well_takes_turns() -> None:
+    team = Team("P: {method: best fit, members: [Ana Diaz, pool Inner], score: 5}\nInner: {members: [Bo Li]}\n")
+    assert team.give(4) == ["ana", "bo", "ana", "bo"]
+
+
+def test_a_cap_of_the_whole_pool_on_what_is_open_counts_everybody_of_pools_within_once() -> None:
+    team = Team("P: {members: [Ana Diaz, Bo Li, pool Inner], caps: 3 open}\nInner: {members: [Bo Li, Cem Kaya]}\n")
+    for name in ("ana", "bo", "cem"):
+        assert team.pick().person
+        team.attendance.workload.add(Open("salesforce", f"{name}@example.com", {}))
+    assert team.pick().note == "the people of the pool P have 3 open leads together, the cap is 3"
+
+
+def test_of_a_large_load_balanced_pool_those_are_shown_who_have_hardly_more_to_do() -> None:
+    rows = [f"P{n},p{n}@example.com,UTC,,,,{'no' if n == 0 else 'yes'}" for n in range(20)]
+    people = PEOPLE.splitlines()[0] + "\n" + "\n".join(rows) + "\n"
+    team = Team(f"P: {{method: load balanced, members: [{', '.join(f'P{n}' for n in range(20))}]}}", people)
+    for n in range(20):
+        for _ in range(30 - n):
+            team.attendance.workload.add(Open("salesforce", f"p{n}@example.com", {}))
+    found = team.pick()
+    assert [(view.person.partition("@")[0], view.load) for view in found.members] == [
+        *(("p19", 11), ("p18", 12), ("p17", 13), ("p16", 14)),
+        ("p0", 30),  # one who cannot
+    ]
 
 
 def test_a_cap_on_open_leads_may_be_of_one_kind() -> None:
@@ -292,7 +344,8 @@ def test_a_queue_gives_nothing_until_somebody_claims() -> None:
     team = Team(f"P: {{method: pull, members: {ALL}, member_caps: 1 a day}}")
     assert team.pick().note == "it waits in the queue P until somebody claims it"
     assert team.give(2, claim="bo@example.com") == ["bo", ""]
-    assert team.pick(claim="dana@example.com").note == "Dana Fox cannot claim it now"
+    assert team.pick(claim="bo@example.com").note == "Bo Li cannot claim it now: Bo Li had 1 lead today, the cap is 1"
+    assert team.pick(claim="dana@example.com").note == "Dana Fox cannot claim it now: not a member of the pool P"
 
 
 def test_a_pool_within_a_pool_takes_its_share_and_shares_it_by_itself() -> None:
@@ -305,6 +358,24 @@ def test_a_pool_within_a_pool_takes_its_share_and_shares_it_by_itself() -> None:
     inner = next(found for _ in range(3) if len((found := team.pick()).turns) == 2)
     assert inner.named[0][2] == "pool Inner"
     assert inner.note.startswith("by its member pool Inner: ")
+
+
+def test_a_pool_within_a_pool_has_as_many_leads_as_its_caps_allow() -> None:
+    text = "P:\n  members: {Ana Diaz: {}, pool Inner: {caps: 2 a day}}\n  member_caps: 5 a day\n"
+    team = Team(f"{text}Inner: {{members: [Bo Li, Cem Kaya], time_zone: America/New_York}}\n")
+    assert team.give(8) == ["ana", "bo", "ana", "cem", "ana", "ana", "ana", ""]
+    assert team.pick().note == (
+        "nobody in the pool P can take it (Ana Diaz had 5 leads today, the cap is 5; pool Inner had 2 leads today, the cap is 2)"
+    )
+    pool = team.policy.pools["P"]
+    assert [team.attendance.used(pool, member, "", team.now) for member in pool.members] == [
+        ["5 of 5 today"],
+        ["2 of 2 today"],
+    ]
+    team.now = datetime(2026, 11, 23, 23, tzinfo=UTC)  # midnight where Ana is, and six hours to go in New York
+    assert team.give(2) == ["ana", "ana"]
+    team.now = datetime(2026, 11, 24, 5, tzinfo=UTC)
+    assert "bo" in team.give(2)
 
 
 def test_a_pool_within_a_pool_that_has_nobody_costs_the_others_nothing() -> None:
@@ -382,6 +453,40 @@ def test_what_is_shared_by_value_evens_out_value_too() -> None:
         worth[who] += value
     assert abs(worth["ana"] - worth["bo"]) <= 100  # by turns alone one of them gets every large one
     assert team.pools.rotations["P", ""].deviation() < 2
+
+
+@pytest.mark.parametrize("worth", [None, 0])
+def test_leads_of_equal_value_are_given_in_turn(worth: float | None) -> None:
+    team = Team(f"P: {{members: {ALL}, value: lead.employees}}")
+    lead = {} if worth is None else {"employees": worth}
+    assert team.give(30, lead=lead) == ["ana", "bo", "cem"] * 10
+    assert team.pools.rotations["P", ""].deviation() < 1
+
+
+def test_what_sums_of_fractions_miss_is_no_difference_in_value() -> None:
+    team = Team("P: {members: [Ana Diaz, Bo Li], value: lead.employees}")
+    found = [
+        team.give(1, lead={"employees": worth})[0] for worth in (0.1, 0.3, 0.2, *[0] * 9)
+    ]  # 0.1 + 0.2 is not 0.3 there
+    assert found == ["ana", "bo"] * 6
+
+
+def test_who_is_equally_behind_in_value_takes_turns_by_weight() -> None:
+    team = Team("P: {method: weighted, members: {Ana Diaz: 2, Bo Li: 1}, value: lead.employees}")
+    assert team.give(6) == ["ana", "bo", "ana", "ana", "bo", "ana"]
+
+
+def test_an_amount_that_makes_no_sense_does_not_drown_all_others() -> None:
+    team = Team("P: {members: [Ana Diaz, Bo Li], value: lead.employees}")
+    for _ in range(8):
+        team.give(1, lead={"employees": 1e308})
+    rotation = team.pools.rotations["P", ""]
+    assert all(abs(rotation.worth(n)) <= 1e12 for n in range(2))
+    owed = [rotation.worth(n) for n in range(2)]
+    for _ in range(2):
+        team.give(1, lead={"employees": 100})
+    assert [rotation.worth(n) for n in range(2)] == pytest.approx(owed, abs=200)
+    assert sorted(team.give(4, lead={"employees": 1})) == ["ana", "ana", "bo", "bo"]
 
 
 def test_a_large_pool_shows_the_chosen_and_some_who_cannot_and_counts_the_others() -> None:

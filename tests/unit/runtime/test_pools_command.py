@@ -11,6 +11,8 @@ from sqlalchemy import func, select
 from typer.testing import CliRunner
 
 from routing.cli.app import app
+from routing.core.model import Record
+from routing.ledger import mirror
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import pool_entry
 from tests.conftest import ManualClock
@@ -134,9 +136,22 @@ def test_a_simulation_keeps_hours_and_caps_and_says_who_waited(ledger: Ledger, c
     assert (found["left"], found["longest_wait"]) == (2, 9 * 3600.0)  # from midnight until Ana begins
 
 
+def test_a_date_as_the_end_is_that_whole_day(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, WEIGHTED, PEOPLE.replace("UTC,\n", "UTC,Mon 12:00-24:00\n"))
+
+    def longest_wait(start: str, end: str) -> float:
+        said = pools(shop, "simulate", "P", "--leads", "24", "--from", start, "--to", end, "--json").stdout
+        return float(json.loads(said)["longest_wait"])
+
+    assert longest_wait("2026-12-07", "2026-12-07") == 12 * 3600.0  # the first of one an hour, from midnight to noon
+    assert longest_wait("2026-12-07T00:00", "2026-12-08T00:00Z") == 12 * 3600.0
+    # Half an hour between the leads of these twelve hours, and nobody there on Tuesday.
+    assert longest_wait("2026-12-07T12:00", "2026-12-07") == 0.0
+
+
 def simulated(shop: Shop, *words: str) -> Any:
     return json.loads(
-        pools(shop, "simulate", "P", *words, "--from", "2026-12-07", "--to", "2026-12-08", "--json").stdout
+        pools(shop, "simulate", "P", *words, "--from", "2026-12-07", "--to", "2026-12-07", "--json").stdout
     )
 
 
@@ -148,7 +163,7 @@ def test_a_simulation_tells_what_overflows_instead_of_waiting(ledger: Ledger, cl
     )
     found = simulated(shop, "--leads", "30")
     assert (found["overflowed"], found["overflow"], found["waited"], found["left"]) == (26, "the pool Q", 0, 0)
-    said = pools(shop, "simulate", "P", "--leads", "30", "--from", "2026-12-07", "--to", "2026-12-08").stderr
+    said = pools(shop, "simulate", "P", "--leads", "30", "--from", "2026-12-07", "--to", "2026-12-07").stderr
     assert "26 found nobody and went to the pool Q" in said
 
 
@@ -187,12 +202,101 @@ def test_a_pool_within_that_has_nobody_is_not_there_and_not_next(ledger: Ledger,
     assert set(view["next"]) == {"ana@example.com"}
 
 
+def test_nobody_is_next_in_a_pool_that_takes_nothing(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li], caps: 1 open}")
+    shop.lead(1)
+    said = pools(shop, "show", "P").stdout
+    assert "Closed: the people of the pool P have 1 open lead together, the cap is 1." in said
+    assert "Next:" not in said
+    (view,) = shown(shop, "P")
+    assert (view["next"], [one["next"] for one in view["members"]]) == ([], [0, 0])
+    assert view["because"] == "the people of the pool P have 1 open lead together, the cap is 1"
+
+
+def test_whom_one_crm_keeps_out_is_not_shown_as_available_for_its_leads(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li]}")
+    known = [
+        Record(system="hubspot", entity="person", record_id=str(n), values={"email": f"{name}@example.com"})
+        for n, name in enumerate(("ana", "bo"))
+    ]
+    gone = [
+        Record(
+            system="salesforce", entity="person", record_id=user, values={"email": "bo@example.com", "active": False}
+        )
+        for user in ("005bo", "005BO")
+    ]
+    with ledger.write() as conn:
+        mirror.save(conn, [(one, frozenset()) for one in (*known, *gone)])
+    said = " ".join(pools(shop, "show", "P").stdout.split())
+    assert "available; not for Salesforce leads: Bo Li's user is deactivated in Salesforce" in said
+    ana, bo = shown(shop, "P")[0]["members"]
+    assert (ana["not_for"], bo["available"], list(bo["not_for"])) == ({}, True, ["salesforce"])
+    listed = CliRunner().invoke(app, ["people", "list", "--ledger", shop.ledger.url], env={"COLUMNS": "250"})
+    assert "available; not for Salesforce leads: Bo Li's user is deactivated" in " ".join(listed.stdout.split())
+    assert "not for Hubspot leads: Cem Kaya has no active user in Hubspot" in listed.stdout
+
+
+def test_a_credit_is_named_where_it_takes_the_pool_beyond_its_alarm(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, f"P: {{members: {ALL}}}")
+    pools(shop, "credit", "P", "Bo Li", "--leads", "3", "--because", "make-up")
+    said = " ".join(pools(shop, "show", "P").stdout.split())
+    assert "beyond its alarm of 1.1 (credits, which are made up for turn by turn, are part of it: Bo Li +3)." in said
+
+
+def test_a_simulation_says_that_made_up_leads_have_nothing_to_be_kept_together_by(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    shop = Shop(ledger, clock, f"P: {{method: sticky, sticky: contact, members: {ALL}}}")
+    said = pools(shop, "simulate", "P", "--leads", "6").stderr
+    assert "Made-up leads have no contact: none was kept with whoever had it before, all went in turn." in said
+
+
 def test_what_a_pool_goes_by_is_shown(ledger: Ledger, clock: ManualClock) -> None:
     shop = Shop(ledger, clock, "P: {method: load balanced, members: [Ana Diaz, Bo Li]}")
     shop.lead(1)
     shown_now = pools(shop, "show", "P").stdout
     assert "open" in shown_now
     assert [one["load"] for one in shown(shop, "P")[0]["members"]] == [1, 0]
+
+
+def test_the_decision_of_a_load_balanced_pool_shows_what_each_had_to_do(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {method: load balanced, balance: lead.employees, members: [Ana Diaz, Bo Li]}")
+    shop.lead(1, employees=500)
+    shop.lead(2, employees=20)
+    shop.lead(3, employees=30)
+    said = CliRunner().invoke(app, ["decisions", "show", "00Q3", "--ledger", shop.ledger.url], env={"COLUMNS": "250"})
+    assert "Bo Li has the lowest sum of lead.employees over open leads in the pool P: Otherwise" in said.stdout
+    assert "a sum of lead.employees of 20 for a weight of 1: nobody who can have it has less for theirs" in said.stdout
+    assert "Ana Diaz: 1 given, fair share 1.50, 500 open" in said.stdout
+    assert "Bo Li: 1 given, fair share 1.50, 20 open" in said.stdout
+
+
+def test_a_credit_for_a_lead_that_was_bad_frees_the_place_of_that_lead(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li], member_caps: 2 in any hour}")
+    shop.lead(1)
+    clock.advance(3000)
+    for n in (2, 3):
+        shop.lead(n)
+    assert shop.owners(1, 2, 3) == ["ana", "bo", "ana"]
+    pools(shop, "credit", "P", "Ana Diaz", "--lead", "00Q1", "--because", "spam")
+    clock.advance(660)  # an hour and a minute after it was given
+    with ledger.read() as conn:
+        assert [one.caps for one in shop.desk(conn).view("P").members] == [("1 of 2 in the last hour",)] * 2
+    (entry,) = shown(shop, "P", "--entries", "1")[0]["entries"]
+    assert (entry["what"], entry["given"][:19]) == ("credit", shop.decisions("00Q1")[0].decided_at.isoformat()[:19])
+    again = pools(shop, "credit", "P", "Ana Diaz", "--lead", "00Q3", "--because", "spam").stderr
+    assert again.endswith("In their caps the place of 00Q3 is free again.\n")
+    assert rows(shop, "P")["Ana"][9:13] == ["0", "of", "2", "in"]
+    undone = pools(
+        shop, "credit", "P", "Ana Diaz", "--lead", "00Q3", "--leads", "-1", "--because", "it was none"
+    ).stderr
+    assert undone.endswith("In their caps the place of 00Q3 is taken again.\n")
+    with ledger.read() as conn:
+        assert shop.desk(conn).view("P").members[0].caps == ("1 of 2 in the last hour",)
+    refused = pools(shop, "credit", "P", "Bo Li", "--lead", "00Q1", "--because", "spam", exit_code=1).stderr
+    assert "the lead 00Q1 was not last given to Bo Li by the pool P" in refused
+    twice = ("credit", "P", "Ana Diaz", "--lead", "00Q1", "--leads", "2", "--because", "spam")
+    assert "leave --leads out" in pools(shop, *twice, exit_code=2).stderr
 
 
 def test_a_cap_on_open_leads_has_no_end_by_the_clock(ledger: Ledger, clock: ManualClock) -> None:
@@ -265,7 +369,7 @@ def test_a_member_is_named_by_name_address_or_crm_user(ledger: Ledger, clock: Ma
 
 def test_a_credit_that_could_come_out_of_nobody_s_turns_is_not_entered(ledger: Ledger, clock: ManualClock) -> None:
     shop = Shop(ledger, clock, "P: {members: [Ana Diaz]}")
-    assert "nobody but Ana Diaz is there now" in pools(
+    assert "nobody but Ana Diaz has a share of the pool P" in pools(
         shop, "credit", "P", "Ana Diaz", "--because", "x", exit_code=1
     ).stderr.replace("\n", " ")
     assert shown(shop, "P")[0]["members"][0]["credits"] == 0
@@ -294,7 +398,7 @@ def test_a_record_is_claimed_out_of_a_queue(ledger: Ledger, clock: ManualClock) 
     ("words", "said"),
     [
         (("show", "Pe"), "The live policy has no pool 'Pe':"),
-        (("simulate", "P", "--from", "tomorrow"), "'tomorrow' is no date or time: write it as 2026-12-01"),
+        (("simulate", "P", "--from", "tomorrow"), "--from 'tomorrow' is no date or time: write it as 2026-11-22"),
         (("simulate", "P", "--from", "2026-12-02", "--to", "2026-12-01"), "--to must be after --from."),
         (("simulate", "P", "--value", "country"), "'country' gives no field a value: write it as lead.country=DE."),
         (("simulate", "P", "--value", "lead.contry=DE"), "fields.yaml has no field 'lead.contry':"),

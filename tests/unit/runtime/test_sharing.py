@@ -11,10 +11,12 @@ import msgspec
 import pytest
 import structlog
 
+from routing.core.distribution.entries import LEFT
 from routing.core.model import Record
-from routing.ledger import holding, mirror, people, policies, pools, timers
+from routing.ledger import holding, mirror, people, pools, timers
 from routing.ledger.engine import Ledger
 from routing.runtime.feed import Feed
+from routing.runtime.going_live import go_live
 from routing.runtime.loop import Loop
 from routing.runtime.metrics import Metrics
 from routing.runtime.policies import Policies
@@ -62,7 +64,7 @@ class Shop(Desk):
         data = {name: text.encode() for name, text in files.items()}
         self.policy = compile_policy(data)
         with self.ledger.write() as conn:
-            policies.publish(conn, self.policy.digest, data, self.clock())
+            self.said = go_live(conn, self.policy, data, self.clock()).said
             timers.hurry(conn, "hold", self.clock())
         self.loop._policies = SimpleNamespace(current=self.policy)  # type: ignore[assignment]
 
@@ -290,6 +292,27 @@ def test_a_deactivation_in_the_crm_in_the_middle_of_a_batch_counts_from_then_on(
     shop.sound()
 
 
+def test_who_is_active_again_in_the_crm_gets_what_waits_at_once(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz]}\nQ: {members: [Bo Li], overflow: P}")
+
+    def active(user: str, is_active: bool) -> None:
+        shop.play(msgspec.structs.replace(shop.event("updated", user, active=is_active), entity="person"))
+
+    active("005ana", False)
+    shop.lead(1)
+    due = shop.due()
+    assert due > clock()
+    active("005bo", False)
+    active("005bo", True)  # no lead waits for him
+    shop.fire()
+    assert (shop.owner(1), shop.due()) == ("", due)
+    active("005ana", True)
+    assert shop.due() == clock()
+    shop.fire()
+    assert shop.owner(1) == "ana"
+    shop.sound()
+
+
 NAMED = """route: lead
 entry: ['event.kind = "created"']
 hold: {retry: 2 days}
@@ -353,3 +376,266 @@ def test_a_rung_may_give_to_a_pool_while_the_person_it_names_is_away(ledger: Led
     shop.lead(2, employees=5)
     assert shop.owner(2) == "ana"
     shop.sound()
+
+
+def test_a_lead_that_is_rejected_frees_its_own_place_in_a_cap_also_for_who_reads_the_ledger_anew(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz], member_caps: 2 in any hour}")
+    shop.lead(1)
+    shop.play(shop.event("updated", "00Q1", 1, owner="005ana"))  # the CRM shows what we wrote
+    clock.advance(3000)
+    shop.lead(2)
+    clock.advance(300)
+    shop.play(shop.event("rejected", "00Q1", by="ana@example.com", because="no budget"))
+    for loop in (shop.loop, Loop(ledger, shop.loop._policies, clock, Feed())):
+        shop.loop = loop
+        clock.advance(240)
+        with ledger.read() as conn:
+            (line,) = shop.desk(conn).view("P").members
+        assert line.caps == ("1 of 2 in the last hour",)
+    shop.lead(3)
+    shop.lead(4)
+    assert shop.owners(3, 4) == ["ana", ""]
+    clock.advance(3600 - 3000 - 780 + 3000 - 60)  # over an hour since the first, less than one since the second
+    shop.fire()
+    assert shop.owner(4) == ""
+    clock.advance(120)
+    shop.fire()
+    assert shop.owner(4) == "ana"
+    shop.sound()
+
+
+def test_a_lead_given_back_by_a_record_of_an_older_version_frees_the_newest_place(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    """It was not kept then when its turns were given."""
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz], member_caps: 2 in any hour}")
+    for n in (1, 2):
+        shop.lead(n)
+    with ledger.write() as conn:
+        body = "UPDATE mirror SET body = replace(body, '\"given_at\"', '\"a field that we do not know\"')"
+        assert conn.exec_driver_sql(body).rowcount
+    assert (shop.record("00Q1").given_at, len(shop.record("00Q1").turns)) == ("", 1)
+    shop.play(shop.event("rejected", "00Q1", by="ana@example.com", because="no budget"))
+    shop.lead(3)
+    shop.lead(4)
+    assert shop.owners(3, 4) == ["ana", ""]
+    shop.sound()
+
+
+def test_whoever_was_handed_a_lead_by_a_person_and_rejects_it_gives_nobody_s_turn_back(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li, Cem Kaya]}")
+    shop.lead(1)
+    shop.play(shop.event("updated", "00Q1", 1, owner="005bo"))
+    shop.play(shop.event("rejected", "00Q1", by="bo@example.com", because="not mine"))
+    with ledger.read() as conn:
+        assert [one.credits for one in shop.desk(conn).view("P").members] == [0, 0, 0]
+    assert shop.decisions("00Q1")[-1].owner != "bo@example.com"
+    shop.sound()
+
+
+def test_a_turn_is_given_back_once(ledger: Ledger, clock: ManualClock) -> None:
+    off = PEOPLE.replace("bo@example.com,UTC,", "bo@example.com,UTC,Sat 9:00-10:00")
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li]}", off)
+    shop.lead(1)
+    shop.play(shop.event("rejected", "00Q1", by="ana@example.com", because="no budget"))
+    assert shop.record("00Q1").on_hold
+    shop.play(shop.event("updated", "00Q1", 1, owner="005ana"))  # somebody gives it to her again
+    clock.advance(2 * 86400)
+    shop.fire()
+    assert not shop.record("00Q1").on_hold
+    shop.play(shop.event("rejected", "00Q1", by="ana@example.com", because="still not"))
+    with ledger.read() as conn:
+        assert [one.credits for one in shop.desk(conn).view("P").members] == [1, 0]
+
+
+def test_a_turn_that_is_given_back_while_everybody_is_away_comes_out_of_the_turns_of_all(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    opens = START.replace(minute=0, second=0, microsecond=0)
+    hours = f"{opens:%a} {opens.hour}:00-{opens.hour + 1}:00"
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li, Cem Kaya]}", PEOPLE.replace("UTC,\n", f"UTC,{hours}\n"))
+    shop.lead(1)
+    assert shop.owner(1) == "ana"
+    clock.advance(3 * 3600)
+    shop.play(shop.event("rejected", "00Q1", by="ana@example.com", because="no budget"))
+    with ledger.read() as conn:
+        found = [one.shortfall for one in shop.desk(conn).view("P").members]
+    assert found == pytest.approx([0, 0, 0])  # as before the lead: a third of it was the share of each
+    assert shop.owner(1) == "ana"
+    shop.sound()
+
+
+def test_what_somebody_who_left_was_owed_is_let_go_and_stands_in_the_pool_ledger(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li, Cem Kaya]}")
+    for n in (1, 2):
+        shop.lead(n)
+    shop.live("P: {members: [Bo Li, Cem Kaya]}")
+    with ledger.read() as conn:
+        before = shop.desk(conn).view("P")
+        assert [one.shortfall for one in before.members] == pytest.approx([-1 / 3, 1 / 3])
+    shop.lead(3)
+    assert shop.owner(3) == "cem"
+    with ledger.read() as conn:
+        view = shop.desk(conn).view("P", entries=3)
+        assert sum(one.shortfall for one in view.members) == pytest.approx(0)
+        _, settled, left = view.entries
+        assert (left.person, left.what) == ("ana@example.com", "left")
+        assert (settled.person, settled.what, settled.leads) == ("ana@example.com", "settled", pytest.approx(1 / 3))
+        assert settled.why == "left 0.33 leads ahead of their share: those furthest behind theirs go without as much"
+    shop.live("P: {members: [Ana Diaz, Bo Li, Cem Kaya]}")
+    with ledger.read() as conn:
+        ana = shop.desk(conn).view("P").members[0]
+    assert (ana.shortfall, ana.assigned) == (0, 1)  # starts as somebody new
+    for n in range(4, 10):
+        shop.lead(n)
+    given = shop.owners(*range(4, 10))
+    assert sorted(given) == ["ana", "ana", "bo", "bo", "cem", "cem"]
+    shop.sound()
+
+
+def test_who_left_a_pool_in_an_older_version_is_settled_too(ledger: Ledger, clock: ManualClock) -> None:
+    """Then what they were owed stayed theirs for good."""
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li]}")
+    shop.lead(1)
+    with ledger.write() as conn:
+        desk = shop.desk(conn, locked=True)
+        rotation = desk.opened.rotations["P", ""]
+        desk.pools.enter(rotation, "ana@example.com", "left", clock(), weight=1.0, why=LEFT)
+        pools.save(conn, desk.opened, desk.pools.entries)
+    shop.live("P: {members: [Bo Li, Cem Kaya]}")
+    with ledger.read() as conn:
+        assert sum(one.shortfall for one in shop.desk(conn).view("P").members) == pytest.approx(0)
+    for n in (2, 3):
+        shop.lead(n)
+    with ledger.read() as conn:
+        written = [(one.what, one.person) for one in pools.entries(conn, "P", 10)]
+    assert written.count(("left", "ana@example.com")) == 1 == written.count(("settled", "ana@example.com"))
+    shop.sound()
+
+
+ASKED = """route: lead
+entry: ['event.kind = "created"']
+hold: {retry: 5 minutes}
+ladder:
+  - {rung: Is this the right account?, when: lead.country = "DE", hold: somebody should look}
+  - otherwise: pool P
+"""
+
+
+def test_what_waits_for_a_person_s_answer_does_not_wait_for_the_pool(ledger: Ledger, clock: ManualClock) -> None:
+    off = PEOPLE.replace("ana@example.com,UTC,", "ana@example.com,UTC,Sat 9:00-10:00")
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz]}", off, ASKED)
+
+    def waiting() -> int:
+        with ledger.read() as conn:
+            return shop.desk(conn).view("P").waiting
+
+    shop.lead(1)
+    shop.lead(2)
+    shop.lead(3, country="DE")
+    assert waiting() == 2
+    shop.play(shop.event("updated", "00Q1", 1, country="DE"))
+    clock.advance(301)
+    shop.fire()
+    assert shop.record("00Q1").on_hold
+    assert waiting() == 1
+    shop.play(shop.event("updated", "00Q1", 2, country="FR"))
+    clock.advance(301)
+    shop.fire()
+    assert waiting() == 2
+
+
+def test_a_lead_that_is_rejected_makes_room_at_once_for_one_that_waits(ledger: Ledger, clock: ManualClock) -> None:
+    """Also where it overflowed from another pool."""
+    shop = Shop(ledger, clock, "P: {members: [], overflow: Q}\nQ: {members: [Ana Diaz, Bo Li], member_caps: 1 a month}")
+    for n in (1, 2, 3):
+        shop.lead(n)
+    assert shop.owners(1, 2, 3) == ["ana", "bo", ""]
+    shop.play(shop.event("rejected", "00Q1", by="ana@example.com", because="no budget"))
+    assert shop.record("00Q1").on_hold  # Bo has as many as he may
+    shop.fire()
+    assert shop.owner(3) == "ana"
+    shop.sound()
+
+
+def test_a_credit_makes_room_at_once_also_for_what_overflows_to_the_pool(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {members: [], overflow: Q}\nQ: {members: [Ana Diaz, Bo Li], member_caps: 1 a month}")
+    for n in (1, 2, 3):
+        shop.lead(n)
+    with ledger.write() as conn:
+        desk = PoolDesk(conn, shop.policy, ["Q"], clock(), locked=True)
+        kind, given = desk.turn("Q", "bo@example.com", "00Q2")
+        desk.adjust("Q", kind, "bo@example.com", 1, author="Kim", reason="it was spam", given=given)
+    shop.fire()
+    assert shop.owner(3) == "bo"
+
+
+def test_whoever_gets_a_user_in_the_crm_gets_at_once_what_waits_for_their_pool(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    shop = Shop(ledger, clock, "P: {members: [Ana Diaz]}")
+    off = msgspec.structs.replace(shop.event("updated", "005ana", 1, active=False), entity="person")
+    both = [off, msgspec.structs.replace(off, event_id="other", record_id="005ANA")]  # there is one of another test's
+    shop.play(*both)
+    shop.lead(1)
+    shop.lead(2)
+    assert shop.owners(1, 2) == ["", ""]
+    shop.fire()
+    assert shop.due() > clock()
+    shop.play(msgspec.structs.replace(shop.event("updated", "005ana", 2, active=True), entity="person"))
+    shop.fire()
+    assert shop.owners(1, 2) == ["ana", "ana"]
+    shop.sound()
+
+
+def test_what_overflows_to_a_queue_is_claimed_from_there_in_the_order_of_the_queue(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    queue = "Q: {method: pull, members: [Ana Diaz, Bo Li], priority: lead.employees}"
+    shop = Shop(ledger, clock, f"P: {{members: [Cem Kaya], member_caps: 1 a month, overflow: Q}}\n{queue}")
+    for n, size in ((1, 1), (2, 5), (3, 500)):
+        shop.lead(n, employees=size)
+    assert shop.owners(1, 2, 3) == ["cem", "", ""]
+    assert "it waits in the queue Q until somebody claims it" in shop.decisions("00Q2")[0].reason
+    with ledger.write() as conn:
+        desk = PoolDesk(conn, shop.policy, ["P", "Q"], clock(), locked=True)
+        assert [desk.view(name).waiting for name in ("P", "Q")] == [0, 2]
+        claimed = desk.claim("Q", "bo@example.com")
+    assert claimed is not None
+    assert claimed.ref == "salesforce:lead:00Q3"
+    shop.work()
+    assert shop.owner(3) == "bo"
+    assert "Bo Li claimed it out of the pool Q after P had nobody" in shop.decisions("00Q3")[-1].reason
+    assert {one.verdict for one in Replay(ledger).run(Span())} == {"identical"}
+
+
+def test_nobody_claims_again_what_they_gave_back_and_it_keeps_nobody_from_the_others(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    shop = Shop(ledger, clock, "P: {method: pull, members: [Ana Diaz, Bo Li]}")
+
+    def claim(who: str, record: str = "") -> str:
+        clock.advance(1)
+        with ledger.write() as conn:
+            found = shop.desk(conn, locked=True).claim("P", f"{who}@example.com", record)
+        shop.work()
+        return "" if found is None else found.ref[-4:]
+
+    for n in (1, 2):
+        shop.lead(n)
+        clock.advance(1)
+    assert claim("ana") == "00Q1"
+    shop.play(shop.event("rejected", "00Q1", by="ana@example.com", because="no budget"))
+    assert claim("ana") == "00Q2"
+    with pytest.raises(ValueError, match="Ana Diaz had it already"):
+        claim("ana", "00Q1")
+    with pytest.raises(ValueError, match="Ana Diaz had it already"):
+        claim("ana")
+    assert claim("bo") == "00Q1"
+    assert shop.owners(1, 2) == ["bo", "ana"]
