@@ -32,6 +32,11 @@ class Trigger(Struct, frozen=True):
         return self.when is not None and self.when.holds(facts, why_not, now)
 
 
+def of_event(condition: Condition) -> bool:
+    """Whether the condition asks for the event itself: then it says nothing of how the record is."""
+    return any(path.startswith("event.") for path, _ in condition.reads)
+
+
 class ClockStep(Struct, frozen=True):
     """One step along a clock: after ``at`` seconds of business time, or (None) after that ``part`` of the limit.
 

@@ -16,7 +16,7 @@ from rules.language.named import Definitions
 from rules.model import Entity
 from rules.pools.model import Calendar
 from rules.pools.people import People
-from rules.sla.model import MAX_REASSIGNMENTS, Answers, Clock, Trigger
+from rules.sla.model import MAX_REASSIGNMENTS, Answers, Clock, Trigger, of_event
 from rules.sla.steps import StepReader
 from rules.source import Report, nearest
 from rules.values import fold
@@ -64,7 +64,7 @@ class SlaReader:
         queues: Iterable[str],
         calendars: Mapping[str, Calendar],
     ) -> None:
-        self._report = report
+        self._report, self._entities = report, entities
         self._kinds = {kind: _Kind(Scope(entities, kind), people, definitions, report) for kind in routes}
         self._pools = {fold(name): name for name in pools}
         self._calendars = {fold(name): name for name in calendars}
@@ -113,6 +113,7 @@ class SlaReader:
             where = body.entries["reassignments"][0].place
             self._report.warn(where, f"no step of {what} reassigns: this counts for rejected records only")
         told = as_text(body.get("description"), self._report, f"the description of {what}")
+        self._not_the_same(start, stop, body, what)
         if start is None or not stop or not limit:
             return None
         return Clock(
@@ -127,6 +128,17 @@ class SlaReader:
             reassignments=most,
             then=then,
             description=told.text if told is not None else "",
+        )
+
+    def _not_the_same(self, start: Trigger | None, stop: tuple[Trigger, ...], body: Block, what: str) -> None:
+        """Warns where one thing both starts and stops the clock."""
+        when = start.when if start is not None else None
+        if when is None or not any(one.when is not None and one.when.alternatives == when.alternatives for one in stop):
+            return
+        comes = "each time it begins anew" if of_event(when) else "it never runs"
+        message = f"what starts {what} is also what stops it: {comes}"
+        self._report.warn(
+            body.entries["stop"][0].place, message, "say what has to be done until then: stop: first touch"
         )
 
     def _kind(self, node: Node | None, what: str) -> str:
@@ -146,7 +158,7 @@ class SlaReader:
             return 0
         seconds = seconds_of(text.text)
         if not 1 <= seconds <= _LONGEST:
-            message = f"'{text.text}' is no time between 1 second and a year"
+            message = f"'{text.text}' is no time between 1 second and 365 days"
             self._report.error(
                 text.place, message, "write a whole number and its unit, such as '30 minutes' or '4 hours'"
             )
@@ -172,9 +184,10 @@ class SlaReader:
 
     def _stop(self, key: Scalar, body: Block, kind: str, what: str) -> tuple[Trigger, ...]:
         node = body.get("stop")
-        if node is None:
+        if node is None or (isinstance(node, Items) and not node.items):
+            place = key.place if node is None else node.place
             self._report.error(
-                key.place, f"{what} does not say what stops it: it would always run out", "add 'stop: first touch'"
+                place, f"{what} does not say what stops it: it would always run out", "write 'stop: first touch'"
             )
             return ()
         found = []
@@ -195,11 +208,22 @@ class SlaReader:
                 message = f"the first touch shows in {kind}.{TOUCH}, which is not in fields.yaml"
                 self._report.error(text.place, message, "add it, or write a condition: lead.status changed")
                 return None
+            self._touched_everywhere(text, kind)
             return self._trigger(_standing_for(text, f"{kind}.{TOUCH} changed"), kind)
         if _is_words(word):
             self._unknown(text, STOPS, kind)
             return None
         return self._trigger(text, kind)
+
+    def _touched_everywhere(self, text: Scalar, kind: str) -> None:
+        """Warns where some system whose records are given to reps does not show the first touch: there it never stops the clock."""
+        fields = self._entities[kind].fields
+        owned = fields["owner"].remote if "owner" in fields else {}
+        for system in sorted(set(owned) - set(fields[TOUCH].remote)):
+            message = (
+                f"no first touch shows in {system}: {kind}.{TOUCH} is no field there, so a clock of its records runs on"
+            )
+            self._report.warn(text.place, message, f"add '{system}: …' to {TOUCH} in fields.yaml")
 
     def _unknown(self, text: Scalar, words: tuple[str, ...], kind: str) -> None:
         hint = nearest(text.text, words) or f"one of: {', '.join(words)}; or a condition: {kind}.status changed"

@@ -15,6 +15,7 @@ from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_text, known_
 
 DOES: tuple[Do, ...] = get_args(Do)
 STEP_KEYS = ("at", *DOES, "text")
+MOVES: tuple[Do, ...] = ("reassign", "escalate")
 END_KEYS = ("notify", "text")
 ENDS = ("stay", "hold", "queue NAME", "notify")
 WHO = (OWNER, "rep", MANAGER)
@@ -40,13 +41,21 @@ class StepReader:
             return ()
         items = node.items if node is not None else []
         found: list[ClockStep] = []
+        moved: set[float] = set()  # after how many seconds
         for item in items:
             block = as_block(item, self._report, f"a step of {what}")
-            if block is not None:
-                found += self._step(block, what)
+            steps = self._step(block, what) if block is not None else []
+            moves = {_seconds(one, limit) for one in steps if one.do in MOVES}
+            if moves & moved:
+                message = (
+                    f"two steps of {what} give the record to somebody else at the same time: only the last is done"
+                )
+                self._report.warn(item.place, message, "leave one of them out, or let it come later")
+            moved |= moves
+            found += steps
         if len(found) > MAX_STEPS and node is not None:
             self._report.error(node.place, f"{what} has more than {MAX_STEPS} steps")
-        return tuple(sorted(found, key=lambda step: step.part * limit if step.at is None else step.at))
+        return tuple(sorted(found, key=lambda step: _seconds(step, limit)))
 
     def _step(self, block: Block, what: str) -> list[ClockStep]:
         known_keys(block, STEP_KEYS, self._report, f"a step of {what}")
@@ -56,7 +65,7 @@ class StepReader:
         doing = [key for key, _ in block if key.text in DOES]
         if not doing:
             self._report.error(block.place, f"this step of {what} does nothing", f"one of: {', '.join(DOES)}")
-        moving = [key for key in doing if key.text in ("reassign", "escalate")]
+        moving = [key for key in doing if key.text in MOVES]
         if len(moving) > 1:
             self._report.error(moving[1].place, f"this step of {what} says both 'reassign' and 'escalate'")
         if at is None:
@@ -171,3 +180,8 @@ class StepReader:
         hint = nearest(said, ENDS) or f"one of: {', '.join(ENDS)}"
         self._report.error(text.place, f"'{said}' is no end of a clock", hint)
         return ClockEnd()
+
+
+def _seconds(step: ClockStep, limit: int) -> float:
+    """The business time after which it is due."""
+    return step.part * limit if step.at is None else step.at

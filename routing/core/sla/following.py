@@ -17,6 +17,7 @@ from routing.core.model import ChangeEvent, derived_id
 from routing.core.sla import machine
 from routing.core.sla.model import ClockState, Standing
 from routing.core.sla.planning import SLA, hours, marks
+from routing.core.sla.retiming import retimed
 from rules.sla.model import Clock
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class _Follower:
             return self._close(state, event.occurred_at, "ended", "the record is gone", clock)
         if clock is None:
             return self._close(state, self.now, "ended", f"sla.yaml has no clock '{state.name}' any more", None)
+        if state.limit != clock.limit:
+            state = retimed(state, self.policy, self.now)  # started by the former policy while this one went live
         passed_on = self.owner is not None and self.owner != state.person
         by_hand = passed_on and not self.chosen
         if state.name in self.plan.heard.stops and not (by_hand and clock.of_owner):
@@ -155,6 +158,8 @@ class _Follower:
     def _new(self, clock: Clock, at: datetime) -> ClockState:
         event, made = self.event, self.settled.decision
         person = self.owner if self.owner is not None else self.plan.owner
+        if self.settled.on_hold:
+            person = ""  # the CRM names whoever made it: nobody was given it yet
         state = ClockState(
             clock_id=derived_id(event.event_id, clock.name, "clock"),
             name=clock.name,

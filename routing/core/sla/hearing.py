@@ -10,7 +10,7 @@ from msgspec import Struct
 from routing.core.model import ChangeEvent
 from rules.language.condition import Condition
 from rules.model import Facts, WhyNot
-from rules.sla.model import Happening
+from rules.sla.model import Happening, of_event
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -46,7 +46,7 @@ def hear(event: ChangeEvent, facts: Facts, policy: Policy, why_not: WhyNot, now:
         if clock.entity != entity:
             continue
         holding = [one.when for one in clock.stop if one.when is not None and one.holds(facts, why_not, now)]
-        lasting = any(not _of_event(one) for one in holding)
+        lasting = any(not of_event(one) for one in holding)
         if lasting:
             done.append(clock.name)
         if (
@@ -90,8 +90,3 @@ def _touches(event: ChangeEvent, asked: Condition) -> bool:
     own = f"{event.entity}."
     changed = {own + name for name in event.changed}
     return any(path in changed or path.startswith("event.") for path, _ in asked.reads)
-
-
-def _of_event(asked: Condition) -> bool:
-    """Whether the condition asks for the event itself: then it says nothing of how the record is."""
-    return any(path.startswith("event.") for path, _ in asked.reads)

@@ -16,7 +16,7 @@ from routing.core.availability.hours import Calendar, Span
 from routing.core.sla.model import ClockState, Standing
 
 # Sums of business time miss whole seconds by far less than this.
-_TOLERANCE = 0.0005
+TOLERANCE = 0.0005
 
 
 class _NoTime(Calendar):
@@ -39,7 +39,7 @@ def timed(state: ClockState, marks: Iterable[float], time: Calendar) -> ClockSta
     """With the moment of its next mark: one of ``marks`` or its limit, the first that was not dealt with."""
     if state.state != "running":
         return state if state.due_at is None else replace(state, due_at=None)
-    ahead = [mark for mark in (*marks, state.limit) if mark > state.reached + _TOLERANCE]
+    ahead = [mark for mark in (*marks, state.limit) if mark > state.reached + TOLERANCE]
     due = _whole_ms(time.add(state.since, max(0.0, min(ahead) - state.spent))) if ahead else None
     return state if due == state.due_at else replace(state, due_at=due)
 
@@ -67,8 +67,8 @@ def resume(state: ClockState, at: datetime, marks: Iterable[float], time: Calend
 
 def passed(state: ClockState, at: datetime, marks: Iterable[float], time: Calendar) -> tuple[ClockState, list[float]]:
     """At the moment a mark was due: the clock with the marks passed by then dealt with, and those marks, in order."""
-    ran = run_until(state, at, time) + _TOLERANCE
-    found = sorted(mark for mark in {*marks, state.limit} if state.reached + _TOLERANCE < mark <= ran)
+    ran = run_until(state, at, time) + TOLERANCE
+    found = sorted(mark for mark in {*marks, state.limit} if state.reached + TOLERANCE < mark <= ran)
     if not found:
         return timed(state, marks, time), []
     breached = at if state.limit <= found[-1] and state.breached_at is None else state.breached_at
@@ -82,7 +82,7 @@ def close(state: ClockState, at: datetime, how: Standing, why: str, time: Calend
     ran = run_until(state, at, time)
     # Only what stopped it takes a breach back: that it was done in time, and told late.
     breached = state.breached_at if how == "ended" else None
-    if ran > state.limit + _TOLERANCE:
+    if ran > state.limit + TOLERANCE:
         breached = state.breached_at or _whole_ms(time.add(state.since, max(0.0, state.limit - state.spent)))
     return replace(
         state,

@@ -34,8 +34,8 @@ STAGE = "sla"
 # The origin of what is read of a record because a step of its clock is due.
 LOOK = "sla look"
 _NOBODY = "nobody is left who has not had it"
-# A timer that is dealt with later than this says so.
-LATE = timedelta(minutes=1)
+# A timer that is dealt with later than this says so: in the trace, and to whoever is told.
+LATE, TELL_LATE = timedelta(minutes=1), timedelta(minutes=5)
 
 
 class Turn(Struct, frozen=True, kw_only=True):
@@ -43,6 +43,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     ``says``; or ``action``; or, with ``again``, the ladder. ``passed`` are all who must not get it any more, ``refused`` says
     that somebody gave it back; ``priority`` is added to the record's. ``watched`` are
     the fields by which whoever has it may show just now that it is being worked. ``effects`` and ``steps`` belong to whatever it is.
+    ``held_by`` is the clock whose end it is that the record waits for a person.
     """
 
     skipped: str = ""
@@ -55,6 +56,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     watched: tuple[str, ...] = ()
     effects: tuple[Effect, ...] = ()
     steps: tuple[Step, ...] = ()
+    held_by: str = ""
 
 
 def hours(policy: Policy, clock: Clock, person: str) -> Calendar:
@@ -164,11 +166,11 @@ def on_timer(
     due = event.occurred_at
     if state is None or state.due_at is None:
         return Turn(skipped="the clock no longer runs")
-    if state.due_at != due:
-        return Turn(skipped="the clock runs otherwise by now: it was paused, or its hours changed")
     clock = policy.clocks.get(state.name)
     if clock is None:
         return Turn(skipped=f"sla.yaml has no clock '{state.name}' any more")
+    if state.due_at != due or state.limit != clock.limit:
+        return Turn(skipped="the clock runs otherwise by now: it was paused, or its hours or the policy changed")
     if state.name in stopped:
         return Turn(skipped=f"what stops '{state.name}' is done")
     time = hours(policy, clock, state.person)
@@ -176,14 +178,23 @@ def on_timer(
     if not reached:
         return Turn(skipped="the clock's steps are others by now")
     steps = [step for mark in reached for step in clock.steps if due_after(step, clock) == mark]
+    if _taken_by(state, clock, record, reached[-1], run_until(state, now, time)):
+        steps = [step for step in steps if step.do != "remind"]
     breached = after.breached_at is not None and state.breached_at is None
     told = _told(state, breached, run_until(state, due, time), directory)
-    turn = _done(clock, steps, record, owner, policy, told)
+    late = span((now - due).total_seconds())
+    turn = _done(clock, steps, record, owner, policy, told, f" (comes {late} late)" if now - due > TELL_LATE else "")
     turn = replace(turn, watched=tuple(sorted(watched(clock, policy.entities[clock.entity], record.system))))
-    late = (
-        f"; dealt with {span((now - due).total_seconds())} late, judged by when it was due" if now - due > LATE else ""
-    )
-    return replace(turn, steps=(Step(STAGE, state.name, True, note=f"{told}{late}"), *turn.steps))
+    said = (told, f"dealt with {late} late, judged by when it was due" if now - due > LATE else "", state.why)
+    return replace(turn, steps=(Step(STAGE, state.name, True, note="; ".join(filter(None, said))), *turn.steps))
+
+
+def _taken_by(state: ClockState, clock: Clock, record: Record, reached: float, ran: float) -> bool:
+    """Whether the record is about to be taken from whoever has it, since a later step is due by now as well: no use to remind them."""
+    if record.on_hold or state.breached_at is not None:
+        return False
+    later = [step for step in clock.steps if reached < due_after(step, clock) <= ran]
+    return any(step.queue or (step.do == "reassign" and moves(record) < clock.reassignments) for step in later)
 
 
 def _done(
@@ -193,12 +204,14 @@ def _done(
     owner: str,
     policy: Policy,
     told: str,
+    late: str,
 ) -> Turn:
+    """``late`` goes with what people are told."""
     effects: list[Effect] = []
     turn = Turn(says=told)
     for step in steps:
         if step.do in ("remind", "notify"):
-            effects += _tell(step.who, owner, step.text or f"{clock.name}: {told}", policy)
+            effects += _tell(step.who, owner, f"{step.text or f'{clock.name}: {told}'}{late}", policy)
         if step.do in ("reassign", "escalate"):
             turn = _moved(clock, step, record, owner, policy, told)
     return replace(turn, effects=(*effects, *turn.effects), priority=sum(step.raise_by for step in steps))
@@ -229,25 +242,27 @@ def ended(clock: Clock, record: Record, owner: str, policy: Policy, told: str) -
     if end.do == "queue":
         return Turn(action=Action("queue", end.queue), passed=_had(record, owner), steps=(step,))
     if end.do == "hold":
-        return Turn(action=Action("hold", end.text or f"{told}; {moved}"), passed=_had(record, owner), steps=(step,))
+        action = Action("hold", end.text or f"{told}; {moved}")
+        return Turn(action=action, passed=_had(record, owner), steps=(step,), held_by=clock.name)
     effects = () if end.do == "stay" else _tell(end.who, owner, end.text or f"{clock.name}: {told}; {moved}", policy)
     return Turn(says=f"{told}; {moved}: it stays where it is", effects=effects, steps=(step,))
 
 
 def waits_on(record: Record, policy: Policy) -> Action | None:
     """What is done with a record on hold whose clock came to its end there: it waits for a person, no pool is asked again."""
-    for clock in policy.clocks.values():
-        if clock.entity == record.entity and clock.then.do == "hold" and moves(record) > clock.reassignments:
-            return Action("hold", clock.then.text or _moved_so_often(moves(record) - 1, clock))
-    return None
+    clock = policy.clocks.get(record.held_by)
+    if clock is None or clock.then.do != "hold":
+        return None
+    said = _moved_so_often(moves(record) - 1, clock) if moves(record) > clock.reassignments else _NOBODY
+    return Action("hold", clock.then.text or said)
 
 
 def without_anybody(turn: Turn, event: ChangeEvent, clocks: Sequence[ClockState], owner: str, policy: Policy) -> Turn:
     """The same turn where nobody is left who has not had the record: what the clock says is done then, of an answer the first of the
     record's clocks that says something. It waits on hold where none does."""
-    for state in clocks:
-        clock = policy.clocks.get(state.name)
-        if clock is None or not state.open or (event.kind == "tick" and state.clock_id != event.cursor):
+    due = {state.name for state in clocks if state.clock_id == event.cursor}
+    for clock in _of_record(event.entity, clocks, policy):
+        if event.kind == "tick" and clock.name not in due:
             continue
         end = clock.then
         if end.do == "stay":
@@ -256,10 +271,19 @@ def without_anybody(turn: Turn, event: ChangeEvent, clocks: Sequence[ClockState]
         if end.do == "queue":
             return replace(turn, action=Action("queue", end.queue), again=False, steps=(*turn.steps, step))
         if end.do == "hold":
-            return replace(turn, action=Action("hold", end.text or _NOBODY), again=False, steps=(*turn.steps, step))
+            action = Action("hold", end.text or _NOBODY)
+            return replace(turn, action=action, again=False, steps=(*turn.steps, step), held_by=clock.name)
         told = _tell(end.who, owner, end.text or f"{clock.name}: {_NOBODY}", policy)
         return replace(turn, effects=(*turn.effects, *told), steps=(*turn.steps, step))
     return turn
+
+
+def _of_record(entity: str, clocks: Sequence[ClockState], policy: Policy) -> list[Clock]:
+    """The clocks whose limit of moves a record of that kind has: those that run, then the owners', also once they were stopped, as who
+    accepted it may give it back all the same."""
+    running = [state.name for state in clocks if state.open and state.name in policy.clocks]
+    owners = [one.name for one in policy.clocks.values() if one.of_owner and one.entity == entity]
+    return [policy.clocks[name] for name in dict.fromkeys([*running, *owners])]
 
 
 def _moved_so_often(n: int, clock: Clock) -> str:
@@ -291,9 +315,8 @@ def on_answer(
     step = Step(STAGE, "Answer", True, note=f"{says}: {because}" if because else says)
     if kind == "accepted":
         return Turn(says=says, steps=(step,))
-    for state in clocks:
-        clock = policy.clocks.get(state.name)
-        if clock is not None and state.open and moves(record) >= clock.reassignments:
+    for clock in _of_record(record.entity, clocks, policy):
+        if moves(record) >= clock.reassignments:
             turn = ended(clock, record, by, policy, says)
             return replace(turn, refused=back, steps=(step, *turn.steps))
     return Turn(again=True, passed=_had(record, by), refused=back, steps=(step,))
@@ -314,12 +337,12 @@ def _had(record: Record, owner: str) -> tuple[str, ...]:
 
 
 def _tell(who: str, owner: str, text: str, policy: Policy) -> tuple[Effect, ...]:
-    """Tells somebody; nobody, where the owner or the owner's manager is meant and there is none."""
+    """Tells somebody; nobody, where the owner is meant and there is none. A manager who is missing is told of in the trace (``tasks``)."""
     if who in ("", OWNER):
         who = owner
     elif who == MANAGER:
         person = policy.people.get(owner)
-        who = person.manager if person is not None else ""
+        who = (person.manager if person is not None else "") or (MANAGER if owner else "")
     return (Effect("notify", who, text),) if who else ()
 
 
@@ -342,6 +365,7 @@ def _verb(seconds: float, what: str) -> str:
 
 def span(seconds: float) -> str:
     """A duration in words: 45 seconds, 20 minutes, 4 hours."""
+    seconds = round(seconds, 2)  # marks are due up to a millisecond later: 60 minutes are an hour all the same
     for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size:
             return _count(seconds / size, unit)

@@ -123,8 +123,10 @@ START = "start: assigned, stop: accepted, within: 1 hour"
     [
         ("clocks: {A: {stop: accepted, within: 1 hour}}", "1:10 the clock 'A' does not say what starts it"),
         ("clocks: {A: {start: assigned, within: 1 hour}}", "1:10 the clock 'A' does not say what stops it: it would always run out"),
+        ("clocks: {A: {start: assigned, stop: [], within: 1 hour}}", "1:37 the clock 'A' does not say what stops it: it would always run out"),
+        ("clocks: {A: {start: assigned, stop: accepted, within: 366 days}}", "'366 days' is no time between 1 second and 365 days"),
         ("clocks: {A: {start: assigned, stop: accepted}}", "1:10 the clock 'A' does not say within what time"),
-        ("clocks: {A: {start: assigned, stop: accepted, within: soon}}", "'soon' is no time between 1 second and a year"),
+        ("clocks: {A: {start: assigned, stop: accepted, within: soon}}", "'soon' is no time between 1 second and 365 days"),
         ("clocks: {A: {start: assinged, stop: accepted, within: 1 hour}}", "'assinged' starts and stops no clock | did you mean 'assigned'?"),
         ("clocks: {A: {start: assigned, stop: acepted, within: 1 hour}}", "'acepted' starts and stops no clock | did you mean 'accepted'?"),
         ("clocks: {A: {start: assigned, stop: [first toch], within: 1 hour}}", "'first toch' starts and stops no clock | did you mean 'first touch'?"),
@@ -165,9 +167,59 @@ def test_the_first_touch_needs_its_field() -> None:
     assert "the first touch shows in lead.last_touch, which is not in fields.yaml" in found[0]
 
 
+def test_a_first_touch_that_one_system_does_not_show_is_told() -> None:
+    sla = f"clocks: {{A: {{{START.replace('accepted', 'first touch')}}}}}\n"
+    both = FIELDS.replace(
+        "    owner:",
+        "    last_touch: {type: datetime, salesforce: LastActivityDate, hubspot: notes_last_contacted}\n    owner:",
+        1,
+    )
+    assert not [one for one in warnings(sla=sla, fields=both) if "first touch" in one]
+    [found] = [one for one in warnings(sla=sla, fields=TOUCHED) if "first touch" in one]
+    assert "no first touch shows in hubspot: lead.last_touch is no field there" in found
+
+
 def test_reassignments_without_a_step_that_reassigns_are_odd() -> None:
     found = warnings(sla=f"clocks: {{A: {{{START}, reassignments: 3}}}}\n")
     assert any("no step of the clock 'A' reassigns: this counts for rejected records only" in one for one in found)
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "comes"),
+    [
+        ("lead.status changed", "[accepted, lead.status  changed]", "each time it begins anew"),
+        ("created", "event.kind = 'created'", "each time it begins anew"),
+        ("lead.status = 'Open'", "status = 'open'", "it never runs"),
+        ("lead.status changed to 'Open'", "lead.status changed", ""),
+        ("lead.status = 'Open'", "lead.status = 'Working'", ""),
+    ],
+)
+def test_what_starts_a_clock_cannot_be_what_stops_it(start: str, stop: str, comes: str) -> None:
+    found = warnings(sla=f'clocks: {{A: {{start: "{start}", stop: {stop}, within: 1 hour}}}}\n')
+    assert [
+        one for one in found if f"what starts the clock 'A' is also what stops it: {comes}" in one or not comes
+    ] == found
+    assert bool(found) == bool(comes)
+
+
+@pytest.mark.parametrize(
+    ("steps", "odd"),
+    [
+        ("{at: 100 %, reassign: yes}, {at: 60 minutes, reassign: pool Everyone}", True),
+        ("{at: 100 %, reassign: yes, remind: owner}, {at: 100 %, escalate: Intake}", True),
+        ("{at: 100 %, reassign: yes}, {at: 110 %, reassign: yes}", False),
+        ("{at: 100 %, reassign: yes}, {at: 100 %, remind: owner, priority: 3}", False),
+    ],
+)
+def test_two_steps_that_move_a_record_at_one_time_are_odd(steps: str, odd: bool) -> None:
+    found = warnings(sla=f"clocks: {{A: {{{START}, steps: [{steps}]}}}}\n", engagement=QUEUES)
+    assert (
+        any(
+            "the clock 'A' give the record to somebody else at the same time: only the last is done" in one
+            for one in found
+        )
+        is odd
+    )
 
 
 def test_a_clock_is_told_in_words() -> None:

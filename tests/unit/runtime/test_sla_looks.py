@@ -16,8 +16,9 @@ from connectors.contract import Snapshot
 from connectors.errors import Misconfigured
 from routing.core.model import EntityMap
 from routing.core.sla.planning import looks
-from routing.ledger import reports, timers
+from routing.ledger import mirror, reports, timers
 from routing.ledger.engine import Ledger
+from routing.ledger.schema import ref_of
 from routing.runtime.completer import Completer
 from routing.runtime.feed import Feed
 from tests.conftest import ManualClock
@@ -44,12 +45,12 @@ BY = policy(**FILES | {"fields": TOUCHED, "sla": SLA})
 class Reading:
     """A desk whose CRM is asked what it holds."""
 
-    system, batch_size = "salesforce", 200
+    system, batch_size, look_size = "salesforce", 200, 200
 
     def __init__(self, ledger: Ledger, clock: ManualClock) -> None:
         self.desk, self.holds, self.asked = Desk(ledger, clock, BY), dict[str, Any](), 0
         self.refuses: Exception | None = None
-        self.gone = False
+        self.gone = self.hides = False
         names = {"last_touch": "LastActivityDate", "status": "Status", "owner": "OwnerId"}
         self.completer = Completer(
             ledger,
@@ -67,6 +68,8 @@ class Reading:
         self.asked += 1
         if self.refuses is not None:
             raise self.refuses
+        if self.hides:
+            return {one: Snapshot(values={}) for one in ids}
         return {} if self.gone else {one: Snapshot(values={f: self.holds.get(f) for f in fields}) for one in ids}
 
     def wait(self, hours: float) -> None:
@@ -128,6 +131,19 @@ def test_after_an_outage_nobody_loses_a_lead_they_called(crm: Reading) -> None:
     crm.wait(30)
     (one,) = crm.desk.clocks()
     assert (one.state, one.breached_at, crm.desk.owners_written()) == ("stopped", None, ["005ANA"])
+
+
+def test_what_the_crm_does_not_show_when_asked_is_left_as_it_was_told(crm: Reading) -> None:
+    """A field that only activities tell, or one that cannot be read as its type."""
+    crm.hides, old = True, "2026-11-20T09:20:00.000Z"
+    later = crm.desk.event("created", "00Q2", email="jo@acme.example", status="New", last_touch=old)
+    crm.desk.play(later)
+    crm.desk.play(crm.desk.event("updated", "00Q2", owner="005ANA"))
+    crm.wait(2)
+    assert crm.asked
+    with crm.desk.ledger.read() as conn:
+        ref = ref_of("salesforce", "lead", "00Q2")
+        assert mirror.load(conn, {ref})[ref].values["last_touch"] == old
 
 
 def test_where_nothing_was_done_the_steps_are(crm: Reading) -> None:

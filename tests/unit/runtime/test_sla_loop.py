@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from routing.cli.app import app
 from routing.core.model import ChangeEvent, Decision, Record, Write, derived_id
 from routing.core.sla.model import ClockState
-from routing.ledger import clocks, decisions, holding, journal, mirror, outbox, policies, timers
+from routing.ledger import clocks, decisions, holding, journal, mirror, outbox, people, policies, timers
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of
 from routing.runtime.feed import Feed
@@ -236,6 +236,19 @@ def test_a_manager_is_told_also_when_nobody_else_can_have_the_lead(ledger: Ledge
     assert last.trace[-1].note == "Cem Kaya's user is deleted in Salesforce: no task was made"
 
 
+def test_a_manager_who_is_not_known_is_told_of_in_the_trace(ledger: Ledger, clock: ManualClock) -> None:
+    desk = Desk(
+        ledger,
+        clock,
+        policy(**FILES | {"people": FILES["people"].replace("ana@example.com,mia@example.com", "ana@example.com,")}),
+    )
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    for hours in (2, 1):
+        desk.wait(hours)
+    assert len(desk.tasks()) == 1  # the reminder
+    assert desk.made()[-1].trace[-1].note == "people.csv names no manager of whoever had it: no task was made"
+
+
 def test_an_erasure_takes_what_a_task_says_of_the_person(desk: Desk) -> None:
     desk.wait(2)
     desk.play(desk.event("erased"))
@@ -271,8 +284,57 @@ def test_the_timer_of_an_outage_is_judged_by_when_it_was_due_and_says_so(desk: D
     desk.wait(3.5)
     assert desk.made()[-1].trace[0].note.endswith("; dealt with 1.5 hours late, judged by when it was due")
     desk.wait(0)
-    assert desk.made()[-1].effects[0].value == "it waits"
+    assert desk.made()[-1].effects[0].value == "it waits (comes 30 minutes late)"
     assert desk.made()[-1].trace[0].note.endswith("; dealt with 30 minutes late, judged by when it was due")
+
+
+@pytest.mark.parametrize(("minutes", "says"), [(5, ""), (6, " (comes 6 minutes late)")])
+def test_what_comes_some_minutes_late_is_told_as_ever(desk: Desk, minutes: int, says: str) -> None:
+    desk.wait(2 + minutes / 60)
+    assert desk.tasks()[0].fields["subject"].endswith(f"2 hours are left for 'First touch'{says}")
+
+
+def test_who_loses_a_lead_in_the_same_moment_is_not_reminded_of_it(desk: Desk) -> None:
+    desk.clock.advance(11 * 3600)
+    for _ in range(4):
+        desk.wait(0)
+    assert [one.trace[0].note.partition(";")[0] for one in desk.made()[1:3]] == [
+        "2 hours have passed with Ana Diaz, 2 hours are left for 'First touch'",
+        "3 hours have passed with Ana Diaz, 1 hour is left for 'First touch'",
+    ]
+    assert desk.made()[3].owner == "bo@example.com"
+    assert [one.fields["subject"] for one in desk.tasks()] == ["it waits (comes 8 hours late)"]  # the manager's
+
+
+def test_a_reminder_that_comes_late_to_who_keeps_the_lead_is_made(ledger: Ledger, clock: ManualClock) -> None:
+    desk = routed(ledger, clock, SLA.replace("reassignments: 1", "reassignments: 0").replace("then: queue Triage", ""))
+    desk.clock.advance(11 * 3600)
+    for _ in range(4):
+        desk.wait(0)
+    reminded = desk.tasks()[0].fields["subject"]
+    assert reminded.endswith("2 hours are left for 'First touch' (comes 9 hours late)")
+
+
+@pytest.mark.parametrize("text", ["2 minutes", "2 hours", "2 days"])
+def test_an_amount_is_told_in_one_unit(ledger: Ledger, clock: ManualClock, text: str) -> None:
+    """The clock begins between two milliseconds, and its timers are due at whole ones."""
+    clock.advance(0.0004)
+    desk = routed(ledger, clock, SLA.replace("4 hours", text))
+    due = desk.clocks()[0].due_at
+    assert due is not None
+    clock.advance((due - clock()).total_seconds())
+    desk.wait(0)
+    passed, left = desk.made()[-1].trace[0].note.split(", ")
+    assert passed.split()[:2] == left.split()[:2]
+
+
+def test_who_accepted_a_lead_does_not_reject_it_past_the_limit(desk: Desk) -> None:
+    desk.answer("rejected", "ana")
+    assert desk.record().decided_owner == "bo@example.com"
+    desk.answer("accepted", "bo")
+    desk.answer("rejected", "bo")
+    assert desk.made()[-1].trace[1].note == "it was moved 1 time, the most that 'First touch' allows"
+    assert (desk.record().decided_owner, desk.owners_written()[-1]) == ("", "00G000000000009AAA")
 
 
 def test_what_was_touched_before_the_limit_counts_though_it_is_told_after_it(desk: Desk) -> None:
@@ -634,3 +696,70 @@ def test_where_nobody_is_left_who_has_not_had_it_the_clock_comes_to_its_end(
     assert (last.outcome, last.owner, last.reason) == (outcome, "", reason)
     told = [one.target for one in last.effects]
     assert told == (["mia@example.com"] if then.startswith("notify") else [])
+
+
+OF_ANOTHER = """
+clocks:
+  Touch:
+    start: assigned
+    stop: accepted
+    within: 4 hours
+    time: always
+    steps: [{at: 100 %, reassign: yes}]
+    reassignments: 5
+  Qualified:
+    start: lead.status changed to "MQL"
+    stop: accepted
+    within: 9 hours
+    time: always
+    steps: [{at: 100 %, reassign: yes}]
+    reassignments: 1
+    then: hold
+"""
+
+
+def test_what_waits_for_anybody_does_not_wait_for_the_end_of_a_clock_that_never_ran(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    """Two moves by Touch are within its five, and nothing to Qualified."""
+    desk = routed(ledger, clock, OF_ANOTHER)
+    desk.wait(4)
+    with ledger.write() as conn:
+        off = people.enter(conn, "cem@example.com", "pause", "2020-01-01", "", author="t", reason="", now=clock())
+    desk.wait(4)
+    assert (desk.made()[-1].outcome, desk.record().on_hold) == ("hold", True)
+    with ledger.write() as conn:
+        people.end(conn, [off], author="t", reason="", now=clock())
+    desk.wait(24)
+    assert (desk.made()[-1].outcome, desk.made()[-1].owner) == ("assign", "cem@example.com")
+
+
+def test_a_clock_that_holds_a_record_holds_it_whoever_joins(ledger: Ledger, clock: ManualClock) -> None:
+    alone = FILES["pools"].replace("[Ana Diaz, Bo Li, Cem Kaya]", "[Ana Diaz]")
+    files = FILES | {"pools": alone, "sla": ENDS.replace("reassignments: 1", "reassignments: 2")}
+    desk = Desk(ledger, clock, policy(**files))
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    desk.wait(4)
+    assert desk.made()[-1].reason == "nobody is left who has not had it"
+    desk.loop._policies.current = policy(**files | {"pools": FILES["pools"]})  # type: ignore[misc]
+    desk.wait(24)
+    assert desk.record().on_hold
+    assert "still on hold: nobody is left who has not had it" in desk.ended()[-1][1]
+
+
+@pytest.mark.parametrize("last", ["Bo Li: 0", "Dan Ito: 1"])
+def test_who_never_gets_anything_is_nobody_left(ledger: Ledger, clock: ManualClock, last: str) -> None:
+    """Bo has no weight, Dan has left."""
+    pools = f"Small: {{method: weighted, members: {{Ana Diaz: 1, {last}}}}}\nBig: {{members: [Mia Wolf]}}\n"
+    header, *rows = FILES["people"].splitlines()
+    roster = "\n".join([f"{header},end_date", *(f"{row}," for row in rows)]) + "\n"
+    commas = header.count(",") - 1
+    roster += f"Dan Ito,dan@example.com{',' * commas},2020-01-01\n"
+    sla = ENDS.replace("then: hold", "then: queue Triage").replace("reassignments: 1", "reassignments: 3")
+    desk = Desk(ledger, clock, policy(**FILES | {"pools": pools, "people": roster, "sla": sla}))
+    with ledger.write() as conn:
+        mirror.save(conn, [(person("salesforce", "005DAN", "dan@example.com"), frozenset())])
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    assert desk.made()[-1].owner == "ana@example.com"
+    desk.wait(4)
+    assert desk.made()[-1].reason == "it goes to the queue Triage: First touch"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import structlog
 
+from routing.bootstrap import process
 from routing.core.model import Decision
 from routing.core.sla.planning import looks, next_due
 from routing.ledger import decisions, timers
 from routing.ledger.engine import Ledger
+from routing.runtime.feed import Feed
 from tests.conftest import ManualClock
 from tests.unit.core.policy import policy
 from tests.unit.runtime.test_sla_loop import FILES, Desk
@@ -89,7 +93,8 @@ def test_the_steps_of_two_clocks_of_a_lead_come_in_the_order_they_were_due(
     made = desk.made()
     assert desk.told() == ["1 hour has passed", "2 hours have passed", "4 hours are over", "5 hours are over"]
     assert [(one.outcome, one.owner) for one in made[-2:]] == [("assign", "bo@example.com"), ("assign", "")]
-    assert [one.effects[0].target for one in made[1:3]] == ["ana@example.com", "mia@example.com"]
+    # Ana, who has lost it by now, is not reminded.
+    assert [[told.target for told in one.effects] for one in made[1:3]] == [[], ["mia@example.com"]]
 
 
 @pytest.mark.parametrize("apart", [1, 10, 50, 90, 200])
@@ -124,6 +129,46 @@ def test_what_was_fired_and_is_not_done_yet_holds_later_steps_back(ledger: Ledge
         assert timers.due(conn, clock())  # so that it is looked at again soon
     desk.play()
     assert desk.fire() == 1
+
+
+class Looks(threading.Event):
+    """Lets a loop run for so many looks, and knows how long it would have waited before each."""
+
+    def __init__(self, desk: Late, looks: int) -> None:
+        super().__init__()
+        self.waited: list[float] = []
+        self._desk, self._looks = desk, looks
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if len(self.waited) == self._looks:
+            return True
+        self.waited.append(timeout or 0.0)
+        self._desk.clock.advance(timeout or 0.0)
+        return False
+
+
+def test_a_step_at_work_is_waited_for_less_and_less_often_and_those_after_it_are_never_late(
+    ledger: Ledger, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "CLOCKS_WAIT_SECONDS", 0.0)
+    desk = Late(ledger, clock)
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    clock.advance(9 * 3600)
+    daemon = SimpleNamespace(
+        clock=clock, ledger=ledger, policies=desk.policies, systems=["salesforce"], feed=Feed(), look=lambda: None
+    )
+    stop = Looks(desk, 12)
+    process.Process.run_timers(daemon, stop)  # type: ignore[arg-type]
+    assert stop.waited[1] == process.CATCH_UP_SECONDS  # the first step fired: it is done soon as a rule
+    assert max(stop.waited) == process.TIMER_SECONDS
+    assert stop.waited[1:] == sorted(stop.waited[1:])
+    assert stop.waited[6:] == [process.TIMER_SECONDS] * 6
+    for done in range(3):
+        desk.play()  # the step is done, whenever that is
+        assert len(desk.told()) > done
+        process.Process.run_timers(daemon, Looks(desk, 1))  # type: ignore[arg-type] # one usual wait, and the next one fires
+    desk.play()
+    assert desk.told() == ["1 hour has passed", "2 hours have passed", "4 hours are over", "5 hours are over"]
 
 
 def test_a_step_that_cannot_be_decided_holds_nobody_back(any_ledger: Ledger, clock: ManualClock) -> None:
