@@ -6,11 +6,9 @@ from collections.abc import Iterable
 
 from rules.fields import Scope
 from rules.model import Action
-from rules.pools.people import People
+from rules.pools.people import ACTIONS, People
 from rules.source import Place, Report, nearest
 from rules.values import fold
-
-_KINDS = ("pool", "person", "queue", "keep", "hold", "reject")
 
 
 class Targets:
@@ -75,7 +73,7 @@ class Targets:
         if person is None:
             message, hint = self._people.unknown(text)
             if not hint:
-                words = [*(f"pool {name}" for name in self._pools.values()), *self._scope.names(), *_KINDS]
+                words = [*(f"pool {name}" for name in self._pools.values()), *self._scope.names(), *ACTIONS]
                 hint = (
                     nearest(text, words)
                     or "write a person's name or e-mail, a field such as account.csm, or 'pool NAME'"

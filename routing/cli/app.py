@@ -19,7 +19,7 @@ from routing.cli.output import problem
 
 # The commands, by name: the module that holds each; and the groups of commands, with what is said of them.
 COMMANDS = {"run": "run", "gateway": "roles", "worker": "roles", "delivery": "roles", "doctor": "doctor", "route": "route",
-            "replay": "replay"}  # fmt: skip
+            "replay": "replay", "erase": "erase"}  # fmt: skip
 GROUPS = {
     "policy": "Check, test, explain and compare policies.",
     "decisions": "What was decided, and why.",
@@ -95,10 +95,7 @@ def main() -> None:
     except Exception as error:
         if not _explained(error):
             raise
-        from routing.ledger.engine import LedgerAway
-
-        # 2 keeps a supervisor from starting it again: not for what goes away by itself.
-        sys.exit(1 if isinstance(error, LedgerAway) else 2)
+        sys.exit(2)
 
 
 def _explained(error: Exception) -> bool:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from routing.cli.options import Config, Json, LedgerAt
-from routing.cli.output import err, one_line, open_ledger, out, policy_if_live, print_json
+from routing.cli.output import err, one_line, open_ledger, out, person_named, policy_if_live, print_json
 from routing.core.model import Decision, Step
 from routing.core.sla.model import ClockState
 from routing.core.sla.planning import span
@@ -30,7 +30,9 @@ app = typer.Typer(no_args_is_help=True)
 def list_(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many, the newest first.")] = 20,
     outcome: Annotated[str, typer.Option(help="Only assign, keep, hold, reject or none.")] = "",
-    owner: Annotated[str, typer.Option(help="Only those given to this e-mail address.")] = "",
+    owner: Annotated[
+        str, typer.Option(help="Only those given to this person: name, e-mail address or the id of their CRM user.")
+    ] = "",
     pool: Annotated[str, typer.Option(help="Only those out of this pool.")] = "",
     config: Config = None,
     ledger: LedgerAt = None,
@@ -38,7 +40,7 @@ def list_(
 ) -> None:
     """Lists decisions, the newest first."""
     with open_ledger(config, ledger).read() as conn:
-        found = decisions.recent(conn, limit, outcome=outcome, owner=owner.lower(), pool=pool)
+        found = decisions.recent(conn, limit, outcome=outcome, owner=_key_of(conn, owner), pool=pool)
     if as_json:
         for made in found:
             print_json(made)
@@ -47,6 +49,12 @@ def list_(
     else:
         err.print("No decision fits.")
     raise typer.Exit(0 if found else 1)
+
+
+def _key_of(conn: Connection, owner: str) -> str:
+    """The key of whom that means; an e-mail address also of somebody who left people.csv, or has another one now."""
+    policy = policy_if_live(conn)
+    return owner.lower() if "@" in owner or policy is None or not owner else person_named(policy, conn, owner).key
 
 
 def _table(found: list[Decision]) -> Table:
@@ -146,6 +154,7 @@ def story(made: Decision, writes: list[dict[str, Any]], names: Names) -> Text:
         [
             f"{names.of(m.person)}: {m.assigned} given, fair share {m.ideal:.2f}"
             + (f", weight {m.weight:g}" if m.weight != 1 else "")
+            + (f", {m.load:g} open" if m.load is not None else "")
             + (f" — not now: {m.unavailable}" if m.unavailable else "")
             for m in made.members
         ],

@@ -38,7 +38,7 @@ def doctor(
 
 def _findings(config: Path) -> Iterator[Finding]:
     from routing.bootstrap.settings import load
-    from routing.bootstrap.systems import connections
+    from routing.bootstrap.systems import ADD_ONE, connections
     from routing.runtime.policy_folder import PolicyFolderError, read_folder
     from rules.policy import check
     from rules.source import render
@@ -64,7 +64,7 @@ def _findings(config: Path) -> Iterator[Finding]:
             "systems",
             False,
             "no system is configured",
-            "Add a section 'salesforce', 'hubspot' or 'marketo' to the settings.",
+            ADD_ONE,
         )
     for connection in made:
         for found in connection.check():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -51,6 +51,11 @@ def one_line(text: str, most: int = 300) -> str:
     clean = "".join(c if c.isprintable() else " " for c in text[: most * 2])
     clean = " ".join(clean.split())
     return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+
+def available(not_for: Mapping[str, str]) -> str:
+    """Of somebody who can receive leads: that, and why not those of single CRMs (by its name)."""
+    return "; ".join(["available", *(f"not for {crm.capitalize()} leads: {why}" for crm, why in not_for.items())])
 
 
 @contextmanager

@@ -13,7 +13,17 @@ from rich.text import Text
 from sqlalchemy import Connection
 
 from routing.cli.options import Config, Json, LedgerAt
-from routing.cli.output import err, live_policy, one_line, open_ledger, out, person_named, print_json, problem
+from routing.cli.output import (
+    available,
+    err,
+    live_policy,
+    one_line,
+    open_ledger,
+    out,
+    person_named,
+    print_json,
+    problem,
+)
 from routing.core.availability.calendars import pools_served_by
 from routing.ledger import holding, mirror, people
 from routing.runtime.clock import utcnow
@@ -93,7 +103,7 @@ def resume(
         mine = [one for one in known.absences if one.person == person.key]
         chosen = [one for one in mine if one.number == entry or (not entry and begins(one.person, one.begins) <= now)]
         ended = people.end(conn, chosen, author=author, reason=reason, now=now)
-        holding.hurry(conn, pools_served_by(policy, {person.key}), now)
+        holding.hurry(conn, pools_served_by(policy, {person.key}), now, {person.key})
         return person, ended, _availability(policy, people.known(conn, now)).of(person.key, now)
 
     person, ended, state = open_ledger(config, ledger).repeated(work)
@@ -120,17 +130,18 @@ def list_(
     with open_ledger(config, ledger).read() as conn:
         policy = live_policy(conn)
         known = people.known(conn, now)
-        barred = _barred(conn, policy)
+        kept_out = _kept_out(conn, policy)
         person = person_named(policy, conn, name) if name else None
         entered = people.history(conn, person.key) if person is not None else []
     availability = _availability(policy, known)
     rows = []
     for one in [person] if person is not None else policy.people.values():
-        state, standing = availability.of(one.key, now), barred(one.key)
+        state, (standing, not_for) = availability.of(one.key, now), kept_out(one.key)
         if away and not (standing or state.why):
             continue
         until = None if standing else state.until
-        rows.append(_row(one, standing or state.why, until, _upcoming(policy, known, availability, one.key, now)))
+        absences = _upcoming(policy, known, availability, one.key, now)
+        rows.append(_row(one, standing or state.why, not_for, until, absences))
     if as_json:
         for row in rows:
             print_json(row if person is None else {**row, "entries": entered})
@@ -140,13 +151,16 @@ def list_(
         _print_entries(entered)
 
 
-def _row(person: Person, why: str | None, until: datetime | None, absences: list[dict[str, Any]]) -> dict[str, Any]:
+def _row(
+    person: Person, why: str | None, not_for: dict[str, str], until: datetime | None, absences: list[dict[str, Any]]
+) -> dict[str, Any]:
     return {
         "person": person.key,
         "name": person.name,
         "time_zone": person.time_zone or "UTC",
         "available": why is None,
         "why": why or "",
+        "not_for": {} if why else not_for,
         "until": until,
         "absences": absences,
     }
@@ -159,7 +173,7 @@ def _print_people(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         until = f"{row['until']:%Y-%m-%d %H:%M}" if row["until"] else ""
         planned = "; ".join(_in_words(one) for one in row["absences"])
-        cells = (row["name"], row["person"], row["why"] or "available", until, planned)
+        cells = (row["name"], row["person"], row["why"] or available(row["not_for"]), until, planned)
         table.add_row(*(Text(one_line(cell)) for cell in cells))
     out.print(table)
 
@@ -219,25 +233,18 @@ def _enter(kind: Literal["off", "pause"], name: str, begins: str, ends: str, bec
         person = person_named(policy, conn, name)
         known = people.known(conn, now)
         before = _availability(policy, known)
-        try:
-            start, over = before.begins(person.key, begins), before.ends(person.key, ends) if ends else None
-        except ValueError as error:
-            _refuse(f"{error}.")
-        if over is not None and over <= max(start, now):
-            then = before.in_words(person.key, over)
-            if over == start:
-                _refuse(
-                    f"That would be over when it begins, at {then} (a time that clocks skip is none); nothing was entered."
-                )
-            _refuse(f"That would be over at {then}, before it begins or before now; nothing was entered.")
-        for one in known.absences:
-            since = before.begins(one.person, one.begins)
-            until = before.ends(one.person, one.ends) if one.ends else None
-            if (one.person, one.kind, until) == (person.key, kind, over) and since <= start:
-                return policy, person, since, over, f" already, by entry {one.number}; nothing was entered", before
+        start, over = _span(before, person.key, begins, ends, now)
+        mine = [one for one in known.absences if (one.person, one.kind) == (person.key, kind)]
+        for number, since, until in [(one.number, *_times(before, one.person, one.begins, one.ends)) for one in mine]:
+            longer = until is None or (over is not None and over < until)
+            if since <= start and (until == over or longer):
+                said = f" already, by entry {number}; nothing was entered"
+                if until != over:
+                    said += f". To end it sooner: `fingerpost people resume '{person.name}' --entry {number}`, then enter this"
+                return policy, person, since, until, said, before
         entry = people.enter(conn, person.key, kind, begins, ends, author=author, reason=reason, now=now)
-        said = f": entry {entry.number}"
-        return policy, person, start, over, said, _availability(policy, people.known(conn, now))
+        after = _availability(policy, people.known(conn, now))
+        return policy, person, start, over, f": entry {entry.number}", after
 
     policy, person, start, over, said, availability = store.repeated(work)
     first = availability.in_words(person.key, start)
@@ -246,6 +253,26 @@ def _enter(kind: Literal["off", "pause"], name: str, begins: str, ends: str, bec
     err.print(f"{person.name} is {what} from {first} {until}{said}.", markup=False)
     for pool in _left_empty(policy, availability, person.key, max(start, now)):
         err.print(f"Then nobody is left in the pool {pool}.", style="yellow", markup=False)
+
+
+def _times(of: Availability, key: str, begins: str, ends: str) -> tuple[datetime, datetime | None]:
+    """Raises ValueError for what is no moment."""
+    return of.begins(key, begins), of.ends(key, ends) if ends else None
+
+
+def _span(of: Availability, key: str, begins: str, ends: str, now: datetime) -> tuple[datetime, datetime | None]:
+    """From when to when; what is no time, or none to come, ends the command."""
+    try:
+        start, over = _times(of, key, begins, ends)
+    except ValueError as error:
+        _refuse(f"{error}.")
+    if over is not None and over <= max(start, now):
+        then = of.in_words(key, over)
+        if over == start:
+            skipped = " (a time that clocks skip is none)" if ":" in begins and ":" in ends else ""
+            _refuse(f"That would be over when it begins, at {then}{skipped}; nothing was entered.")
+        _refuse(f"That would be over at {then}, before it begins or before now; nothing was entered.")
+    return start, over
 
 
 def _left_empty(policy: Policy, availability: Availability, key: str, at: datetime) -> list[str]:
@@ -270,20 +297,20 @@ def _availability(policy: Policy, known: Known) -> Availability:
     return Availability(policy, known)
 
 
-def _barred(conn: Connection, policy: Policy) -> Callable[[str], str]:
-    """What the CRMs say against a person, "" while they can receive records of one of them. A CRM whose users are not known says
-    nothing."""
+def _kept_out(conn: Connection, policy: Policy) -> Callable[[str], tuple[str, dict[str, str]]]:
+    """What the CRMs say against a person: why they can receive records of none, "" while they can of one; else why not those of
+    single CRMs. A CRM whose users are not known says nothing."""
     from routing.core.directory import Directory
 
     records = mirror.people(conn)
     directory = Directory.build(policy, records)
     systems = sorted({record.system for record in records})
 
-    def barred(key: str) -> str:
-        reasons = [directory.standing(key, system) or "" for system in systems]
-        return reasons[0] if reasons and all(reasons) else ""
+    def kept_out(key: str) -> tuple[str, dict[str, str]]:
+        found = directory.kept_out(key, systems)
+        return (found[systems[0]], {}) if systems and len(found) == len(systems) else ("", found)
 
-    return barred
+    return kept_out
 
 
 def _refuse(why: str) -> NoReturn:

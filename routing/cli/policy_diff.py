@@ -21,15 +21,19 @@ def diff(
     Exit codes: 0 they mean the same; 1 something changed; 2 a policy cannot be used.
     """
     from routing.cli.output import print_json
+    from routing.core.readdressed import readdressed
     from rules.analysis.diff import compare
 
-    found = compare(load(old), load(new), instant(at))
+    before, after = load(old), load(new)
+    found, people = compare(before, after, instant(at)), readdressed(before.people, after.people)
     if as_json:
-        print_json(found)
+        print_json({"changes": found.changes, "moved": found.moved, "people": people.said})
     else:
         for change in found.changes:
             detail = f" ({change.detail})" if change.detail else ""
             typer.echo(f"{change.how:<8} {change.what} {change.name}{detail}")
+        for said in people.said:
+            typer.echo(said)
         if found.moved:
             typer.echo("\nRecords that go elsewhere, for example:")
         for one in found.moved:

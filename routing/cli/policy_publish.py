@@ -24,9 +24,9 @@ def publish(
     """
     from sqlalchemy.exc import SQLAlchemyError
 
-    from routing.ledger import policies
     from routing.ledger.engine import LedgerError, reason
     from routing.runtime.clock import utcnow
+    from routing.runtime.going_live import go_live
     from routing.runtime.policy_check import check_files
     from routing.runtime.policy_folder import read_folder
     from rules.source import render
@@ -45,13 +45,17 @@ def publish(
             "The daemon on this ledger follows the folder of its settings: change the files there instead."
         )
     try:
-        with opened.write() as conn:
-            new = policies.publish(conn, checked.digest, files, now)
+        policy = checked.policy
+        live = opened.repeated(lambda conn: go_live(conn, policy, files, now))
     except SQLAlchemyError as error:
         raise LedgerError(f"Nothing was published; the ledger {opened.name} says: {reason(error)}") from None
     if as_json:
-        print_json({"published": new, "digest": checked.digest, "problems": checked.problems})
+        print_json(
+            {"published": live.changed, "digest": checked.digest, "problems": checked.problems, "people": live.said}
+        )
         return
     if checked.problems:
         typer.echo(render(checked.problems))
-    out.print(f"{checked.digest[:12]} is live." if new else f"{checked.digest[:12]} was live already.")
+    for said in live.said:
+        typer.echo(said)
+    out.print(f"{checked.digest[:12]} is live." if live.changed else f"{checked.digest[:12]} was live already.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,10 +31,16 @@ def replay(
         str,
         typer.Option(
             "--from",
-            help="A date, a date-time (UTC), an event's number or a decision's id. From the first if left out.",
+            help="A date (from its beginning), a date and time (UTC), an event's number or a decision's id. From the first if left out.",
         ),
     ] = "",
-    end: Annotated[str, typer.Option("--to", help="Likewise, included. To the last if left out.")] = "",
+    end: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="Likewise: a date, a number and an id are included, a date and time is not. To the last if left out.",
+        ),
+    ] = "",
     policy: Annotated[
         Path | None, typer.Option("--policy", metavar="DIR", help="What would this policy have decided?")
     ] = None,
@@ -184,7 +190,8 @@ def _ms(point: int | datetime | None) -> int | None:
 
 
 def _point(store: Ledger, option: str, text: str, last: bool) -> int | datetime | None:
-    """What was meant: the number of an event, or a moment. A date as the end means the whole day."""
+    """What was meant: the number of an event, or a moment; as the end, the last one."""
+    from routing.cli import spans
     from routing.cli.output import problem
     from routing.ledger import evidence
 
@@ -193,12 +200,8 @@ def _point(store: Ledger, option: str, text: str, last: bool) -> int | datetime 
     if text.isdecimal() and len(text) <= MOST_DIGITS:
         return int(text)
     try:
-        if len(text) == len("2026-11-22"):
-            day = datetime.combine(date.fromisoformat(text), datetime.min.time(), UTC)
-            return day + timedelta(days=1, milliseconds=-1) if last else day
-        moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except ValueError:
+        return spans.moment(text, last=last) - timedelta(milliseconds=last)  # the ledger's clock ticks in these
+    except (ValueError, OverflowError):
         with store.read() as conn:
             found = evidence.seq_of(conn, text)
     if len(found) != 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, timedelta, tzinfo
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from routing.cli import spans
 from routing.cli.output import err, one_line, open_ledger, out, policy_if_live, print_json
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ LedgerAt = Annotated[str | None, typer.Option("--ledger", help="A ledger file or
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page with plots to this file instead.")]
 From = Annotated[
-    str, typer.Option("--from", help=f"A date, or a date and time; {DAYS} days before the end if not given.")
+    str, typer.Option("--from", help=f"From when: {spans.FIRST}; {DAYS} days before the end if not given.")
 ]
-To = Annotated[str, typer.Option("--to", help="A date, which is included, or a date and time; now if not given.")]
+To = Annotated[str, typer.Option("--to", help=f"Until when: {spans.LAST}; now if not given.")]
 Zone = Annotated[str, typer.Option("--zone", help="Time zone of the dates and hours, as Europe/Berlin.")]
 Each = Annotated[By, typer.Option("--by", help="By what to sum up.")]
 
@@ -56,8 +57,8 @@ class _Span:
         from routing.runtime.clock import utcnow
 
         self.zone = _zone(zone)
-        self.until = _moment(until, self.zone, "--to", last=True) if until else utcnow()
-        self.since = _moment(since, self.zone, "--from") if since else self.until - timedelta(days=DAYS)
+        self.until = spans.given("--to", until, self.zone, last=True) if until else utcnow()
+        self.since = spans.given("--from", since, self.zone) if since else self.until - timedelta(days=DAYS)
         if self.since >= self.until:
             raise typer.BadParameter(f"--from {since or self.since.isoformat()} is not before --to {until or 'now'}.")
 
@@ -73,18 +74,6 @@ def _zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise typer.BadParameter(f"There is no time zone {name!r}; write it as Europe/Berlin.") from None
-
-
-def _moment(text: str, zone: tzinfo, option: str, last: bool = False) -> datetime:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{option} {text!r} is no date; write it as 2026-11-22 or 2026-11-22T09:30.") from None
-    if not 1970 <= found.year < 9999:  # beyond these no zone can be reckoned with, or no ledger was there
-        raise typer.BadParameter(f"{option} {text!r} is no year of these reports; write it as 2026-11-22.")
-    if len(text) <= len("2026-11-22") and last:
-        found = datetime.combine(found.date() + timedelta(days=1), time())
-    return found if found.tzinfo is not None else found.replace(tzinfo=zone)
 
 
 @app.callback()

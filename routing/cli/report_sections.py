@@ -17,6 +17,7 @@ def speed_section(rows: list[SpeedRow], by: str, name: Callable[[str], str] = st
         "waiting",
         "untouched",
         "moved",
+        "refused",
         "decided p50",
         "p99",
         "written p50",
@@ -33,6 +34,7 @@ def speed_section(rows: list[SpeedRow], by: str, name: Callable[[str], str] = st
                 f"{row.waiting:,}",
                 f"{row.untouched:,}",
                 f"{row.moved:,}",
+                f"{row.refused:,}",
                 *(_time(one) for one in (row.decided.p50, row.decided.p99, row.confirmed.p50, row.confirmed.p99)),
                 *(_time(one) for one in (row.touched.p50, row.touched.p90)),
             )
@@ -50,6 +52,8 @@ def speed_section(rows: list[SpeedRow], by: str, name: Callable[[str], str] = st
         tuple(Bar(name(row.key), (row.touched.n, row.untouched, row.waiting), f"{row.leads:,}") for row in rows),
     )
     note = "All times count from the change in the CRM; p99: of a hundred leads, ninety-nine were quicker."
+    if any(row.refused for row in rows):
+        note += " Refused: the CRM would not write an owner whom we chose, which counts as not given; `parked list` has what waits."
     plots = (touched, leads) if any(row.touched.n for row in rows) else (leads,)
     return Section("", note, (grid, *plots))
 

@@ -14,10 +14,25 @@ import typer
 import yaml
 
 if TYPE_CHECKING:
+    from connectors.sandbox.salesforce.objects import FieldKind
+    from connectors.sandbox.salesforce.server import SalesforceSandbox
     from connectors.sandbox.server import SandboxOptions
 
 app = typer.Typer(no_args_is_help=True)
 
+# What an administrator there would make a field of each type of fields.yaml.
+_KINDS: dict[str, FieldKind] = {
+    "text": "string",
+    "number": "double",
+    "money": "currency",
+    "boolean": "boolean",
+    "date": "date",
+    "datetime": "datetime",
+    "choice": "picklist",
+    "list": "multipicklist",
+    "person": "reference",
+    "reference": "reference",
+}
 _LOOK = 0.25  # seconds between looks at whether the parent still lives
 
 
@@ -35,6 +50,10 @@ def serve(
             "owners are. Without it, three made-up people."
         ),
     ] = None,
+    fields: Annotated[
+        Path | None,
+        typer.Option(help="A policy's fields.yaml: Salesforce has the custom fields that it names, empty."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same world and the same leads.")] = 1,
     accounts: Annotated[int, typer.Option(min=0, help="How many accounts the world starts with.")] = 2000,
     salesforce_port: Annotated[int, typer.Option(help="0 takes a free one.")] = 0,
@@ -49,7 +68,7 @@ def serve(
 ) -> None:
     """Serves them until SIGTERM, Ctrl-C or POST /stop. Prints one JSON line with all addresses when ready.
 
-    Exit codes: 0 stopped as asked; 2 a port is taken or people.csv cannot be used.
+    Exit codes: 0 stopped as asked; 2 a port is taken, or people.csv or fields.yaml cannot be used.
     """
     from connectors.sandbox.server import SandboxOptions
 
@@ -65,7 +84,7 @@ def serve(
         hubspot_ten_seconds=hubspot_limit,
     )
     try:
-        _serve(people, options, settings_out, with_parent)
+        _serve(people, fields, options, settings_out, with_parent)
     except (OSError, ValueError) as error:
         typer.echo(f"The sandbox did not start: {error}", err=True)
         raise typer.Exit(2) from error
@@ -131,13 +150,17 @@ def _admin_of(settings: Path | None) -> str:
         raise ValueError(f"{settings} is not what `fingerpost sandbox serve --settings-out` writes") from error
 
 
-def _serve(people: Path | None, options: SandboxOptions, settings_out: Path | None, with_parent: bool) -> None:
+def _serve(
+    people: Path | None, fields: Path | None, options: SandboxOptions, settings_out: Path | None, with_parent: bool
+) -> None:
     from connectors.sandbox.people import ANYBODY, read_people
     from connectors.sandbox.server import SandboxServer
     from routing.runtime.clock import monotonic, utcnow
 
     parent = os.getppid()
     server = SandboxServer(read_people(people) if people else ANYBODY, utcnow, monotonic, options)
+    if fields is not None:
+        _add_fields(server.salesforce, fields)
     asked: list[int] = []  # an Event's lock must not be taken in a signal handler
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda signum, _: asked.append(signum))
@@ -153,6 +176,26 @@ def _serve(people: Path | None, options: SandboxOptions, settings_out: Path | No
                 break
     finally:
         server.stop()
+
+
+def _add_fields(salesforce: SalesforceSandbox, path: Path) -> None:
+    """Adds the custom fields that a fields.yaml names and the sandbox does not have. Mistakes in the file are told by whoever runs
+    the policy; the fields without any are added."""
+    from rules.fields import read_fields
+    from rules.source import Report, decode
+    from rules.yamlfile import read_yaml
+
+    report = Report()
+    source = decode(path.name, path.read_bytes(), report)
+    entities = read_fields(read_yaml(source, report), report) if source is not None else {}
+    for entity in entities.values():
+        name = entity.remote.get("salesforce", "")
+        if name not in salesforce.store.objects:
+            continue
+        for field in entity.fields.values():
+            own = field.remote.get("salesforce", "")
+            if own.endswith("__c") and own not in salesforce.store.objects[name].fields:
+                salesforce.add_field(name, own, _KINDS[field.type])
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -104,8 +104,8 @@ class SandboxRun:
     def _spawn(self, hook: str) -> dict[str, Any]:
         people, ready = self._policy / "people.csv", self._folder / "sandbox.json"
         command = [sys.executable, "-m", "routing.cli.app", "sandbox", "serve", "--with-parent"]
-        command += ["--people", str(people), "--seed", str(self._seed), "--webhook-url", hook]
-        command += ["--settings-out", str(ready)]
+        command += ["--people", str(people), "--fields", str(self._policy / "fields.yaml"), "--seed", str(self._seed)]
+        command += ["--webhook-url", hook, "--settings-out", str(ready)]
         with (self._folder / "sandbox.log").open("wb") as log:
             # A session of its own: Ctrl-C is for the daemon, which still needs the CRMs to finish what it is at.
             self._child = subprocess.Popen(  # noqa: S603 - our own module

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from routing.core.availability.known import Absence, Known, Presence
 from routing.ledger import locks
@@ -122,9 +122,17 @@ def end(conn: Connection, entries: Collection[Absence], *, author: str, reason: 
 
 
 def report(
-    conn: Connection, person: str, available: bool, status: str, until: datetime | None, source: str, at: datetime
+    conn: Connection,
+    person: str,
+    available: bool,
+    status: str,
+    until: datetime | None,
+    source: str,
+    at: datetime,
+    now: datetime,
 ) -> bool:
-    """Stores what was seen of somebody's presence at ``at``. Returns False where something newer, or just the same, is known.
+    """Stores what was seen of somebody's presence at ``at``, ``now`` or before. Returns False where something newer is known, or what was is
+    seen again. What was stored for a time to come is not newer: the clock was set back since.
 
     For somebody who is there again call ``holding.hurry``.
     """
@@ -132,8 +140,11 @@ def report(
     stored = conn.execute(select(presence).where(presence.c.person == person)).first()
     before = None if stored is None else _presence(stored)
     if before is not None:
-        same = (available, status, until, source) == (before.available, before.status, before.until, before.source)
-        if same or before.at > at:
+        if at < before.at <= now:
+            return False
+        if (available, status, until, source) == (before.available, before.status, before.until, before.source):
+            # What was seen before this is older now, though it comes later.
+            conn.execute(update(presence).where(presence.c.person == person).values(at_ms=to_ms(at)))
             return False
     row = {"person": person, "number": _next(conn), "available": int(available), "status": status, "source": source}
     upsert(conn, presence, [{**row, "until_ms": None if until is None else to_ms(until), "at_ms": to_ms(at)}])
@@ -145,6 +156,11 @@ def forget(conn: Connection, person: str) -> None:
     _next(conn)
     conn.execute(absence.delete().where(absence.c.person == person))
     conn.execute(presence.delete().where(presence.c.person == person))
+
+
+def changed(conn: Connection) -> None:
+    """Lets every process that decides look again."""
+    _next(conn)
 
 
 def _next(conn: Connection) -> int:

@@ -7,19 +7,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
 
+from routing.core.model import Write, derived_id
 from routing.core.sla.model import OPEN
 from routing.ledger import pools
 from routing.ledger.outbox import CHANGES
 from routing.ledger.report import percentile
-from routing.ledger.schema import assignment, clock, from_ms, outbox, to_ms
+from routing.ledger.schema import assignment, clock, from_ms, journal, outbox, to_ms
+from routing.ledger.sql import chunks
 
 By = Literal["all", "pool", "person", "source", "hour"]
 NOBODY = "(nobody)"
 NO_POOL = "(no pool)"
 NO_SOURCE = "(no source)"
+_decode = msgspec.json.Decoder(Write).decode
 
 
 class Spread(Struct, frozen=True):
@@ -36,7 +40,8 @@ class SpeedRow(Struct, frozen=True):
     lead to somebody, until the write of its owner was confirmed, and until somebody first touched it.
 
     ``waiting`` were given to nobody yet; ``untouched`` to somebody, who did not touch them yet.
-    ``moved`` were taken from one and given to another before.
+    ``moved`` were taken from one and given to another before. Of ``refused`` a CRM would not write an owner whom we chose: that
+    choice counts as none, whether another came after it or the lead waits.
     """
 
     key: str
@@ -44,6 +49,7 @@ class SpeedRow(Struct, frozen=True):
     waiting: int
     untouched: int
     moved: int
+    refused: int
     decided: Spread
     confirmed: Spread
     touched: Spread
@@ -97,6 +103,7 @@ class _Lead(Struct):
     person: str = NOBODY
     source: str = NO_SOURCE
     given: int = 0
+    refused: bool = False
     decided: int | None = None
     confirmed: int | None = None
     touched: int | None = None
@@ -105,7 +112,8 @@ class _Lead(Struct):
 def speed(conn: Connection, since: datetime, until: datetime, by: By, zone: tzinfo) -> list[SpeedRow]:
     """Speed to lead of the leads that were routed from ``since`` to ``until`` (half open); ``hour`` is that of ``zone``.
 
-    A lead counts for whom it was with when it was touched, or is with now.
+    A lead counts for whom it was with when it was touched, or is with now; one that was taken away and given to nobody since, for whom
+    it was with last, and the pool that gave it.
     """
     groups: dict[str, list[_Lead]] = defaultdict(list)
     for lead in _leads(conn, to_ms(since), to_ms(until)):
@@ -116,6 +124,7 @@ def speed(conn: Connection, since: datetime, until: datetime, by: By, zone: tzin
 def _leads(conn: Connection, since_ms: int, until_ms: int) -> Iterator[_Lead]:
     when = (outbox.c.state == "confirmed") & (outbox.c.created_ms >= since_ms) & CHANGES
     confirmed: dict[str, int] = dict(conn.execute(select(outbox.c.decision_id, outbox.c.ended_ms).where(when)).all())
+    refused = _refused(conn, since_ms)
     rows = conn.execute(
         select(assignment)
         .where(assignment.c.decided_ms >= since_ms)
@@ -134,14 +143,31 @@ def _leads(conn: Connection, since_ms: int, until_ms: int) -> Iterator[_Lead]:
                 lead = _Lead(row.occurred_ms)
         if lead is None or after or lead.touched is not None:
             continue
-        lead.pool, lead.source = row.pool or NO_POOL, row.source or NO_SOURCE
-        if row.person:
+        lead.source = row.source or NO_SOURCE
+        if row.pool or row.person:
+            lead.pool = row.pool or NO_POOL
+        if row.decision_id in refused:
+            lead.refused = True
+        elif row.person:
             lead.person, lead.given = row.person, lead.given + 1
             if lead.decided is None:
                 lead.decided, lead.confirmed = row.decided_ms, confirmed.get(row.decision_id)
             lead.touched = row.touched_ms
     if lead is not None:
         yield lead
+
+
+def _refused(conn: Connection, since_ms: int) -> set[str]:
+    """The decisions whose owner a CRM refused: another was made at once, or the write waits for the operator."""
+    ended = (outbox.c.created_ms >= since_ms) & outbox.c.state.in_(("superseded", "parked")) & CHANGES
+    told = exists().where(journal.c.ref == outbox.c.ref, journal.c.kind == "refused")
+    rows = conn.execute(select(outbox).where(ended, (outbox.c.state == "parked") | told)).all()
+    own = [(row, write) for row in rows if "owner" in (write := _decode(row.body)).fields]
+    ids = {derived_id(write.write_id, "refused"): row.decision_id for row, write in own if row.state == "superseded"}
+    found = {row.decision_id for row, _ in own if row.state == "parked"}
+    for some in chunks(sorted(ids)):
+        found.update(ids[one] for one in conn.scalars(select(journal.c.event_id).where(journal.c.event_id.in_(some))))
+    return found
 
 
 def _speed_row(key: str, leads: list[_Lead]) -> SpeedRow:
@@ -151,6 +177,7 @@ def _speed_row(key: str, leads: list[_Lead]) -> SpeedRow:
         waiting=sum(lead.decided is None for lead in leads),
         untouched=sum(lead.decided is not None and lead.touched is None for lead in leads),
         moved=sum(lead.given > 1 for lead in leads),
+        refused=sum(lead.refused for lead in leads),
         decided=_spread(lead.decided - lead.began for lead in leads if lead.decided is not None),
         confirmed=_spread(lead.confirmed - lead.began for lead in leads if lead.confirmed is not None),
         touched=_spread(lead.touched - lead.began for lead in leads if lead.touched is not None),

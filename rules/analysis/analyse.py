@@ -17,7 +17,7 @@ from rules.analysis.failing import failing
 from rules.analysis.outline import Rule, everything, resolver
 from rules.analysis.overlaps import contradicting, doubled
 from rules.analysis.regions import Region, Space, regions
-from rules.analysis.roster import check_people, check_pools
+from rules.analysis.roster import check_managers, check_people, check_pools
 from rules.analysis.search import Undecided, uncovered
 from rules.fields import Scope
 from rules.ladders.engagement import Engagement, all_rungs
@@ -60,6 +60,7 @@ def analyse(policy: Policy, files: Mapping[str, bytes], now: datetime, *, exact:
         undecided += Ladder(policy, engagement, now).check(report, exact)
     check_people(policy, files, report)
     check_pools(policy, files, now.date(), report)
+    check_managers(policy, files, report)
     return Analysis(report.problems(), undecided)
 
 

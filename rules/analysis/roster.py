@@ -1,4 +1,4 @@
-"""People whom no rule can reach, and pools whose people are all gone."""
+"""People whom no rule can reach, pools whose people are all gone, and managers who are asked for and missing."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from rules.moments import beginning, earliest, ending
 from rules.policy import PEOPLE, POOLS, Policy
 from rules.pools.checks import people_of
 from rules.pools.model import Person, TimeOff
+from rules.sla.model import MANAGER
+from rules.sla.reader import SLA
 from rules.source import Place, Report, decode
 from rules.tables.csvfile import read_csv
 from rules.values import fold
 from rules.yamlfile import Block, read_yaml
 
 MANY = 7
+NAMED = 3  # people without a manager
 
 
 def check_people(policy: Policy, files: Mapping[str, bytes], report: Report) -> None:
@@ -50,12 +53,30 @@ def check_pools(policy: Policy, files: Mapping[str, bytes], day: date, report: R
         able = [person for person in able if person.active]
         gone = [one for one in able if (one.end_date and one.end_date < day.isoformat()) or one.key in off]
         if able and len(gone) == len(able):
-            place = _of_pool(pool.name, files)
+            place = _key_place(POOLS, (pool.name,), files)
             if place is not None:
                 then = f"its leads go to '{pool.overflow}'" if pool.overflow else "its leads will be on hold"
                 report.warn(
                     place, f"everybody in the pool '{pool.name}' has left, or is off for {MANY} days and more: {then}"
                 )
+
+
+def check_managers(policy: Policy, files: Mapping[str, bytes], report: Report) -> None:
+    """Warns where a clock notifies the manager, and somebody who gets leads out of a pool has none in ``people.csv``."""
+    asking = {
+        name
+        for name, clock in policy.clocks.items()
+        if MANAGER in (clock.then.who, *[step.who for step in clock.steps])
+    }
+    pooled = {who for pool in policy.pools.values() for who, weight in people_of(pool, policy.pools) if weight > 0}
+    people = [person for key, person in policy.people.items() if key in pooled and person.active]
+    without = [person.name for person in people if not person.manager]
+    place = _key_place(SLA, ("clocks", min(asking)), files) if asking and without else None
+    if place is not None:
+        named = "anybody" if len(without) == len(people) > 1 else ", ".join(without[:NAMED])
+        named += f" and {len(without) - NAMED} more" if len(without) > NAMED and named != "anybody" else ""
+        message = f"'{min(asking)}' notifies the manager, and people.csv names none for {named}: then nobody is told"
+        report.warn(place, message, "write a name or an e-mail into the column 'manager'")
 
 
 def _covers(one: TimeOff, day: date) -> bool:
@@ -64,11 +85,15 @@ def _covers(one: TimeOff, day: date) -> bool:
     return begun and earliest(ending(one.to)).date() > day + timedelta(days=MANY)
 
 
-def _of_pool(name: str, files: Mapping[str, bytes]) -> Place | None:
-    source = decode(POOLS, files.get(POOLS, b""), Report())
-    root = read_yaml(source, Report()) if source is not None else None
-    found = root.entries.get(name) if isinstance(root, Block) else None
-    return found[0].place if found is not None else None
+def _key_place(file: str, path: tuple[str, ...], files: Mapping[str, bytes]) -> Place | None:
+    """Where the last of these keys, one below the other, stands."""
+    source = decode(file, files.get(file, b""), Report())
+    node = read_yaml(source, Report()) if source is not None else None
+    place = None
+    for key in path:
+        found = node.entries.get(key) if isinstance(node, Block) else None
+        place, node = (found[0].place, found[1]) if found is not None else (None, None)
+    return place
 
 
 def _warn(idle: Mapping[str, Person], files: Mapping[str, bytes], report: Report) -> None:

@@ -29,7 +29,7 @@ from rules.model import Entity
 from rules.nouns import many
 from rules.pools.model import Person
 
-_SYSTEMS = {"salesforce": "Salesforce", "hubspot": "HubSpot", "marketo": "Marketo", "file": "a file"}
+_SYSTEMS = {"hubspot": "HubSpot", "file": "a file"}  # that are not spelled as names usually are
 _NUMBERS = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
 _DATES = {"<": "before", "<=": "on or before", ">": "after", ">=": "on or after"}
 _TEXTS = {"contains": "contains", "starts with": "starts with", "ends with": "ends with", "matches": "fits the pattern"}

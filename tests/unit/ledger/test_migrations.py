@@ -5,16 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from alembic import command
 from sqlalchemy import func, select
 
-from routing.ledger import evidence
+from routing.ledger import evidence, pools
 from routing.ledger.check import examine
 from routing.ledger.engine import Ledger
-from routing.ledger.schema import decision, metadata, roster
+from routing.ledger.schema import decision, metadata, outbox, roster, to_ms
 from routing.runtime.clock import utcnow
 from tests.servers.postgres import Postgres
 
@@ -66,6 +67,31 @@ def test_evidence_moves_into_the_rows_of_its_decisions(empty: Ledger) -> None:
     assert examine(empty, utcnow()).findings == ()
 
 
+def test_entries_of_the_pool_ledger_that_name_no_lead_are_read_as_they_were_meant(empty: Ledger) -> None:
+    command.upgrade(empty._alembic(), "0005")
+    add = (
+        "INSERT INTO pool_entry (pool, kind, seq, person, what, leads, weight, value, among, why, author, decision_id, at_ms) "
+        "VALUES ('P', '', {0}, 'ana@example.com', '{1}', 1, 1, 0, '', '', '', '', {2})"
+    )
+    now = utcnow().replace(microsecond=0)
+    with empty.write() as conn:
+        for seq, what in enumerate(("joined", "assigned", "assigned", "refused"), 1):
+            conn.exec_driver_sql(add.format(seq, what, to_ms(now) + seq * 1000))
+    empty.upgrade()
+    with empty.read() as conn:
+        found = pools.entries(conn, "P", 10)
+        assert [(one.seq, one.what, one.given) for one in found] == [
+            (4, "refused", None),
+            (3, "assigned", None),
+            (2, "assigned", None),
+            (1, "joined", None),
+        ]
+        # The newest lead is the one that was given back.
+        assert pools._given(conn, "P", now).of("ana@example.com", "") == [now + timedelta(seconds=2)]
+        assert pools.History().at(conn, "P", "", 4) is not None
+    assert examine(empty, utcnow()).findings == ()
+
+
 def test_processes_that_start_together_on_an_empty_database_all_find_it_ready(postgres: Postgres) -> None:
     url = postgres.fresh(migrated=False)
     # Processes, since Alembic's own state is one for all threads.
@@ -79,8 +105,27 @@ def test_processes_that_start_together_on_an_empty_database_all_find_it_ready(po
 
 
 def test_a_ledger_made_step_by_step_is_as_a_new_one(empty: Ledger) -> None:
-    for revision in ("0001", "0002", "0003", "0004", "head"):
+    for revision in ("0001", "0002", "0003", "0004", "0005", "head"):
         command.upgrade(empty._alembic(), revision)
     assert examine(empty, utcnow()).findings == ()
     with empty.read() as conn:
         assert all(conn.scalar(select(func.count()).select_from(one)) == 0 for one in metadata.sorted_tables)
+
+
+def test_what_was_owed_before_locks_its_own_record(empty: Ledger) -> None:
+    command.upgrade(empty._alembic(), "0005")
+    with empty.write() as conn:
+        for n, state in enumerate(("pending", "sending", "parked", "confirmed")):
+            conn.exec_driver_sql(
+                "INSERT INTO outbox (write_id, decision_id, system, ref, state, body, unechoed, doubtful, attempts, detail, "
+                "not_before_ms, occurred_ms, accepted_ms, created_ms, courier) VALUES "
+                f"('w{n}', 'd', 's', 's:lead:{n}', '{state}', '{{}}', '[]', 0, 0, '', 0, 0, 0, 0, '')"
+            )
+    empty.upgrade()
+    with empty.read() as conn:
+        assert list(conn.scalars(select(outbox.c.locks).order_by(outbox.c.seq))) == [
+            "s:lead:0",
+            "s:lead:1",
+            "s:lead:2",
+            "",
+        ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from routing.core.model import Write
+from routing.core.model import Entity, Write
 from routing.ledger import outbox
 from routing.ledger.engine import Ledger
 from routing.ledger.outbox import Fate
@@ -61,3 +61,88 @@ def test_a_write_taken_from_a_courier_is_not_its_to_end(
             assert len(outbox.claim(conn, "salesforce", 10, clock(), "two")) == 1
         outbox.end(conn, [Fate(claimed, "superseded", sent=())], clock(), "one")
     assert state(ledger) == (("sending", "two") if again else ("pending", "one")) + (["owner", "country"],)
+
+
+def owe(ledger: Ledger, clock: ManualClock, above: str, *records: str, entity: Entity = "contact") -> None:
+    """A change owed to each record, all below one account."""
+    writes = [
+        Write(
+            write_id=f"w {one}",
+            decision_id="d",
+            system="salesforce",
+            entity=entity,
+            record_id=one,
+            fields={"owner": "005A"},
+            guard={},
+        )
+        for one in records
+    ]
+    with ledger.write() as conn:
+        outbox.add(conn, [(one, 0, 0) for one in writes], clock(), {one.write_id: above for one in writes if above})
+
+
+def claim(ledger: Ledger, clock: ManualClock, courier: str, limit: int = 10) -> list[str]:
+    with ledger.write() as conn:
+        return [one.write.record_id for one in outbox.claim(conn, "salesforce", limit, clock(), courier)]
+
+
+def finish(ledger: Ledger, clock: ManualClock, courier: str, state: str = "confirmed") -> None:
+    with ledger.write() as conn:
+        rows = conn.execute(text("SELECT seq FROM outbox WHERE state = 'sending' AND courier = :c"), {"c": courier})
+        outbox.end(conn, [Fate(seq, state) for (seq,) in rows.all()], clock(), courier)
+
+
+@pytest.mark.parametrize("state", ["confirmed", "pending"])
+def test_children_of_one_parent_are_sent_by_one_courier_at_a_time(
+    ledger: Ledger, clock: ManualClock, state: str
+) -> None:
+    owe(ledger, clock, "salesforce:account:001A", "003A", "003B", "003C")
+    owe(ledger, clock, "salesforce:account:001B", "003D")
+    assert claim(ledger, clock, "one", 2) == ["003A", "003B"]
+    assert claim(ledger, clock, "two") == ["003D"]
+    finish(ledger, clock, "one", state)
+    assert claim(ledger, clock, "two")[-1] == "003C"
+
+
+def test_a_record_and_what_hangs_on_it_are_sent_by_one_courier_at_a_time(ledger: Ledger, clock: ManualClock) -> None:
+    owe(ledger, clock, "", "001A", entity="account")
+    owe(ledger, clock, "salesforce:account:001A", "003A")
+    assert claim(ledger, clock, "one", 1) == ["001A"]
+    assert claim(ledger, clock, "two") == []
+    finish(ledger, clock, "one")
+    assert claim(ledger, clock, "two") == ["003A"]
+
+
+def test_who_went_into_another_account_hangs_on_that_one(ledger: Ledger, clock: ManualClock) -> None:
+    owe(ledger, clock, "salesforce:account:001A", "003A")
+    owe(ledger, clock, "salesforce:account:001B", "003B")
+    with ledger.write() as conn:
+        outbox.follow(conn, "salesforce:account:001A", "001B", "salesforce:account:001B", clock(), heir=False)
+    assert claim(ledger, clock, "one", 1) == ["003A"]
+    assert claim(ledger, clock, "two") == []
+
+
+def correct(ledger: Ledger, clock: ManualClock, *records: str) -> None:
+    """A correction owed to each lead."""
+    with ledger.write() as conn:
+        for one in records:
+            told = {"write_id": f"c {one}", "decision_id": "d", "system": "salesforce", "entity": "lead"}
+            write = Write(**told, record_id=one, fields={"country": "FR"}, guard={})  # type: ignore[arg-type]
+            outbox.add(conn, [(write, 0, 0)], clock())
+
+
+def test_a_lead_gets_its_owner_before_a_backlog_of_corrections(ledger: Ledger, clock: ManualClock) -> None:
+    correct(ledger, clock, "00Q1", "00Q2", "00Q3")
+    owe(ledger, clock, "", "00Q9", entity="lead")
+    assert claim(ledger, clock, "one", 2) == ["00Q9", "00Q1"]
+
+
+def test_what_goes_before_the_owner_of_a_record_is_as_urgent(ledger: Ledger, clock: ManualClock) -> None:
+    correct(ledger, clock, "00Q1", "00Q2", "00Q9")
+    owe(ledger, clock, "", "00Q9", entity="lead")
+    assert claim(ledger, clock, "one", 1) == ["00Q9"]
+    finish(ledger, clock, "one")
+    assert claim(ledger, clock, "one", 1) == ["00Q9"]
+    with ledger.read() as conn:
+        ended = conn.execute(text("SELECT write_id FROM outbox WHERE state = 'confirmed'")).scalar()
+    assert ended == "c 00Q9"

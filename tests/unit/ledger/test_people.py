@@ -39,10 +39,15 @@ def known(ledger: Ledger, now: datetime = START) -> Known:
 
 
 def report(
-    ledger: Ledger, available: bool, at: datetime = START, status: str = "", until: datetime | None = None
+    ledger: Ledger,
+    available: bool,
+    at: datetime = START,
+    status: str = "",
+    until: datetime | None = None,
+    now: datetime = START + timedelta(days=1),
 ) -> bool:
     with ledger.write() as conn:
-        return people.report(conn, ANA, available, status, until, "chat", at)
+        return people.report(conn, ANA, available, status, until, "chat", at, now)
 
 
 def test_what_is_entered_counts_until_it_is_over_wherever_the_person_is(ledger: Ledger) -> None:
@@ -119,6 +124,14 @@ def test_of_presence_the_newest_report_counts_in_whatever_order_they_come(ledger
     assert [one.available for one in known(ledger).presence] == [True]
 
 
+def test_what_is_reported_after_the_clock_was_set_back_counts_at_once(ledger: Ledger) -> None:
+    back = START - timedelta(hours=1)
+    assert report(ledger, True, now=START)
+    assert report(ledger, False, back + timedelta(minutes=1), now=back + timedelta(minutes=1))
+    assert [one.available for one in known(ledger, back).presence] == [False]
+    assert not report(ledger, True, back, now=back + timedelta(minutes=2))  # seen before that
+
+
 def test_a_text_that_is_no_moment_is_not_stored(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="is no moment"):
         enter(ledger, ANA, "2026-12-24", "next week")
@@ -151,3 +164,16 @@ def test_entries_made_at_the_same_time_all_get_numbers_of_their_own(ledger: Ledg
     for thread in threads:
         thread.join()
     assert [one.number for one in known(ledger).absences] == list(range(1, 21))
+
+
+def test_a_late_report_does_not_overrule_what_was_seen_again_since(ledger: Ledger) -> None:
+    def seen(available: bool, seconds: int) -> bool:
+        return report(ledger, available, START + timedelta(seconds=seconds))
+
+    assert seen(True, 10)
+    assert not seen(True, 50)  # the same again is no news, but it is what was seen last
+    assert not seen(False, 30)
+    (now,) = known(ledger).presence
+    assert (now.available, now.at) == (True, START + timedelta(seconds=50))
+    assert seen(False, 60)
+    assert not seen(True, 55)

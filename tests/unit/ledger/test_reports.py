@@ -111,6 +111,19 @@ def test_speed_to_lead_is_from_the_change_to_whoever_touched_it(any_ledger: Ledg
     assert {name: one.leads for name, one in by_person.items()} == {"ana": 1, "bo": 2, "(nobody)": 1}
 
 
+def test_a_lead_that_was_taken_away_stays_with_the_pool_that_gave_it(any_ledger: Ledger) -> None:
+    ways = [
+        *(given(1, "ana", 1), given(11, "", 60, ref="s:lead:1", fresh=0, pool="")),  # on hold, or in a queue
+        *(given(2, "ana", 1), given(12, "bo", 60, ref="s:lead:2", fresh=0, pool="")),  # then to a person by name
+        given(3, "", 1, pool=""),
+    ]
+    with any_ledger.write() as conn:
+        clocks.give(conn, ways)
+    with any_ledger.read() as conn:
+        rows = {row.key: row.leads for row in reports.speed(conn, *SPAN, "pool", ZoneInfo("UTC"))}
+    assert rows == {"DACH": 1, reports.NO_POOL: 2}
+
+
 def test_the_hour_is_that_of_the_zone_asked_for(filled: Ledger) -> None:
     with filled.read() as conn:
         (row,) = reports.speed(conn, *SPAN, "hour", ZoneInfo("Asia/Kathmandu"))

@@ -6,7 +6,7 @@ import pytest
 
 from rules.analysis.analyse import analyse
 from rules.policy import compile_policy
-from tests.unit.rules.samples import NOW, can_receive, facts, ladder, policy_files, shared_example
+from tests.unit.rules.samples import NOW, PEOPLE, can_receive, facts, ladder, policy_files, shared_example
 
 OTHERWISE = "otherwise: pool Everyone"
 
@@ -123,3 +123,22 @@ def test_a_pool_whose_people_are_all_gone() -> None:
     ]
     files["time_off.csv"] = off.replace(b"2026-11-01", b"2025-11-24")
     assert not [one for one in analyse(compile_policy(files), files, NOW).problems if one.file == "pools.yaml"]
+
+
+CLOCK = "clocks: {Touch: {start: assigned, stop: accepted, within: 1 hour, %s}}\n"
+
+
+@pytest.mark.parametrize(
+    ("managers", "says", "named"),
+    [
+        ("", "steps: [{at: 50 %, notify: manager}]", "anybody"),
+        ("Cora Lang", "then: notify manager", "Ben Okafor"),
+        ("", "steps: [{at: 50 %, notify: Cora Lang}]", ""),
+    ],
+)
+def test_a_manager_who_is_to_be_told_and_is_not_there(managers: str, says: str, named: str) -> None:
+    people = PEOPLE.replace("active\n", "active,manager\n").replace("yes\n", "yes,\n").replace(",no\n", ",no,\n")
+    people = people.replace("ana.diaz@example.com,yes,", f"ana.diaz@example.com,yes,{managers}")
+    told = [one for one in found(people=people, sla=CLOCK % says) if "notifies the manager" in one]
+    wanted = f"sla.yaml:1:10 'Touch' notifies the manager, and people.csv names none for {named}: then nobody is told"
+    assert told == ([wanted] if named else [])

@@ -96,6 +96,9 @@ def test_the_roster_is_read() -> None:
         ("name,mail\nAna Diaz,a@b.co\n", "people.csv has no column 'email' | did you mean 'mail'?"),
         ("name,email\nAna Diaz,ana\n", "2:10 'ana' is no e-mail address"),
         ("name,email\n,a@b.co\n", "2:1 this person has no name"),
+        ("name,email\npool Inbound,a@b.co\n", "2:1 'pool Inbound' would be read as 'pool …' and not as a person"),
+        ("name,email\nQueue  Lee,a@b.co\n", "2:1 'Queue  Lee' would be read as 'queue …' and not as a person"),
+        ("name,email\nPOOL,a@b.co\n", "2:1 'POOL' would be read as 'pool …' and not as a person"),
         ("name,email\nA,a@b.co\nB,A@b.co\n", "3:3 a@b.co is there twice; it is already on line 2"),
         ("name,email,active\nA,a@b.co,perhaps\n", "2:10 'active' is yes or no"),
         ("name,email,start_date\nA,a@b.co,1.2.2025\n", "2:10 '1.2.2025' is no date"),
@@ -105,6 +108,15 @@ def test_the_roster_is_read() -> None:
 )
 def test_a_mistake_in_the_roster_is_told(people: str, words: str) -> None:
     assert any(words in one for one in errors(people=people)), errors(people=people)
+
+
+def test_two_rows_with_one_user_of_a_crm_are_told() -> None:
+    people = f"{PEOPLE}Ana Old,ana.old@b.co,yes\n".replace("\n", ",\n").replace(",\n", ",hubspot_id\n", 1)
+    assert not [one for one in warnings(people=people) if "is the user of" in one]  # two without one
+    line, *rest = people.splitlines()
+    people = "\n".join([line, *(f"{one}7" if one.startswith("Ana") else one for one in rest)])
+    (found,) = [one for one in warnings(people=people) if "is the user of" in one]
+    assert f"{len(rest) + 1}:26 '7' is the user of Ana Diaz on line 2 already" in found
 
 
 def test_one_mistake_in_the_roster_is_told_once_not_wherever_the_person_is_named() -> None:

@@ -214,6 +214,10 @@ def test_the_command_tells_and_its_exit_code_says_whether_something_changed(tmp_
     shown = json.loads(CliRunner().invoke(app, ["diff", str(EXAMPLE), str(new), "--json"]).stdout)
     assert [one["how"] for one in shown["changes"]] == ["changed"]
     assert shown["moved"][0]["after"] == "Marcus Bell"
+    people = new / "people.csv"
+    people.write_text(people.read_text("utf-8").replace("ana.diaz@", "ana.ruiz@"), "utf-8")
+    said = "Ana Diaz is ana.ruiz@example.com now, no longer ana.diaz@example.com, and goes on in pools, absences and reports."
+    assert said in CliRunner().invoke(app, ["diff", str(EXAMPLE), str(new)]).stdout
     (new / "pools.yaml").write_text("", "utf-8")
     assert CliRunner().invoke(app, ["diff", str(EXAMPLE), str(new)]).exit_code == 2
 

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from routing.bootstrap.settings import Settings
+from routing.bootstrap.systems import SYSTEMS as CONNECTED
 from routing.cli.policy import app
 from rules.fields import ENTITIES
 from rules.policy import KNOWN, check
@@ -119,6 +120,7 @@ def test_every_yaml_file_of_a_policy_has_one() -> None:
 
 def test_the_systems_are_those_that_can_be_connected() -> None:
     settings = {one.name for one in msgspec.structs.fields(Settings)}
+    assert list(SYSTEMS) == list(CONNECTED)
     assert set(SYSTEMS) <= settings
 
 

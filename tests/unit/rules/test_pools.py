@@ -37,7 +37,13 @@ def told(text: str, **more: str) -> list[str]:
 def test_two_names_are_a_whole_pool() -> None:
     found = pool("  members: [Ana Diaz, Ben Okafor]\n")
     assert found == Pool("A", members=(Member("ana.diaz@example.com"), Member("ben.okafor@example.com")))
-    assert (found.method, found.hours, found.catch_up, found.alarm) == ("round robin", True, 1.0, 1.1)
+    assert (found.method, found.hours, found.catch_up, found.bound) == ("round robin", True, 1.0, 1.1)
+
+
+def test_who_shares_value_too_is_told_only_when_further_from_their_share() -> None:
+    by_value = "  members: [Ana Diaz]\n  value: lead.employees\n"
+    assert pool(by_value).bound == 2.5
+    assert pool(by_value + "  alarm: 1.1\n").bound == 1.1
 
 
 def test_open_when_is_no_pool_and_says_what_counts_as_open() -> None:
@@ -83,6 +89,21 @@ def test_weights_come_from_a_column_of_people_csv_where_none_is_written() -> Non
     )
     told = [one.message for one in check(files)[1]]
     assert "Ana Diaz has no capacity: gets no leads here" in told
+
+
+def test_quotas_in_money_are_weights_too() -> None:
+    people = "name,email,quota\nAna Diaz,ana@example.com,1500000\nBen Okafor,ben@example.com,500000\n"
+    pools = "Everyone: {method: weighted, weights: quota, members: [Ana Diaz, Ben Okafor]}\n"
+    found = compile_policy(policy_files(pools=pools, people=people)).pools["Everyone"]
+    assert list(found.weights.values()) == [1_500, 500]
+    yen = people.replace("1500000", "1500000000")
+    found = compile_policy(policy_files(pools=pools, people=yen)).pools["Everyone"]
+    assert list(found.weights.values()) == [1_500, 0.5]
+    below = errors(pools=pools, people="name,email,quota,gain\nAna Diaz,a@b.co,1,-2\nBen Okafor,b@b.co,1,3\n")
+    assert not [one for one in below if "no weight" in one]
+    gain = pools.replace("quota", "gain")
+    below = errors(pools=gain, people="name,email,quota,gain\nAna Diaz,a@b.co,1,-2\nBen Okafor,b@b.co,1,3\n")
+    assert any("the gain of Ana Diaz is no weight: that is a number of 0 or more" in one for one in below)
 
 
 def test_the_ramp_of_a_pool_is_for_those_who_have_none() -> None:
@@ -272,10 +293,17 @@ def test_leads_may_overflow_to_a_pool_or_to_a_queue() -> None:
         ("A: {method: weighted, members: {Ana Diaz: nan}}", "a weight is a number from 0 to 1,000,000, not 'nan'"),
         ("A: {members: {Ana Diaz: {cap: 5 a day}}}", "has no setting 'cap' | did you mean 'caps'?"),
         ("A: {method: weighted, members: {pool Everyone: {ramp: 5 % for 3 days}}}", "only people have ramps"),
+        ("A: {members: {pool Everyone: {caps: [3 a day, 5 open]}}}", "2:15 'pool Everyone' is a pool: only people have a cap on what is open"),
         ("A: {members: [Ana Diaz], caps: lots}", "2:32 'lots' is no cap | write it as '10 a day'"),
         ("A: {members: [Ana Diaz], caps: [1 a day, 2 a day]}", "there are two caps for the same time"),
         ("A: {members: [Ana Diaz], caps: 1 a day of Big}", "no kind of lead 'Big' | name it under 'kinds'"),
         ("A: {members: [Ana Diaz], kinds: {Big: lead.emploiees > 5}}", "2:39 lead has no field 'emploiees' | did you mean"),
+        ("A: {members: [Ana Diaz], kinds: {'': lead.employees > 5}}", "2:34 this kind of lead has no name | write one before the colon, such as Large"),
+        ("A: {members: [Ana Diaz], kinds: {' ': lead.employees > 5}}", "2:34 this kind of lead has no name"),
+        (f"A: {{members: [Ana Diaz], kinds: {{{'x' * 201}: lead.employees > 5}}}}", "2:34 the name of this kind of lead has more than 200"),
+        ("A: {members: [Ana Diaz], kinds: {Big: lead.employees > 5, big: lead.employees > 9}}", "2:59 the kind of lead 'big' differs from 'Big' only by case"),
+        ("'': {members: [Ana Diaz]}", "2:1 this pool has no name | write one before the colon, such as Inbound"),
+        (f"{'x' * 201}: {{members: [Ana Diaz]}}", "2:1 the name of this pool has more than 200 characters"),
         ("A: {members: [Ana Diaz], kinds: [Big]}", "'name: value' lines are expected here"),
         ("A: {method: skill, members: [Ana Diaz]}", "2:1 the pool 'A' does not say its skills"),
         ("A: {members: [Ana Diaz], skills: {langages: country}}", "no column 'langages' | did you mean 'languages'?"),

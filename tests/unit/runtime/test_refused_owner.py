@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import UTC, timedelta
 
 import msgspec
 import pytest
 import structlog
 
 from connectors.contract import WriteResult
-from connectors.errors import OwnerRefused
+from connectors.errors import OwnerRefused, RecordRejected
 from routing.core.model import Decision, Write
 from routing.delivery.courier import Courier
-from routing.ledger import mirror, outbox, policies, timers
+from routing.ledger import mirror, outbox, policies, reports, timers
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of
 from routing.runtime.feed import Feed
+from routing.runtime.pooling import Desk as PoolDesk
 from routing.runtime.replay import Replay, Span
 from tests.conftest import ManualClock
 from tests.unit.core import policy as example
 from tests.unit.core.policy import policy
 from tests.unit.delivery.test_courier import FakeCrm
-from tests.unit.runtime.test_sla_loop import FILES, Desk
+from tests.unit.runtime.test_sla_loop import FILES, POOLS, Desk
 
 REF = ref_of("salesforce", "lead", "00Q1")
 QUEUE = "00G000000000009AAA"
@@ -37,12 +39,15 @@ class Crm(FakeCrm):
         super().__init__()
         self.inactive: set[str] = set()
         self.whole = False  # whether one refusal fails its whole call
+        self.rejects = ""  # why it takes no record
 
     def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         refused = [one for one in writes if one.fields.get("owner") in self.inactive]
         error = OwnerRefused("INACTIVE_OWNER_OR_USER: operation performed with inactive user", system="salesforce")
         if refused and self.whole:
             raise error
+        if self.rejects:
+            raise RecordRejected(self.rejects, system="salesforce")
         self.apply([one for one in writes if one not in refused])
         return [WriteResult(one.write_id, error if one in refused else None) for one in writes]
 
@@ -111,6 +116,37 @@ def test_a_lead_whose_owner_is_refused_goes_to_somebody_else_at_once(branch: Bra
     assert (ana.person, ana.state, ana.why) == ("ana@example.com", "ended", "Bo Li has it now")
     assert (bo.person, bo.state) == ("bo@example.com", "running")
     assert {one.verdict for one in Replay(branch.ledger).run(Span())} == {"identical"}
+
+
+def speed(branch: Branch) -> list[tuple[str, int, int, int, int, int, int]]:
+    """By person: leads, waiting, untouched, moved, refused, written."""
+    day = timedelta(days=1)
+    with branch.ledger.read() as conn:
+        rows = reports.speed(conn, branch.clock() - day, branch.clock() + day, "person", UTC)
+    return [(one.key, one.leads, one.waiting, one.untouched, one.moved, one.refused, one.confirmed.n) for one in rows]
+
+
+def test_a_refused_owner_was_never_given_the_lead_as_the_report_tells(branch: Branch) -> None:
+    branch.crm.inactive = {"005ANA"}
+    branch.lead()
+    branch.lead("00Q2")
+    branch.deliver()
+    assert speed(branch) == [("bo@example.com", 1, 0, 1, 0, 0, 1), ("cem@example.com", 1, 0, 1, 0, 1, 1)]
+
+
+def test_a_lead_whose_owner_cannot_be_written_waits_as_the_report_tells(ledger: Ledger, clock: ManualClock) -> None:
+    branch = Branch(ledger, clock, sla="clocks: {}")
+    branch.crm.inactive = {"005ANA", "005BO", "005CEM"}
+    branch.lead()
+    branch.deliver()
+    assert speed(branch) == [("(nobody)", 1, 1, 0, 0, 1, 0)]
+    branch.crm.inactive.clear()
+    branch.crm.rejects = "a validation rule says no"
+    branch.lead("00Q2")
+    branch.deliver()
+    with ledger.read() as conn:
+        assert outbox.count(conn, ("parked",)) == 1
+    assert speed(branch) == [("(nobody)", 2, 2, 0, 0, 2, 0)]
 
 
 def test_each_of_several_is_refused_once_and_the_turns_are_made_up_for(branch: Branch) -> None:
@@ -197,3 +233,26 @@ def test_a_refusal_that_comes_after_another_decision_changes_nothing(branch: Bra
         "skipped",
         "Salesforce refused Ana Diaz as the owner, but it was decided otherwise since",
     )
+
+
+def test_of_a_refused_lead_the_caps_count_one_less_for_whom_it_was_and_one_more_for_who_got_it(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    branch = Branch(ledger, clock, pools=POOLS.replace("members: [Ana", "member_caps: 3 a month, members: [Ana"))
+
+    def used() -> list[tuple[int, str]]:
+        with ledger.read() as conn:
+            view = PoolDesk(conn, branch.policies.current, ["Small"], clock()).view("Small")
+        return [(one.assigned, *one.caps) for one in view.members]
+
+    for n in range(1, 6):
+        branch.lead(f"00Q{n}")
+    branch.deliver()
+    assert used() == [(2, "2 of 3 this month"), (2, "2 of 3 this month"), (1, "1 of 3 this month")]
+    branch.crm.inactive = {"005CEM"}
+    branch.lead("00Q6")
+    assert used()[2] == (2, "2 of 3 this month")
+    branch.deliver()
+    assert branch.made("00Q6")[-1].owner == "ana@example.com"
+    assert used() == [(3, "3 of 3 this month"), (2, "2 of 3 this month"), (2, "1 of 3 this month")]
+    assert {one.verdict for one in Replay(ledger).run(Span())} == {"identical"}
