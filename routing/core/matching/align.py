@@ -7,7 +7,8 @@ from functools import lru_cache
 from msgspec import Struct
 from rapidfuzz.distance import OSA
 
-from routing.core.matching.forms import BESIDE, LEGAL_FORMS, SAME_WORDS
+from routing.core.matching.company_words import BESIDE, SAME_WORDS
+from routing.core.matching.forms import LEGAL_FORMS
 from routing.core.matching.model import Name
 from routing.core.matching.names import corrected, spellings, weight, whole_sound
 

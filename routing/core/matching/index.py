@@ -15,8 +15,8 @@ from itertools import product
 from struct import Struct
 from typing import Protocol
 
+from routing.core.matching.company_words import BESIDE
 from routing.core.matching.domains import brand
-from routing.core.matching.forms import BESIDE
 from routing.core.matching.model import AccountFeatures, LeadFeatures, Name
 from routing.core.matching.names import RARE, corrected, skeleton, sound, weight
 

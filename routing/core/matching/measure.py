@@ -10,8 +10,9 @@ from msgspec import Struct
 from rapidfuzz.distance import Prefix
 
 from routing.core.matching.align import Alignment, align
+from routing.core.matching.company_words import ARTICLES
 from routing.core.matching.domains import brand
-from routing.core.matching.forms import ARTICLES, FORM_COUNTRIES
+from routing.core.matching.forms import FORM_COUNTRIES
 from routing.core.matching.model import AccountFeatures, LeadFeatures, Name
 from routing.core.matching.names import COMMON, weight, whole_sound
 

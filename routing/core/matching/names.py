@@ -18,19 +18,8 @@ from anyascii import anyascii
 from rapidfuzz.distance import OSA
 from rapidfuzz.process import extractOne
 
-from routing.core.matching.forms import (
-    FILLERS,
-    FORM_ENDS,
-    FORM_WORDS,
-    LEADING_FORMS,
-    LEGAL_FORMS,
-    LONGEST_FORM,
-    LOOK_ALIKES,
-    NO_COMPANY,
-    OTHER_NAME,
-    ROMAN,
-    SAME_WORDS,
-)
+from routing.core.matching.company_words import FILLERS, LOOK_ALIKES, NO_COMPANY, OTHER_NAME, ROMAN, SAME_WORDS
+from routing.core.matching.forms import FORM_ENDS, FORM_WORDS, LEADING_FORMS, LEGAL_FORMS, LONGEST_FORM
 from routing.core.matching.model import Name
 from routing.core.normalise import NAME_LIMIT, clean_text
 
