@@ -72,7 +72,7 @@ class Cluster(Roles):
         self.kafka, self.postgres, self.topic = kafka, postgres, topic
         self.proxy = Proxy(postgres.port) if through_proxy else None
         settings = yaml.safe_load(self._settings.read_text("utf-8"))
-        settings["worker"] = {"most_owed": most_owed}
+        settings["most_owed"] = most_owed
         if self.proxy is not None:
             settings["ledger"] = make_url(self.ledger_url).set(port=self.proxy.port).render_as_string()
         self._settings.write_text(yaml.safe_dump(settings), "utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING
 
 from routing.core.availability.calendars import tenure
@@ -122,6 +123,10 @@ class Directory:
                 return f"{person.name} works until {person.end_date}"
         return reason
 
+    def may_have_some_day(self, key: str, system: str, now: datetime) -> bool:
+        """Whether this person can receive a record of that system, now or once they began to work here."""
+        return self.standing(key, system) is None and now.timestamp() < self._tenures.get(key, (-inf, inf))[1]
+
     def standing(self, key: str, system: str) -> str | None:
         """Why this person cannot receive a record of that system, whatever the date; None when they can."""
         reasons = self._never.get(system)
@@ -146,6 +151,20 @@ class Directory:
         if crm_id is None:
             return f"{person.name} has no active user in {system.capitalize()} with the e-mail address {key}"
         return None
+
+    def kept_out(self, key: str, systems: Iterable[str]) -> dict[str, str]:
+        """Why this person cannot receive records of these systems, by the system: none where they can of all of them."""
+        reasons = {system: self.standing(key, system) for system in systems}
+        return {system: why for system, why in reasons.items() if why is not None}
+
+    def there_again(self, before: Directory) -> set[str]:
+        """Who can receive records of a CRM that ``before``, of the same policy, could not give them."""
+        return {
+            key
+            for system in self._ids
+            for key in self._policy.people
+            if self.standing(key, system) is None and before.standing(key, system) is not None
+        }
 
     def unreachable(self, key: str, system: str) -> str:
         """Why nothing can be put before that person in that system, whether they are in people.csv or not; "" when it can."""

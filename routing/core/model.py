@@ -73,8 +73,9 @@ class ChangeEvent(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tru
     ``cursor`` is the source's position in words, for people; positions that sources resume from are kept apart. Of a snapshot it is the
     place behind it, where reading all records goes on.
     ``sequence`` orders changes of one record that carry the same ``occurred_at``. ``into`` is the id of the record that a merged one went
-    into, "" where the source does not say. ``continues`` are the ids of those that were merged into this one when it was made for that
-    (HubSpot does so), the one that counted more first: it goes on where they were, however often, and by which event, that is told.
+    into, "" where the source does not say. ``continues`` are the ids of those that were merged into this one, be it made for that
+    (HubSpot) or one of them (Marketo), the one that counted more first: it goes on where they were, however often, and by which event,
+    that is told.
     """
 
     event_id: str
@@ -131,6 +132,8 @@ class Record(Struct, kw_only=True, omit_defaults=True):
     held_since: str = ""
     # The turns that the last decision took: pool, kind and member, from the outer pool to those within it.
     turns: tuple[tuple[str, str, str], ...] = ()
+    # When these were given; "" where that was not kept (a record of an older version).
+    given_at: str = ""
     # While it was on hold, the CRM showed a new owner who is somebody: nothing is left for us to decide.
     taken: bool = False
     # Its creation was told, or it was there before we began to watch: being told of it once more is no news.
@@ -141,8 +144,12 @@ class Record(Struct, kw_only=True, omit_defaults=True):
     never_had: tuple[str, ...] = ()
     # What its clocks have added to its priority among those who wait.
     priority: float = 0.0
-    # The ids of the records that it was made of, in whose place it goes on.
-    continues: tuple[str, ...] = ()
+    # The name of the clock that came to its end and holds it: it waits for a person, no pool is asked again.
+    held_by: str = ""
+    # The ids of the records that it was merged into, sorted: where a merge of merged records is told of each of them, there are several.
+    into: tuple[str, ...] = ()
+    # Those in whose place it goes on: what hung on them was handed over to it.
+    took_over: tuple[str, ...] = ()
 
 
 class Correction(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -167,13 +174,14 @@ class Candidate(Struct, frozen=True, gc=False, omit_defaults=True):
 
 class MemberView(Struct, frozen=True, gc=False, omit_defaults=True):
     """One pool member at the moment of a pick: a person's key, or ``pool NAME``. ``ideal`` and ``assigned`` count leads;
-    ``unavailable`` says why not."""
+    ``unavailable`` says why not. ``load`` is what a load balanced pool goes by, before this lead: open leads, or the sum of a field."""
 
     person: str
     weight: float
     ideal: float
     assigned: int
     unavailable: str = ""
+    load: float | None = None
 
 
 class Step(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -282,7 +290,8 @@ class Timer(Struct, frozen=True, kw_only=True):
 
 
 class Holding(Struct, frozen=True):
-    """A record that waits for somebody of a pool. The highest ``rank`` is taken up first, among equals the longest waiting."""
+    """A record that waits for somebody of a pool, or for the ``person`` that a rung names ("" for neither). The highest ``rank`` is taken
+    up first, among equals the longest waiting."""
 
     system: System
     entity: Entity
@@ -290,6 +299,7 @@ class Holding(Struct, frozen=True):
     pool: str
     rank: float
     since: datetime
+    person: str = ""
 
 
 class EntityMap(Struct, frozen=True):

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from routing.core.case import ROUTING, Case, is_tick, known
 from routing.core.correct import corrections, normalised
 from routing.core.directory import Directory
+from routing.core.distribution.workload import done_meanwhile
 from routing.core.joining import joined_to
 from routing.core.model import OURS, Candidate, ChangeEvent, Correction, Entity, Record, Step, Values, derived_id
 from routing.core.recognise import weights_digest
@@ -37,11 +38,13 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     ``pools`` names every pool it may touch, in the order they are asked, so that they can be locked first.
     ``seen`` holds the values the CRM was seen to have, for the guard of a write. ``owner`` is the owner's key then. Whoever reads
-    the outbox fills ``under_way``: what earlier writes of ours, still on their way, will make of the values seen.
+    the outbox fills ``under_way``: what earlier writes of ours, still on their way, will make of the values seen; and ``maybe``: what those
+    that were parked or given up may have put there, or may yet.
     ``claim`` is who takes it out of a queue, ``held_since`` (ISO) since when it is on hold. ``skipped`` says why nothing is to be
     done, where that is worth saying; ``says`` is the reason of a decision that leaves the owner. ``watched`` are fields that must
     not change meanwhile. ``passed`` are those who had the record and do not get it again (``never_had``: whom the CRM refused), ``refused`` how it was
-    given back just now, in a sentence.
+    given back just now, in a sentence, ``given_back`` the turns that it took, ``given_at`` when (ISO; "" where that is not known). ``held_by`` is
+    the clock that came to its end and holds it for a person.
     ``heard`` is what the event means to the clocks, ``source`` where the lead came from, ``priority`` what clocks have added to
     that of the record. ``effects`` are what the rung does beside choosing the owner, ``told`` whom a clock's step tells, whatever
     becomes of the record; ``has`` is who has it as far as we know, also where the CRM does not show it yet. ``joins`` is the account that
@@ -75,13 +78,16 @@ class Plan(Struct, frozen=True, kw_only=True):
     joins: tuple[str, str, str] = ("", "", "")
     seen: Values = {}
     under_way: Values = {}
+    maybe: Values = {}
     claim: str = ""
     held_since: str = ""
     given_back: tuple[tuple[str, str, str], ...] = ()
+    given_at: str = ""
     watched: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     never_had: tuple[str, ...] = ()
     refused: str = ""
+    held_by: str = ""
     heard: Heard = NOTHING
     source: str = ""
     priority: float = 0.0
@@ -127,6 +133,9 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
         # The ladder is walked for somebody else, or not at all.
         return _nothing_to_answer(case) if case.turn.skipped else _routed(case, case.turn.steps, fixed)
     if case.tick:
+        over = done_meanwhile(record, policy)
+        if over:
+            return replace(_nothing(event, record, policy, f"no longer on hold: {over}"), on_hold=False)
         return _taken(case) if record.taken else _routed(case, (), fixed)
     entered = policy.enters(case.facts, case.why_not, event.entity)
     entry = (_step("entry", entered),)
@@ -190,7 +199,7 @@ def _routed(case: Case, began: tuple[Step, ...], fixed: tuple[Correction, ...]) 
         source=case.source,
         priority=record.priority if case.tick else 0.0,
     )
-    return planned if turn is None else _moved(planned, turn, record)
+    return planned if turn is None else _moved(planned, turn, case)
 
 
 def _anybody_left(case: Case, action: Action) -> bool:
@@ -198,21 +207,25 @@ def _anybody_left(case: Case, action: Action) -> bool:
     names, pools = _pools(action, case.policy), case.policy.pools
     if action.kind != "pool" or not names or pools[names[-1]].overflow_queue:
         return True
-    people = {member.who for name in pools_asked(pools, names) for member in pools[name].members if not member.is_pool}
-    return any(who not in case.passed and case.directory.standing(who, case.event.system) is None for who in people)
+    members = [one for name in pools_asked(pools, names) for one in pools[name].members if one.weight > 0]
+    people = {one.who for one in members if not one.is_pool} - {*case.passed}
+    return any(case.directory.may_have_some_day(who, case.event.system, case.now) for who in people)
 
 
-def _moved(planned: Plan, turn: Turn, record: Record) -> Plan:
-    """The same, with what a clock's step or an answer adds."""
+def _moved(planned: Plan, turn: Turn, case: Case) -> Plan:
+    """The same, with what a clock's step or an answer adds. Turns are given back by whoever they gave it to, and by nobody who has it since."""
+    record = case.view.record
     return replace(
         planned,
         action=None if turn.says else planned.action,
         says=turn.says,
         pools=() if turn.says else planned.pools,
         told=turn.effects,
-        given_back=record.turns if turn.refused else (),
+        given_back=record.turns if turn.refused and record.turns and record.turns[-1][2] == case.has else (),
+        given_at=record.given_at,
         watched=turn.watched,
         refused=turn.refused,
+        held_by=turn.held_by,
         priority=record.priority + turn.priority,
     )
 

@@ -63,7 +63,8 @@ def settle(plan: Plan, pools: Pools, policy: Policy, directory: Directory, now: 
         return Settled(decision=decision, writes=_writes(plan, None, policy), on_hold=plan.on_hold)
     ask = _ask(plan, now)
     if plan.given_back:
-        pools.take_back(plan.given_back, plan.refused, ask)
+        given = datetime.fromisoformat(plan.given_at) if plan.given_at else None
+        pools.take_back(plan.given_back, plan.refused, ask, given)
     choice = _choose(plan, pools, policy, directory, ask)
     if choice.outcome == "hold":
         return _held(plan, choice, pools, policy, directory, ask)
@@ -103,7 +104,7 @@ def _held(plan: Plan, choice: _Choice, pools: Pools, policy: Policy, directory: 
     """Nobody can take it: it waits, and a timer brings it back. Waiting on is no new decision."""
     now = ask.now
     # On hold already means that a timer is running; a second would only bring it back twice.
-    holding = _holding(plan, policy, now)
+    holding = _holding(plan, choice, policy, now)
     timers = () if plan.on_hold and not plan.tick else (_timer(plan, pools, policy, ask, holding),)
     if plan.tick:
         return Settled(timers=timers, holding=holding, on_hold=True, skipped=f"still on hold: {choice.reason}")
@@ -122,13 +123,15 @@ def _held(plan: Plan, choice: _Choice, pools: Pools, policy: Policy, directory: 
     )
 
 
-def _holding(plan: Plan, policy: Policy, now: datetime) -> Holding | None:
-    if not plan.pools:
-        return None
-    priority = policy.pools[plan.pools[0]].priority
-    rank = priority.number(plan.facts) if priority is not None else None
+def _holding(plan: Plan, choice: _Choice, policy: Policy, now: datetime) -> Holding | None:
+    if not choice.pool and not plan.person:
+        return None  # it waits for a change, or for somebody to take it in hand
+    priority = policy.pools[choice.pool].priority if choice.pool else None
+    rank = (priority.number(plan.facts) or 0.0) if priority is not None else 0.0
     since = datetime.fromisoformat(plan.held_since) if plan.held_since else now
-    return Holding(plan.system, plan.entity, plan.record_id, plan.pools[0], (rank or 0.0) + plan.priority, since)
+    return Holding(
+        plan.system, plan.entity, plan.record_id, choice.pool, rank + plan.priority, since, person=plan.person
+    )
 
 
 def _timer(plan: Plan, pools: Pools, policy: Policy, ask: Ask, holding: Holding | None) -> Timer:
@@ -191,11 +194,13 @@ def _row(plan: Plan) -> str:
 
 def _distribute(plan: Plan, pools: Pools, policy: Policy, directory: Directory, ask: Ask) -> _Choice:
     steps: list[Step] = []
-    members: tuple[MemberView, ...] = ()
+    waits, asked = "", tuple[MemberView, ...]()  # the pool that it waits in where nobody takes it, and who that is
     why = "" if plan.pools else f"there is no pool '{plan.action.value if plan.action else ''}'"
     for name in plan.pools:
         pick = pools.pick(name, ask)
         members = pick.members
+        if not waits or (policy.pools[name].method == "pull" and policy.pools[waits].method != "pull"):
+            waits, asked = name, members  # who may claim it finds it in their queue
         if pick.person:
             steps.append(Step("distribute", name, True, values={"owner": pick.person}, note=pick.note))
             passed = f" after {' and '.join(step.name for step in steps[:-1])} had nobody" if len(steps) > 1 else ""
@@ -213,7 +218,7 @@ def _distribute(plan: Plan, pools: Pools, policy: Policy, directory: Directory, 
         to_queue = _queue(plan, queue, policy, f"{why}; it goes to the queue {queue}")
         to_queue.pool, to_queue.members, to_queue.steps = plan.pools[-1], members, tuple(steps)
         return to_queue
-    return _Choice("hold", why, "", plan.pools[0] if plan.pools else "", members, tuple(steps))
+    return _Choice("hold", why, "", waits, asked, tuple(steps))
 
 
 def _decision(
@@ -298,7 +303,7 @@ def _writes(plan: Plan, owner: str | None, policy: Policy, sets: Values | None =
         record_id=plan.record_id,
         fields=fields,
         guard={name: plan.seen.get(name) for name in fields},
-        ours={name: value for name, value in plan.under_way.items() if name in fields},
+        ours={name: value for name, value in (plan.maybe | plan.under_way).items() if name in fields},
         still={name: plan.seen[name] for name in plan.watched if name in plan.seen and name not in fields},
     )
     return (write,)

@@ -15,6 +15,7 @@ from routing.core.directory import FILE, Directory
 from routing.core.model import Step, Values, Write, derived_id
 from routing.core.times import iso
 from rules.model import Effect
+from rules.sla.model import MANAGER
 
 if TYPE_CHECKING:
     from routing.core.plan import Plan
@@ -40,6 +41,8 @@ def tasks(
         person = owner if effect.target == OWNER else effect.target
         crm_id = directory.crm_id(plan.system, person)
         why = directory.unreachable(person, plan.system) if person else "nobody has the record"
+        if person == MANAGER:
+            why = "people.csv names no manager of whoever had it"
         if why or crm_id is None:
             missed.append(Step(STAGE, str(effect.value or reason), False, note=f"{why}: no task was made"))
             continue

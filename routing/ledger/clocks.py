@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,8 @@ _OPEN = (
     .where(one_of(clock.c.ref, "refs"), clock.c.state.in_(OPEN))
     .order_by(clock.c.started_ms, clock.c.clock_id)
 )
+_ALL_OPEN = select(clock.c.body).where(clock.c.state.in_(OPEN)).execution_options(yield_per=1000)
+_STILL_OPEN = select(clock.c.body).where(one_of(clock.c.clock_id, "ids"), clock.c.state.in_(OPEN))
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -46,6 +48,18 @@ def load(conn: Connection, refs: Collection[str]) -> dict[str, tuple[ClockState,
         for ref, body in conn.execute(_OPEN, {"refs": some}):
             found[ref].append(_decode(body))
     return {ref: tuple(states) for ref, states in found.items()}
+
+
+def to_change(conn: Connection, change: Callable[[ClockState], ClockState]) -> list[str]:
+    """The ids of the open clocks of which ``change`` makes others."""
+    states = (_decode(body) for body in conn.scalars(_ALL_OPEN))
+    return sorted(state.clock_id for state in states if change(state) != state)
+
+
+def change(conn: Connection, clock_ids: Collection[str], change: Callable[[ClockState], ClockState]) -> None:
+    """Stores what ``change`` makes of those that are still open. ``shares.hold_all`` goes before."""
+    states = [_decode(body) for body in conn.scalars(_STILL_OPEN, {"ids": sorted(clock_ids)})]
+    save(conn, [after for state in states if (after := change(state)) != state])
 
 
 def of_record(conn: Connection, ref: str) -> list[ClockState]:

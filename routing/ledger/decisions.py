@@ -64,6 +64,13 @@ def of_record(conn: Connection, record_id: str) -> list[Decision]:
     return [_decode(body) for body in conn.scalars(select(decision.c.body).where(where).order_by(decision.c.seq))]
 
 
+def newest_of(conn: Connection, ref: str) -> Decision | None:
+    """The last decision about a record; None when there is none."""
+    query = select(decision.c.body).where(decision.c.ref == ref).order_by(decision.c.seq.desc()).limit(1)
+    body = conn.scalar(query)
+    return None if body is None else _decode(body)
+
+
 def refs_of(conn: Connection, record_id: str) -> list[str]:
     """The records with that CRM id for which something was decided, in any system."""
     where = decision.c.ref.endswith(":" + record_id, autoescape=True)

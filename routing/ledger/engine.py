@@ -55,7 +55,7 @@ class LedgerError(Exception):
 
 
 class LedgerAway(LedgerError):
-    """The ledger's server does not answer now. Trying again later may help; no other LedgerError goes away by itself."""
+    """The ledger's server does not let anybody in now. Trying again later helps; no other LedgerError goes away by itself."""
 
 
 class Ledger:
@@ -196,6 +196,20 @@ def is_lost(error: BaseException) -> bool:
         return str(state).startswith(_SQLSTATE_LOST)
     # No answer of the server at all: it could not be reached, or the connection broke.
     return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+# psycopg gives no SQLSTATE for a connection that was not made, only libpq's text. A server that speaks another language is waited
+# for, and its words are told meanwhile.
+_TURNED_AWAY = re.compile(
+    r"authentication failed for user|no password supplied|(role|database) \".*\" does not exist|no pg_hba\.conf entry"
+    r"|not permitted to log in|permission denied for database|does not support SSL|certificate verify failed"
+    r"|certificate file \".*\" does not exist|server certificate for \".*\" does not match"
+)
+
+
+def is_turned_away(error: BaseException) -> bool:
+    """Whether PostgreSQL answers, and does not let in whom the ledger's URL says we are: waiting would not help."""
+    return isinstance(error, OperationalError) and bool(_TURNED_AWAY.search(reason(error)))
 
 
 def reason(error: BaseException) -> str:

@@ -8,9 +8,10 @@ from functools import lru_cache
 import msgspec
 from sqlalchemy import Connection, delete, func, select
 
+from routing.core.keys import went_into
 from routing.core.model import Record
 from routing.ledger import locks, open_records
-from routing.ledger.schema import mirror, mirror_key, position, ref_of
+from routing.ledger.schema import mirror, mirror_key, position, ref_of, split_ref
 from routing.ledger.sql import add_rows, chunks, one_of, upsert
 from rules.policy import Policy
 
@@ -62,6 +63,18 @@ def find(conn: Connection, keys: Collection[Key]) -> dict[Key, dict[str, Record]
     for some in chunks(list(names)):
         for name, record_ref, body in conn.execute(_FIND, {"keys": some}).all():
             found.setdefault(names[name], {})[record_ref] = _known(body)
+    return found
+
+
+def merged_into(conn: Connection, ref: str) -> dict[str, Record]:
+    """The records that went into that one, directly or by way of others, by ref."""
+    found: dict[str, Record] = {}
+    behind = {ref}
+    while behind:
+        these = find(conn, {went_into(*split_ref(one)) for one in behind})
+        new = {name: one for some in these.values() for name, one in some.items() if name not in found and name != ref}
+        found |= new
+        behind = set(new)
     return found
 
 

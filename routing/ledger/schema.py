@@ -178,6 +178,8 @@ pool_entry = Table(
     Column("author", Text, nullable=False),
     Column("decision_id", String(36), nullable=False),
     Column("at_ms", BigInteger, nullable=False),
+    # When the lead that is given back by this entry was given; NULL where it names none.
+    Column("given_ms", BigInteger),
     Index("pool_entry_time", "pool", "at_ms"),
 )
 
@@ -200,7 +202,8 @@ pool_bond = Table(
     Column("person", String(320), nullable=False),
 )
 
-# Records that wait for somebody of a pool. They are taken up by ``rank`` (higher first), then by age.
+# Records that wait for somebody of a pool ("" for none), or for the ``person`` that a rung names ("" for nobody). They are taken up by
+# ``rank`` (higher first), then by age.
 holding = Table(
     "holding",
     metadata,
@@ -208,7 +211,9 @@ holding = Table(
     Column("pool", String(200), nullable=False),
     Column("rank", Float(53), nullable=False),
     Column("since_ms", BigInteger, nullable=False),
+    Column("person", String(320), nullable=False, default=""),
     Index("holding_pool", "pool"),
+    Index("holding_person", "person"),
 )
 
 # Records that are open work and whose: what load balanced pools and caps on open leads count. ``owner`` is a person's key, or an
@@ -246,7 +251,11 @@ outbox = Table(
     Column("ended_ms", BigInteger),
     # Who is sending it: the seat of a courier, so that others can tell when its process died.
     Column("courier", String(64), nullable=False, default=""),
-    Index("outbox_state", "state", "system", "seq"),
+    # The ref of the record above it that the CRM locks along with it (its account, the campaign of a new member), else its own.
+    Column("locks", Text, nullable=False, server_default=""),
+    # 0: gives a record to somebody, makes one, joins some; 1: corrects fields, and is sent when nothing of lane 0 is due.
+    Column("lane", Integer, nullable=False, server_default="0"),
+    Index("outbox_state", "state", "system", "lane", "seq"),
     Index("outbox_ref", "ref"),
     sqlite_autoincrement=True,
 )
@@ -306,7 +315,7 @@ assignment = Table(
     Index("assignment_decided", "decided_ms"),
 )
 
-# What was entered about people's days: rows are added and never changed. ``number`` grows with every entry, and with every
+# What was entered about people's days: rows are added and never changed, but for the key of somebody whose e-mail address did. ``number`` grows with every entry, and with every
 # report of presence: it is the version of all that is known of people's absence.
 absence = Table(
     "absence",

@@ -25,7 +25,7 @@ Answer = Literal["accepted", "rejected"]
 
 
 class Unanswerable(Exception):
-    """The answer cannot be written down; the text says why, and what to do. ``unknown``: there is no such record."""
+    """The answer cannot be written down; the text says why, and what to do. ``unknown``: there is no such record or person."""
 
     def __init__(self, why: str, *, unknown: bool = False) -> None:
         super().__init__(why)
@@ -63,7 +63,7 @@ def answer(
             person = person_called(policy, conn, by.strip()).key
         except NobodyCalled as error:
             if "@" not in by:
-                raise Unanswerable(str(error)) from None
+                raise Unanswerable(str(error), unknown=True) from None
             person = by.strip().lower()
         refs = [ref for ref in decisions.refs_of(conn, record_id) if system in ("", split_ref(ref)[0])]
     if not refs:

@@ -31,6 +31,9 @@ from rules.policy import Policy
 
 log = structlog.get_logger()
 
+# What a decision leaves with its record.
+_KEPT = ("passed", "never_had", "priority", "held_by")
+
 
 def parking(entry: Entry, error: Exception) -> Ending:
     """The end of an event that our own code cannot decide: it is kept for the operator; the others go on."""
@@ -64,6 +67,7 @@ class Batch:
         self.writes: list[tuple[Write, int, int]] = []
         self.timers: list[Timer] = []
         self.off_hold: set[str] = set()
+        self.not_for_pool: set[str] = set()  # refs of what goes on waiting, and no longer for a pool
         self.pools: Pools | None = None
         self.opened = pools.Opened({}, {}, {})
         self.holding: dict[str, Holding] = {}
@@ -85,7 +89,8 @@ class Batch:
         self.shown[entry.seq] = event, view
         waiting = self._waiting.get(ref_of(event.system, event.entity, event.record_id))
         if waiting:
-            planned = msgspec.structs.replace(planned, under_way=under_way(waiting, planned.seen))
+            maybe = {name: value for one in waiting for name, value in one.may.items()}
+            planned = msgspec.structs.replace(planned, under_way=under_way(waiting, planned.seen), maybe=maybe)
         self.planned.append((entry, planned))
 
     def follow(
@@ -127,6 +132,9 @@ class Batch:
         self.timers.extend(settled.timers)
         if settled.holding is not None:
             self.holding[name] = settled.holding
+        elif settled.on_hold and planned.action is not None:
+            self.holding.pop(name, None)
+            self.not_for_pool.add(name)
         self.writes.extend((write, to_ms(event.occurred_at), entry.accepted_ms) for write in settled.writes)
         record = self.work.records.get(name)
         if record is not None and (made is None or made.outcome != "none" or event.kind == "tick" or planned.says):
@@ -151,20 +159,23 @@ class Batch:
                 held_since="",
                 taken=False,
                 turns=settled.turns,
+                given_at=made.decided_at.isoformat() if settled.turns else "",
             )
         elif held_before != settled.on_hold:
             since = made.decided_at.isoformat() if settled.on_hold and made is not None else ""
             # Of what is gone it stays known: it may have gone into another record, which then waits.
             since = record.held_since if record.deleted else since
             after = msgspec.structs.replace(record, on_hold=settled.on_hold, held_since=since, taken=False)
+        if made is not None and made.outcome == "hold" and planned.given_back:
+            after = msgspec.structs.replace(after, turns=(), given_at="")
         if planned.says:
             if record.on_hold and planned.priority != record.priority:
                 self.raised[name] = planned.priority - record.priority
             after = msgspec.structs.replace(after, priority=planned.priority)
-        elif made is not None and (after.passed != planned.passed or after.priority != planned.priority):
-            after = msgspec.structs.replace(
-                after, passed=planned.passed, never_had=planned.never_had, priority=planned.priority
-            )
+        elif made is not None:
+            known = {name: getattr(planned, name) for name in _KEPT}
+            if any(getattr(after, name) != value for name, value in known.items()):
+                after = msgspec.structs.replace(after, **known)
         if after is not record:
             self.work.remember(after)
         if held_before and not settled.on_hold:
@@ -176,14 +187,14 @@ class Batch:
         if self.pools is not None:
             pools.save(self.conn, self.opened, self.pools.entries)
             pools.save_bonds(self.conn, self.pools.bound)
-        holding.clear(self.conn, self.off_hold)
+        holding.clear(self.conn, self.off_hold | self.not_for_pool)
         holding.raise_ranks(self.conn, self.raised)
         holding.save(self.conn, self.holding)
         made = [(entry.seq, one) for entry, one in self.decisions]
         decisions.save(self.conn, made, self.evidence, self.people)
         if book.shared:
             announcements.add(self.conn, made)
-        outbox.add(self.conn, self.writes, now)
+        outbox.add(self.conn, self.writes, now, self.work.locks([write for write, _, _ in self.writes]))
         outbox.save_unechoed(self.conn, list(self.heard.values()))
         # One timer a record: a tick that comes late must not leave it with two, which would both go on for ever.
         waiting = {ref_of(timer.system, timer.entity, timer.record_id) for timer in self.timers}

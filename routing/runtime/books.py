@@ -34,6 +34,7 @@ class Book(Protocol):
     """A batch as its source has it. ``open`` and ``close`` frame the transaction; both may be called again for another try."""
 
     shared: bool  # whether other processes settle at the same time, and consumers are told of decisions
+    merges: bool  # whether a record goes on where others were, which may be anybody's
 
     def __len__(self) -> int: ...
 
@@ -56,6 +57,7 @@ class JournalBook:
     def __init__(self, entries: Sequence[Entry], held: Mapping[int, Share] | None) -> None:
         self._entries, self._held = entries, held
         self.shared = held is not None
+        self.merges = any(entry.event.continues for entry in entries)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -83,6 +85,7 @@ class LogBook:
 
     def __init__(self, received: Sequence[Received], held: Mapping[int, Share]) -> None:
         self._received, self._held = received, held
+        self.merges = any(isinstance(one.event, ChangeEvent) and one.event.continues for one in received)
         self._due: dict[int, int] = {}  # the offsets that come next, as the ledger knows them
         self._front = 0  # how many can be settled together
         self._rows: list[tuple[int, dict[str, Any]]] = []  # new to the journal, each with its place in the batch

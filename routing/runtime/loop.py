@@ -26,7 +26,7 @@ from routing.core.evidence import gather
 from routing.core.keys import address_of
 from routing.core.model import Decision
 from routing.core.settle import settle
-from routing.ledger import evidence, holding, journal, mirror, open_records, outbox, people, pools
+from routing.ledger import evidence, holding, journal, mirror, open_records, outbox, people, pools, shares
 from routing.ledger.engine import Ledger, is_refused
 from routing.ledger.journal import Entry
 from routing.ledger.schema import ref_of
@@ -45,6 +45,7 @@ from routing.runtime.received import Gap, Received
 from routing.runtime.taking import take
 from routing.runtime.working_set import WorkingSet
 from rules.policy import Policy
+from rules.pools.model import POOL
 
 log = structlog.get_logger()
 
@@ -66,11 +67,18 @@ class Loop:
         self._batches = 0
         self._out_of_bound: set[tuple[str, str]] = set()
 
-    def run(self, intake: Intake, owed: Callable[[], None], stop: threading.Event) -> None:
-        """Works the journal off until ``stop``; finishes the batch at hand. ``owed`` is called whenever writes may be owed."""
+    def run(
+        self,
+        intake: Intake,
+        owed: Callable[[], None],
+        stop: threading.Event,
+        held_back: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Works the journal off until ``stop``; finishes the batch at hand. ``owed`` is called whenever writes may be owed; while
+        ``held_back`` nothing is decided, and what comes in waits in the journal."""
         while not stop.is_set():
             intake.arrived.clear()
-            settled = self.work_off(BATCH)
+            settled = 0 if held_back() else self.work_off(BATCH)
             if settled:
                 owed()
             else:
@@ -142,6 +150,10 @@ class Loop:
 
         def settle_all(conn: Connection) -> tuple[Batch, Closed]:
             now = self._clock()
+            if book.merges:
+                shares.hold_all(
+                    conn
+                )  # those that went may be on the partitions of other workers, which are at them just now
             entries = succession.alone(book.open(conn))
             if entries and entries[0].event.continues:
                 succession.take_over(conn, entries[0].event, policy, now)
@@ -154,6 +166,9 @@ class Loop:
             with at_once(conn):
                 self._settle(batch, policy, directory, now)
                 batch.save(book, now)
+            if batch.person_changed:
+                there = self._people(conn, policy).there_again(directory)
+                holding.hurry(conn, pools_served_by(policy, there), now, there)
             return batch, batch.close(book, taken, now)
 
         # Where the journal is the log, its events are on the disk: what a power cut takes back is decided again. Nothing of it has
@@ -198,8 +213,11 @@ class Loop:
             batch.note(entry, planned, settled)
             if open_work is not None:
                 open_work.after(entry)
-        if open_work is not None and open_work.freed():
-            holding.hurry(batch.conn, pools_served_by(policy, open_work.freed()), now)
+        freed = {entry.person.removeprefix(POOL) for entry in working.entries if entry.what == "refused"}
+        if open_work is not None:
+            freed |= open_work.freed()
+        if freed:
+            holding.hurry(batch.conn, pools_served_by(policy, freed), now)
         batch.people = directory.roster_digest
         new = evidence.save(batch.conn, batch.evidence, directory.roster, batch.people, now)
         if new and self._directory is not None and self._directory[1] != mirror.people_version(batch.conn):

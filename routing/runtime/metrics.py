@@ -69,6 +69,10 @@ class Metrics:
         self.brokers_lost = Gauge(
             "fingerpost_brokers_lost_seconds", "How long no broker has answered the worker, 0 while one does", **make
         )
+        # The worker ends with it: seen by whoever asks before it does, and in the supervisor's count of restarts.
+        self.refused = Counter(
+            "fingerpost_kafka_refusals", "Times that Kafka refused this worker what it needs", **make
+        )
         self.lag = Gauge("fingerpost_partition_lag", "Events of a partition not settled yet", ["partition"], **make)
         self.set_aside = Gauge("fingerpost_partitions_set_aside", "Partitions set aside for unusable events", **make)
         self.deciding_paused = Gauge("fingerpost_deciding_paused", "1 while the outbox is full", **make)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rules.pools.model import Person
 
 
+MOST_MEANT = 3  # people that are offered where only a part of their name was given
+
+
 class NobodyCalled(Exception):
     """There is nobody of that name, or there are several; the text says what to write instead."""
 
@@ -44,5 +47,9 @@ def person_called(policy: Policy, conn: Connection, text: str) -> Person:
     if keys:
         return policy.people[keys.pop()]
     words = [word for person in policy.people.values() for word in (person.name, person.key)]
+    parts = [person.name for person in policy.people.values() if fold(text) in fold(person.name).split()]
+    meant = "' or '".join(parts) if len(parts) <= MOST_MEANT else ""  # of a first or last name alone
+    if meant:
+        raise NobodyCalled(f"The live policy's people.csv has nobody called {text!r}: did you mean '{meant}'?")
     hint = nearest(text, words) or "`fingerpost people list` shows everybody"
     raise NobodyCalled(f"The live policy's people.csv has nobody called {text!r}: {hint}")

@@ -8,17 +8,21 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from routing.core.distribution.workload import rule_of
 from routing.core.model import EntityMap
-from routing.ledger import open_records, policies, shares, timers
+from routing.core.sla.retiming import retimed
+from routing.ledger import clocks, open_records, policies, shares, timers
 from routing.ledger.engine import Ledger
 from routing.ledger.seats import Seat
+from routing.ledger.sql import chunks
 from routing.runtime.clock import Clock
 from routing.runtime.feed import Feed
+from routing.runtime.going_live import go_live
 from routing.runtime.policy_folder import PolicyFolderError, read_folder
 from routing.runtime.policy_tests import compile_tested, problems_of, run_tests
 from rules.ladders.engagement import all_rungs
@@ -74,12 +78,14 @@ class Policies:
         if files is not None:
             self.current: Policy = compile_policy(files)
             self._count_open_work()
+            self._retime()
             return
         self._seen = read_folder(self.folder)
         self.current = self._at_start(self._seen)
         if not self.refused and self._publish(self.current, self._seen):
             self._hurry()
         self._count_open_work()
+        self._retime()
 
     def _at_start(self, files: Mapping[str, bytes]) -> Policy:
         """The folder's policy. One whose tests fail does not go live by a restart either: the ledger's stays. Where there is no
@@ -200,6 +206,7 @@ class Policies:
         counts_otherwise = rule_of(self.current) != rule_of(fresh)
         self.current = fresh
         self._count_open_work(again=counts_otherwise)
+        self._retime()
         self._hurry()
         log.info("a new policy is live", policy=fresh.digest[:12])
         self._feed.tell("policy", 1, f"A new policy is live ({fresh.digest[:12]}).")
@@ -225,8 +232,11 @@ class Policies:
     def _publish(self, policy: Policy, files: Mapping[str, bytes]) -> bool:
         """Stores the policy as the live one; whether another was live before."""
         now = self._clock()
-        with self._ledger.write() as conn:
-            return policies.publish(conn, policy.digest, files, now)
+        live = self._ledger.repeated(lambda conn: go_live(conn, policy, files, now))
+        for said in live.said:
+            log.info("a person in the new policy", said=said)
+            self._feed.tell("policy", 1, said)
+        return live.changed
 
     def _published(self) -> dict[str, bytes] | None:
         with self._ledger.read() as conn:
@@ -242,6 +252,21 @@ class Policies:
         several processes each says so when it has swapped: until the last has, a tick could still meet the old one."""
         with self._ledger.write() as conn:
             timers.hurry(conn, "hold", self._clock())
+
+    def _retime(self) -> None:
+        """Times the clocks that run by the policy that is live. Some at a time, as of open work. Also at a start: it may have gone
+        live while nobody ran. Of several processes each does so when it has swapped, for what was settled by the old one since."""
+        with self._ledger.read() as conn:
+            if policies.live(conn) != self.current.digest:
+                return
+            by_policy = partial(retimed, policy=self.current, now=self._clock())
+            found = clocks.to_change(conn, by_policy)
+        for some in chunks(found):
+            with self._ledger.write() as conn:
+                shares.hold_all(conn)
+                clocks.change(conn, some, by_policy)
+        if found:
+            log.info("clocks are timed by the new policy", clocks=len(found))
 
     def _count_open_work(self, again: bool = False) -> None:
         """Judges every lead anew where the policy says otherwise than before which are open. A thousand at a time, as it may be many:

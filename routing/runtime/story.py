@@ -44,8 +44,11 @@ def steps(trial: Trial) -> list[str]:
     if decision is not None and len(decision.members) > 1:
         for member in decision.members:
             name, why = trial.directory.name(member.person), member.unavailable
+            load = f", {member.load:g} open" if member.load is not None else ""
             lines.append(
-                f"             {name}: {why}" if why else f"             {name} can take it, weight {member.weight:g}"
+                f"             {name}: {why}"
+                if why
+                else f"             {name} can take it, weight {member.weight:g}{load}"
             )
     return lines
 

@@ -189,9 +189,11 @@ class _Answer:
             views = {view.person: view for view in decision.members}
             mine = views.get(key)
             if mine is not None and not mine.unavailable:
+                had = f"{name} had {mine.assigned} of a fair share of {mine.ideal:.2f}."
+                if mine.load is not None:
+                    had = f"{name} had {mine.load:g} open, for a weight of {mine.weight:g}."
                 lines.append(
-                    f"The pool {decision.pool} had this one, and {trial.directory.name(decision.owner)} was next: "
-                    f"{name} had {mine.assigned} of a fair share of {mine.ideal:.2f}."
+                    f"The pool {decision.pool} had this one, and {trial.directory.name(decision.owner)} was next: {had}"
                 )
         return [*lines, *self._leading(name, self._reaching(key, {pool for pool, _ in pools}))]
 

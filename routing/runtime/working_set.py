@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from routing.core.case import may_route
 from routing.core.filing import NOWHERE, Filed, filed, stays
-from routing.core.keys import keys, own_account, wanted
+from routing.core.keys import keys, own_account, wanted, went_into
 from routing.core.matching.model import AccountFeatures
-from routing.core.merge import merge
-from routing.core.model import OURS, ChangeEvent, Record, Values
+from routing.core.merge import ERASED, merge
+from routing.core.model import OURS, ChangeEvent, Record, Values, Write
 from routing.core.recognise import originals
 from routing.core.shape import shape_of
 from routing.core.sla.model import ClockState
@@ -93,7 +93,10 @@ class WorkingSet:
         # Leads of one person may be decided in two processes: the second sees what the first made of theirs. Also where nothing
         # is decided: an erasure must see who borrowed from the record, and that is found by the address it has.
         left = {key for r in self.records.values() for key in keys(r)}
-        locks.take(self._conn, [f"email:{name}" for kind, name in asked | left if kind == "email"])
+        names = [f"email:{name}" for kind, name in asked | left if kind == "email"]
+        # Nor may a record go into one that is just being erased without being seen.
+        names += [":".join(went_into(e.system, e.entity, e.into or e.record_id)) for e in _of_merges(entries)]
+        locks.take(self._conn, names)
         self._find(asked)
         asks = [ahead.ask for ahead in self._ahead.values() if ahead.ask is not None]
         self.neighbours = Neighbours(self._conn, asks, len(entries), self._policy)
@@ -175,6 +178,11 @@ class WorkingSet:
         if before is not None:
             self._put(name, before, merge(before, event)[0])
 
+    def is_erased(self, ref: str) -> bool:
+        """Whether nothing may be known of the record, at the person's request."""
+        record = self._record(ref)
+        return record is not None and ERASED in record.changed_at
+
     def remember(self, record: Record) -> None:
         """Stores what a decision changed about a record (decided owner, hold), leaving its values alone."""
         name = ref_of(record.system, record.entity, record.record_id)
@@ -240,6 +248,24 @@ class WorkingSet:
         named = own_account(record, self._accounts) if record.entity in self._policy.ladders else ""
         return ref_of(record.system, "account", named) if named else ""
 
+    def locks(self, writes: Sequence[Write]) -> dict[str, str]:
+        """By write id the ref of the record above it that a CRM locks to save it: its account, or the campaign of a new member. Writes
+        that lock no other record than their own are left out."""
+        self._load([ref_of(one.system, *one.about) for one in writes if one.about[0] in self._accounts])
+        above = {one.write_id: self._above(one) for one in writes}
+        return {write_id: ref for write_id, ref in above.items() if ref}
+
+    def _above(self, write: Write) -> str:
+        if write.creates == "campaign_member":
+            return ref_of(write.system, "campaign", str(write.fields.get("campaign")))
+        entity, record_id = write.about
+        field = "account" if write.kind == "convert" else self._accounts.get(entity, "")
+        record = self._record(ref_of(write.system, entity, record_id)) if field else None
+        named = (write.fields.get(field) if write.kind != "create" else None) or (
+            own_account(record, self._accounts) if record is not None else ""
+        )
+        return ref_of(write.system, "account", str(named)) if named else ""
+
     def _before(self, entry: Entry, before: Record | None) -> Values:
         if before is None or "before" not in self._policy.event_reads:
             return {}
@@ -271,6 +297,10 @@ class WorkingSet:
             conn,
             [match_index.Change(name, was, place) for name, (was, place) in sorted(self._filed.items())],
         )
+
+
+def _of_merges(entries: Sequence[Entry]) -> list[ChangeEvent]:
+    return [entry.event for entry in entries if entry.event.into or entry.event.kind == "erased"]
 
 
 def _counterpart(found: Mapping[str, Record]) -> Record | None:

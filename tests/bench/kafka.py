@@ -284,7 +284,7 @@ def work(bootstrap: str, topic: str, url: str, count: str) -> None:
 
 
 def _work(bootstrap: str, topic: str, url: str) -> NoReturn:
-    process = Process(url, POLICY, lambda _policies: [], alone=False)
+    process = Process(url, POLICY, lambda _policies: [], alone=False, most_owed=10_000_000)
     settings = KafkaSettings(
         bootstrap_servers=bootstrap,
         changes_topic=topic,
@@ -293,7 +293,7 @@ def _work(bootstrap: str, topic: str, url: str) -> NoReturn:
         group=f"{topic}-{url.rsplit('/', 1)[-1]}",
         session_timeout_seconds=6,
     )
-    deciding = Deciding(process, settings, 10_000_000)
+    deciding = Deciding(process, settings)
     process.services.start("deciding", "start-up", deciding.open)
     while not process.services.failed.is_set() and not select([sys.stdin], [], [], 0.1)[0]:
         continue

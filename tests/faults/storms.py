@@ -332,4 +332,4 @@ def crm_down(stage: Stage, line: Line, leads: int, rate: float | None, most_owed
 
 
 def _paused(cluster: Cluster) -> list[str]:
-    return [str(cluster.health_of(name).get("log", {}).get("paused", "")) for name in cluster.workers]
+    return [str(cluster.health_of(name).get("paused", "")) for name in cluster.workers]

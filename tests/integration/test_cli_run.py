@@ -12,6 +12,7 @@ import pytest
 
 from tests.processes import wait_for
 
+EXAMPLES = Path(__file__).parents[2] / "rules" / "examples"
 COMMAND = [sys.executable, "-m", "routing.cli.app"]
 
 
@@ -38,6 +39,15 @@ def test_a_bounded_run_ends_by_itself_with_a_summary(done: tuple[Path, subproces
     assert set(summary["calls_per_1000_assignments"]) == {"salesforce", "hubspot"}
     assert summary["pools"]
     assert all(pool["deviation"] < 1 for pool in summary["pools"])
+
+
+@pytest.mark.parametrize("example", sorted(one.name for one in EXAMPLES.iterdir() if one.is_dir()))
+def test_every_example_runs_against_the_sandbox(tmp_path: Path, example: str) -> None:
+    call = ["--policy", str(EXAMPLES / example), "--leads", "10", "--rate", "50", "--until-idle", "--json"]
+    run = fingerpost(tmp_path, "run", "--sandbox", *call)
+    assert run.returncode == 0, run.stderr
+    summary = json.loads(run.stdout)
+    assert (summary["leads_in"], summary["parked"], summary["open"]) == (10, 0, 0)
 
 
 def test_every_decision_can_be_listed_and_explained(done: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -53,6 +53,19 @@ def test_a_rep_answers_on_the_command_line(world: Stage) -> None:
     assert world.command("report", "speed", "--by", "person", "--json").stdout
 
 
+@pytest.mark.parametrize("called", ["name", "user"])
+def test_who_answers_may_be_called_by_name_or_by_the_id_of_their_user(world: Stage, called: str) -> None:
+    lead = world.lead()
+    world.settle()
+    had = world.owner(lead)
+    name = {JONAS: "Jonas Keller", MIRIAM: "Miriam Vogel"}[had]
+    user = next(row["Id"] for row in world.world.users if row["Email"] == had)
+    said = answer(world, record=lead, by=user if called == "user" else name.upper(), answer="accepted")
+    assert (said.status_code in (200, 202), world.owner(lead)) == (True, had), said.text
+    assert lead in world.command("decisions", "list", "--owner", user if called == "user" else name).stdout
+    assert answer(world, record=lead, by=name.split()[0], answer="accepted").status_code == 404
+
+
 @pytest.mark.parametrize(
     ("fields", "token", "status", "says"),
     [
@@ -61,7 +74,7 @@ def test_a_rep_answers_on_the_command_line(world: Stage) -> None:
         (
             {"record": "nowhere", "by": "Jonas", "answer": "accepted"},
             TOKEN,
-            400,
+            404,
             "people.csv has nobody called 'Jonas'",
         ),
         ({"record": "nowhere", "by": JONAS, "answer": "perhaps"}, TOKEN, 400, "Invalid enum value"),

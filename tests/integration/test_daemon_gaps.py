@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from connectors.contract import CallsToday
-from routing.core.model import ChangeEvent, derived_id
+from routing.core.model import ChangeEvent, Record, derived_id
 from routing.ledger import journal
 from tests.integration.stage import Stage, stage
 
@@ -22,6 +23,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             '  - event.kind in ("created", "restored")\n  - lead.status changed to "MQL"\n',
         )
         yield made
+
+
+decode = msgspec.json.Decoder(ChangeEvent).decode
 
 
 def told_after(world: Stage, seq: int) -> list[tuple[str, str]]:
@@ -105,3 +109,29 @@ def test_reading_everything_again_tells_nothing_where_everything_was_told(world:
     assert len(ends) == len(stars)
     assert {row["state"] for row in ends} == {"applied"}, ends
     assert told_after(world, seq) == []
+
+
+def test_in_one_look_our_own_write_and_a_persons_edit_are_told_apart(world: Stage) -> None:
+    """Only that something happened to the record is told: the echo of our write is lost, and somebody changed another field."""
+    world.hold_up("salesforce", "collections")
+    lead = world.lead()
+    world.until("a decision", lambda: world.decisions(lead))
+    before = world.owner(lead)
+    world.salesforce.deselect("Lead")
+    world.faults.clear()
+    world.until("our write", lambda: world.owner(lead) != before)
+    by, seq = world.world.users[1]["Id"], last(world)
+    world.salesforce.update("Lead", lead, {"City": "Ulm"}, actor=by)
+    world.salesforce.select("Lead")
+    world.salesforce.gap("Lead", [lead])
+    world.settle()
+    told = world.rows(
+        "SELECT state, reason, body FROM journal WHERE ref = ? AND seq > ?", f"salesforce:lead:{lead}", seq
+    )
+    theirs, *ours = [(row["state"], row["reason"], decode(row["body"]).changed) for row in told]
+    assert theirs == ("applied", "", ("city",))
+    assert [(state, reason) for state, reason, _ in ours] == [("skipped", "echo of our own write")] * len(ours)
+    assert {field for *_, changed in ours for field in changed} >= {"owner"}
+    [held] = world.rows("SELECT body FROM mirror WHERE ref = ?", f"salesforce:lead:{lead}")
+    mirrored = msgspec.json.decode(held["body"], type=Record)
+    assert mirrored.values["owner"] == world.field(lead, "OwnerId"), "the mirror has what we wrote"

@@ -20,7 +20,10 @@ from connectors.sandbox.world import World
 from routing.bootstrap.daemon import Daemon
 from routing.bootstrap.settings import load
 from routing.bootstrap.systems import connect
+from routing.core.model import Decision, Record
 from routing.delivery import retrying
+from routing.ledger import decisions, mirror
+from routing.ledger.schema import ref_of
 from routing.runtime.clock import utcnow
 from tests.faults.test_crm_faults import Weather
 from tests.processes import POLICY, wait_for
@@ -104,7 +107,11 @@ def _map_marketo(path: Path) -> None:
         if line.startswith("    ") and name in MARKETO and line.endswith("}"):
             line = f"{line[:-1]}, marketo: {MARKETO[name]}}}"
         lines.append(line)
+    lines.append("    last_form: {type: text, label: Last form, marketo: activity Fill Out Form, read_only: true}")
     path.write_text("\n".join(lines) + "\n\naccount:\n" + tail, "utf-8")
+    ladder = path.with_name("engagement.yaml")
+    asked = 'ladder:\n  - rung: Asked for a call\n    when: lead.last_form = "Call me"\n    hold: sales looks who is free\n\n'
+    ladder.write_text(ladder.read_text("utf-8").replace("ladder:\n", asked, 1), "utf-8")
 
 
 @pytest.fixture
@@ -159,6 +166,53 @@ def test_a_marketo_lead_is_read_back_and_corrected_once_whatever_the_answers_are
     world.until("the correction", lambda: (world.marketo.record(record) or {}).get("country") == "DE" and world.quiet())
     assert world.marketo.writes(record)["country"] == 1
     assert world.faults.all() == []
+
+
+def test_a_marketo_lead_is_decided_by_the_form_that_it_came_by(world: Polled) -> None:
+    world.open()
+    assert world.daemon is not None
+    with world.marketo.store.lock:  # as it happens at once there
+        record = world.marketo.create({"lastName": "Rossi", "company": "Unknown", "country": "Italy"})
+        world.marketo.fill_out_form(record, "Call me")
+
+    def made() -> list[Decision]:
+        assert world.daemon is not None
+        with world.daemon.ledger.read() as conn:
+            return decisions.of_record(conn, record)
+
+    world.until("the decision", lambda: any(one.rung == "Asked for a call" for one in made()) and world.quiet())
+    assert {one.rung for one in made() if one.rung} == {"Asked for a call"}, "decided once, knowing the form"
+    [facts] = [one.facts["lead"] for one in made() if one.rung]
+    assert (facts["last_form"], facts["company"]) == ("Call me", "Unknown")
+
+
+def test_a_marketo_lead_goes_on_for_those_that_were_merged_into_it(world: Polled) -> None:
+    world.open()
+    leads = [
+        world.marketo.create({"lastName": name, "company": "C", "country": "Germany"})
+        for name in ("Rossi", "Rosi", "Ross")
+    ]
+
+    def corrected() -> bool:
+        return all((world.marketo.record(one) or {}).get("country") == "DE" for one in leads) and world.quiet()
+
+    def known(record: str) -> Record:
+        assert world.daemon is not None
+        with world.daemon.ledger.read() as conn:
+            ref = ref_of("marketo", "lead", record)
+            return mirror.load(conn, {ref})[ref]
+
+    world.until("the leads", corrected)
+    stays, *gone = leads
+    world.marketo.merge(stays, gone)
+    world.until(
+        "the merge", lambda: bool(known(stays).took_over) and all(known(one).deleted for one in gone) and world.quiet()
+    )
+    assert known(stays).took_over == tuple(gone)
+    assert not known(stays).deleted
+    assert world.marketo.writes(stays) == {"country": 1}
+    assert world.daemon is not None
+    assert world.daemon.backlog()["parked_writes"] == 0
 
 
 def test_what_happened_while_the_daemon_was_down_is_found_afterwards(world: Polled) -> None:

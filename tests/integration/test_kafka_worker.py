@@ -80,9 +80,9 @@ class Log:
 
     @contextmanager
     def _process(self, most_owed: int) -> Iterator[tuple[Process, Deciding]]:
-        process = Process(self.url, POLICY, lambda _policies: [], alone=False)
+        process = Process(self.url, POLICY, lambda _policies: [], alone=False, most_owed=most_owed)
         try:
-            yield process, Deciding(process, self.settings, most_owed)
+            yield process, Deciding(process, self.settings)
             assert process.services.failure == ""
         finally:
             assert process.stop() == []
@@ -292,14 +292,15 @@ def test_deciding_pauses_while_the_outbox_is_full(log: Log) -> None:
         outbox.add(conn, [(_write(n), 0, 0) for n in range(3)], utcnow())
     log.leads(0, 5)
     with log.worker(most_owed=3) as deciding:
-        wait_for("the pause", lambda: deciding.settler.paused != "")
+        process = deciding._process
+        wait_for("the pause", lambda: process.bound.paused != "")
         wait_for("the lag to be known", lambda: sum(deciding.watchdog.lag.values()) == 5)
         assert log.states() == {}
-        assert "3 writes wait for the CRMs" in str(deciding.health()["paused"])
+        assert "3 writes wait for the CRMs" in str(process.health()["paused"])
         with ledger.write() as conn:
             conn.execute(update(schema.outbox).values(state="confirmed"))
         log.await_settled(5)
-        assert deciding.settler.paused == ""
+        assert process.bound.paused == ""
     ledger.close()
     assert log.states() == {"applied": 5}
 

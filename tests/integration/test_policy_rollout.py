@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from unittest.mock import patch
 
@@ -15,7 +16,8 @@ from typer.testing import CliRunner
 
 from routing.cli.app import app
 from routing.core.model import ChangeEvent, derived_id
-from routing.ledger import journal, timers
+from routing.core.sla.model import ClockState
+from routing.ledger import clocks, journal, timers
 from routing.ledger.engine import Ledger
 from routing.runtime import policies as module
 from routing.runtime.feed import Feed
@@ -88,6 +90,46 @@ def test_what_is_published_reaches_every_follower(postgres_ledger: Ledger, folde
     assert one.current.digest == two.current.digest != first
     assert "was live already." in publish(postgres_ledger, folder).stdout
     assert not one.refresh()
+
+
+def test_clocks_that_run_have_the_time_of_the_new_policy_once_the_last_process_has_it(
+    postgres_ledger: Ledger, folder: Path, clock: ManualClock
+) -> None:
+    def running(clock_id: str) -> ClockState:
+        return ClockState(
+            clock_id=clock_id,
+            name="Touch",
+            system="salesforce",
+            entity="lead",
+            record_id=clock_id,
+            started_at=START,
+            since=START,
+            limit=14_400,
+            due_at=START + timedelta(hours=4),
+        )
+
+    def limits() -> list[tuple[float, datetime | None]]:
+        with postgres_ledger.read() as conn:
+            found = clocks.load(conn, {"salesforce:lead:early", "salesforce:lead:late"})
+        return [(one.limit, one.due_at) for of_record in found.values() for one in of_record]
+
+    def within(text: str) -> None:
+        touch = "start: assigned, stop: accepted, time: always, steps: [{at: 100 %, remind: owner}]"
+        (folder / "sla.yaml").write_text(f"clocks: {{Touch: {{{touch}, within: {text}}}}}\n", "utf-8")
+        publish(postgres_ledger, folder)
+
+    within("4 hours")
+    one, two = follower(postgres_ledger, clock), follower(postgres_ledger, clock)
+    with postgres_ledger.write() as conn:
+        clocks.save(conn, [running("early")])
+    within("8 hours")
+    assert one.refresh()
+    later = (28_800, START + timedelta(hours=8))
+    assert limits() == [later]
+    with postgres_ledger.write() as conn:
+        clocks.save(conn, [running("late")])  # by the second, which does not have it yet
+    assert two.refresh()
+    assert limits() == [later, later]
 
 
 def test_an_older_policy_can_be_brought_back(postgres_ledger: Ledger, folder: Path, clock: ManualClock) -> None:

@@ -242,7 +242,9 @@ def workers(folder: str, bootstrap: str, topic: str, ledger_url: str, count: str
 
 def worker(folder: str, bootstrap: str, topic: str, ledger_url: str) -> NoReturn:
     """Decides until its standard input is closed. Exits with an error when a part of it fails."""
-    process = Process(ledger_url, POLICY, lambda _policies: [], SharedClock(Path(folder) / "clock"), alone=False)
+    process = Process(
+        ledger_url, POLICY, lambda _policies: [], SharedClock(Path(folder) / "clock"), alone=False, most_owed=MOST_OWED
+    )
     kafka = KafkaSettings(
         bootstrap_servers=bootstrap,
         changes_topic=topic,
@@ -251,7 +253,7 @@ def worker(folder: str, bootstrap: str, topic: str, ledger_url: str) -> NoReturn
         group=topic,
         session_timeout_seconds=8,
     )
-    deciding = Deciding(process, kafka, MOST_OWED)
+    deciding = Deciding(process, kafka)
     process.services.start("deciding", "start-up", deciding.open)
     process.services.start("delivery", "announcer", Announcer(kafka, process.ledger).run)
     while not process.services.failed.is_set() and not select_ready([sys.stdin], [], [], 0.1)[0]:

@@ -56,9 +56,9 @@ class Stream:
         self.stage = self._stage()
         self.scenes: list[Scene] = []
         for n in range(scenes):
-            self.scenes.append(Scene(self._churn(n), wait=True))
+            self.scenes += _apart(self._churn(n))
             self.scenes.append(Scene(list(self._some(leads // scenes))))
-        self.scenes.append(Scene(self._people(dict.fromkeys(DACH, True)), wait=True))
+        self.scenes += _apart(self._people(dict.fromkeys(DACH, True)))
 
     @property
     def events(self) -> list[Event]:
@@ -197,6 +197,17 @@ class Stream:
     def _with(event: ChangeEvent, **values: Any) -> ChangeEvent:
         changed = tuple(dict.fromkeys((*event.changed, *values)))
         return msgspec.structs.replace(event, values=event.values | values, changed=changed)
+
+
+def _apart(events: Sequence[Event]) -> list[Scene]:
+    """Each person's change in a scene of its own, then time for what waits: whoever comes back is given what waits for them at once, and
+    that depends on who else is back by then."""
+    people = [one for one in events if isinstance(one, ChangeEvent) and one.entity == "person"]
+    others = [one for one in events if one not in people]
+    scenes = [Scene(others)] if others else []
+    scenes += [Scene([one]) for one in people]
+    scenes[-1].wait = True
+    return scenes
 
 
 def portions(events: Sequence[Event], size: int = 500) -> Iterator[Sequence[Event]]:

@@ -163,6 +163,21 @@ def test_an_update_whose_values_are_read_back_still_says_what_changed(desk: Desk
     assert desk.only().values == {"email": "r1@acme.example", "status": "New"}
 
 
+def test_of_what_a_source_told_in_part_the_rest_is_read(desk: Desk) -> None:
+    """A patch of a long text beside a status; what is read is what counts."""
+    desk.accept(desk.event("r1", kind="updated", changed=("email", "status"), values={"status": "Working"}))
+    desk.completer.complete_some(desk.stop)
+    assert desk.crm.reads == [1]
+    assert (desk.only().changed, desk.only().values) == (("email", "status"), OLD)
+
+
+def test_a_creation_keeps_what_was_told_of_it_that_reading_does_not_show(desk: Desk) -> None:
+    desk.accept(desk.event("r1", values={"last_form": "Contact us"}))
+    desk.completer.complete_some(desk.stop)
+    assert desk.only().values == OLD | {"last_form": "Contact us"}
+    assert set(desk.only().changed) == {"email", "status", "last_form"}
+
+
 def known(desk: Desk, record: str, **values: Any) -> None:
     held = Record(system="fake", entity="lead", record_id=record, values=values)
     with desk.ledger.write() as conn:

@@ -278,3 +278,18 @@ def test_a_record_of_another_kind_is_routed_by_its_own_account(
         ("assign", "bo@example.com", "001B"),
         ("hold", "", ""),
     ]
+
+
+def test_a_write_says_what_it_locks_beside_its_record(desk: Desk) -> None:
+    desk.loop = Loop(desk.ledger, SimpleNamespace(current=OWN), desk.clock, desk.feed)  # type: ignore[arg-type]
+
+    def of(entity: str, record: str, **values: Any) -> ChangeEvent:
+        return msgspec.structs.replace(desk.event("created", record, **values), entity=entity)
+
+    desk.play(of("account", "001P", type="Customer"), of("account", "001B", owner="005BO", parent="001P"))
+    desk.play(*(of("opportunity", f"006{n}", account="001B") for n in range(2)))
+    with desk.ledger.read() as conn:
+        rows = conn.exec_driver_sql("SELECT ref, locks FROM outbox ORDER BY seq").all()
+    assert [tuple(row) for row in rows] == [
+        (f"salesforce:opportunity:006{n}", "salesforce:account:001B") for n in range(2)
+    ]

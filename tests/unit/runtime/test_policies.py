@@ -163,3 +163,14 @@ def test_connectors_are_told_what_rungs_make_and_how_writes_are_guarded(
         path.write_text(path.read_text("utf-8").replace(old, new, 1), "utf-8")
     lead = started(folder, sqlite_ledger, clock, told).maps("salesforce")["lead"]
     assert (lead.does, lead.guard) == (frozenset({"convert", "opportunity", "task"}), "conditional")
+
+
+def test_whose_address_changes_with_the_folder_is_told(
+    sqlite_ledger: Ledger, folder: Path, clock: ManualClock, told: list[Happening]
+) -> None:
+    daemon = started(folder, sqlite_ledger, clock, told)
+    path = folder / "people.csv"
+    path.write_text(path.read_text("utf-8").replace("ana.diaz@example.com", "ana.ruiz@example.com"), "utf-8")
+    assert daemon.refresh()
+    said = "Ana Diaz is ana.ruiz@example.com now, no longer ana.diaz@example.com, and goes on in pools, absences and reports."
+    assert [one.detail for one in told].count(said) == 1

@@ -306,6 +306,8 @@ def test_where_to_begin_and_end(history: Ledger) -> None:
     assert run(history, "--from", str(middle.seq), "--to", middle.decision_id)[1].startswith("1 decisions")
     day = json.loads(found[0].recorded.body)["decided_at"][:10]
     assert run(history, "--from", day)[1].startswith(f"{len(found)} decisions")
+    assert run(history, "--from", day, "--to", day)[1].startswith(f"{len(found)} decisions")  # the whole day
+    assert run(history, "--from", day, "--to", f"{day}T00:00")[0] == 2
     assert run(history, "--to", "2020-01-01") == (
         1,
         "No decision lies there; `fingerpost decisions list` shows the newest.\n",

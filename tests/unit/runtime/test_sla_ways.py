@@ -8,12 +8,13 @@ from datetime import timedelta
 import pytest
 import structlog
 
+from routing.ledger import mirror, timers
 from routing.ledger.engine import Ledger
 from rules.policy import Policy, compile_policy
 from tests.conftest import ManualClock
 from tests.unit.core import policy as example
-from tests.unit.core.policy import policy
-from tests.unit.runtime.test_sla_loop import FILES, Desk
+from tests.unit.core.policy import person, policy
+from tests.unit.runtime.test_sla_loop import FILES, USERS, Desk
 
 
 @pytest.fixture(autouse=True)
@@ -137,3 +138,25 @@ def test_time_counts_while_those_work_whose_time_it_is(
     desk = given(ledger, clock, by)
     (one,) = desk.clocks()
     assert one.due_at == one.started_at + timedelta(hours=hours)
+
+
+def test_a_clock_that_runs_while_the_record_waits_is_with_nobody(ledger: Ledger, clock: ManualClock) -> None:
+    """The CRM names whoever imported it as the owner."""
+    sla = clocked("", "notify: Mia Wolf", pauses_on_hold="no", time="always").replace(
+        "start: assigned", "start: created"
+    )
+    desk = Desk(ledger, clock, policy(**FILES | {"sla": sla}))
+    away = [
+        person("salesforce", f"005{name.upper()}", f"{name}@example.com", active=False) for name in ("ana", "bo", "cem")
+    ]
+    with ledger.write() as conn:
+        mirror.save(conn, [(user, frozenset()) for user in away])
+    desk.play(desk.event("created", email="kim@acme.example", status="New", owner="005MIA"))
+    assert desk.made()[-1].outcome == "hold"
+    desk.wait(4)
+    assert desk.made()[-1].trace[0].note == "4 hours are over, and 'First touch' was not met"
+    with ledger.write() as conn:
+        mirror.save(conn, [(user, frozenset()) for user in USERS])
+        timers.hurry(conn, "hold", clock())
+    desk.wait(0.001)
+    assert [(one.person, one.state) for one in desk.clocks()] == [(desk.made()[-1].owner, "running")]
