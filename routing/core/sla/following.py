@@ -95,6 +95,8 @@ class _Follower:
         by_hand = passed_on and not self.chosen
         if state.name in self.plan.heard.stops and not (by_hand and clock.of_owner):
             return self._close(state, event.occurred_at, "stopped", _what(event), clock)
+        if event.values.get("converted") is True:
+            return self._close(state, event.occurred_at, "ended", "it was converted", clock)
         if event.kind == "tick" and event.cursor == state.clock_id and state.due_at == event.occurred_at:
             state, _ = machine.passed(state, event.occurred_at, marks(clock), hours(self.policy, clock, state.person))
         if passed_on:

@@ -173,6 +173,8 @@ def on_timer(
         return Turn(skipped="the clock runs otherwise by now: it was paused, or its hours or the policy changed")
     if state.name in stopped:
         return Turn(skipped=f"what stops '{state.name}' is done")
+    if record.values.get("converted") is True:
+        return Turn(skipped="it was converted: nobody has anything left to do with it")
     time = hours(policy, clock, state.person)
     after, reached = passed(state, due, marks(clock), time)
     if not reached:

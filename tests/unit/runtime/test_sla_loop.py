@@ -763,3 +763,21 @@ def test_who_never_gets_anything_is_nobody_left(ledger: Ledger, clock: ManualClo
     assert desk.made()[-1].owner == "ana@example.com"
     desk.wait(4)
     assert desk.made()[-1].reason == "it goes to the queue Triage: First touch"
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_what_was_converted_is_taken_from_nobody(ledger: Ledger, clock: ManualClock, told: bool) -> None:
+    """Also where the mirror knows it and no event of it met the clock, as after a fill."""
+    desk = routed(ledger, clock, ENDS)
+    owner = desk.made()[-1].owner
+    if told:
+        desk.play(desk.event("updated", converted=True))
+        assert {(one.state, one.why) for one in desk.clocks()} == {("ended", "it was converted")}
+    else:
+        kept = desk.record()
+        converted = msgspec.structs.replace(kept, values={**kept.values, "converted": True})
+        with ledger.write() as conn:
+            mirror.save(conn, [(converted, None)], desk.loop._policies.current)
+    made = len(desk.made())
+    desk.wait(30)
+    assert (len(desk.made()), desk.made()[-1].owner) == (made, owner)
