@@ -1,7 +1,7 @@
 """Fairness as a promise: for a fixed roster and any weights, nobody is a whole lead away from their share, ever.
 
 With people coming and going (n − 1) / 2 is proved for a pool of n, and no method can promise 1.1 (routing/core/distribution/README.md
-says why); how seldom somebody is further off at random is measured here. `make faults` goes through 10,000 histories more.
+says why); how seldom somebody is further off at random is measured here. `make faults` goes through 12,500 histories more.
 """
 
 from __future__ import annotations
