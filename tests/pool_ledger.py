@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 
 from sqlalchemy import Connection, select
 
@@ -11,6 +12,8 @@ from routing.core.distribution.rotation import Rotation
 from routing.ledger import pools
 from routing.ledger.pools import _entry
 from routing.ledger.schema import decision, pool_entry
+from routing.runtime.pooling import Desk
+from rules.policy import Policy
 
 # A fixed roster stays below 1; random comings and goings hardly ever go further (tests/property/test_core_distribution.py measures it).
 MOVING = 1.3
@@ -38,3 +41,11 @@ def check(conn: Connection, bound: float = MOVING) -> None:
         select(decision.c.pool, decision.c.owner).where(decision.c.outcome == "assign", decision.c.pool != "")
     )
     assert given == Counter((row.pool, row.owner) for row in decided)
+
+
+def give_back(conn: Connection, policy: Policy, pool: str, person: str, leads: float, now: datetime) -> None:
+    """As if that member had given so many leads back at once: what they are owed then is nobody's wish, and counts as unfair."""
+    desk = Desk(conn, policy, [pool], now, locked=True)
+    rotation = desk.pools.rotation(policy.pools[pool], "", now)
+    desk.pools.enter(rotation, person, "refused", now, leads=leads, why="several gave it back")
+    pools.save(conn, desk.opened, desk.pools.entries)

@@ -17,6 +17,7 @@ from routing.cli.output import (
     available,
     err,
     live_policy,
+    not_from,
     one_line,
     open_ledger,
     out,
@@ -31,13 +32,15 @@ from rules.pools.checks import people_of
 
 if TYPE_CHECKING:
     from routing.core.availability.known import Known
-    from routing.core.availability.people import Availability, State
+    from routing.core.availability.people import Availability
     from rules.policy import Policy
     from rules.pools.model import Person
 
 app = typer.Typer(no_args_is_help=True)
 
 MOST = 500  # characters of a reason or a name
+
+KeptOut = Callable[[str], tuple[str, dict[str, str]]]  # what the CRMs say against a person (``_kept_out``)
 
 Name = Annotated[
     str, typer.Argument(help="The person: name or e-mail address of people.csv, or the id of their user in a CRM.")
@@ -95,7 +98,7 @@ def resume(
     author, reason = _said(by, because)
     now = utcnow()
 
-    def work(conn: Connection) -> tuple[Person, int, State]:
+    def work(conn: Connection) -> tuple[Person, int, str]:
         policy = live_policy(conn)
         person = person_named(policy, conn, name)
         known = people.known(conn, now)
@@ -104,16 +107,19 @@ def resume(
         chosen = [one for one in mine if one.number == entry or (not entry and begins(one.person, one.begins) <= now)]
         ended = people.end(conn, chosen, author=author, reason=reason, now=now)
         holding.hurry(conn, pools_served_by(policy, {person.key}), now, {person.key})
-        return person, ended, _availability(policy, people.known(conn, now)).of(person.key, now)
+        why = _availability(policy, people.known(conn, now)).of(person.key, now).why
+        standing, not_for = _kept_out(conn, policy)(person.key)
+        why = "; ".join(dict.fromkeys(filter(None, (standing, why))))  # both: who is back at nine may have no user
+        return person, ended, why or f"{person.name} can be given leads{not_from(not_for)}"
 
-    person, ended, state = open_ledger(config, ledger).repeated(work)
+    person, ended, stands = open_ledger(config, ledger).repeated(work)
     if ended:
         err.print(f"{ended} {'entry' if ended == 1 else 'entries'} of {person.name} ended.", markup=False)
     elif entry:
         problem(f"{person.name} has no entry {entry} that is not over; nothing was changed.")
     else:
         problem(f"Nothing entered here keeps {person.name} out now; nothing was changed.")
-    err.print(f"{state.why}." if state.why else f"{person.name} can be given leads.", markup=False)
+    err.print(f"{stands}.", markup=False)
     raise typer.Exit(0 if ended else 1)
 
 
@@ -228,8 +234,9 @@ def _enter(kind: Literal["off", "pause"], name: str, begins: str, ends: str, bec
     now = utcnow()
     begins = begins or now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
-    def work(conn: Connection) -> tuple[Policy, Person, datetime, datetime | None, str, Availability]:
+    def work(conn: Connection) -> tuple[Policy, Person, datetime, datetime | None, str, Availability, KeptOut]:
         policy = live_policy(conn)
+        kept_out = _kept_out(conn, policy)
         person = person_named(policy, conn, name)
         known = people.known(conn, now)
         before = _availability(policy, known)
@@ -241,17 +248,17 @@ def _enter(kind: Literal["off", "pause"], name: str, begins: str, ends: str, bec
                 said = f" already, by entry {number}; nothing was entered"
                 if until != over:
                     said += f". To end it sooner: `fingerpost people resume '{person.name}' --entry {number}`, then enter this"
-                return policy, person, since, until, said, before
+                return policy, person, since, until, said, before, kept_out
         entry = people.enter(conn, person.key, kind, begins, ends, author=author, reason=reason, now=now)
         after = _availability(policy, people.known(conn, now))
-        return policy, person, start, over, f": entry {entry.number}", after
+        return policy, person, start, over, f": entry {entry.number}", after, kept_out
 
-    policy, person, start, over, said, availability = store.repeated(work)
+    policy, person, start, over, said, availability, kept_out = store.repeated(work)
     first = availability.in_words(person.key, start)
     until = f"to {availability.in_words(person.key, over)}" if over is not None else "until `fingerpost people resume`"
     what = "off" if kind == "off" else "paused"
     err.print(f"{person.name} is {what} from {first} {until}{said}.", markup=False)
-    for pool in _left_empty(policy, availability, person.key, max(start, now)):
+    for pool in _left_empty(policy, availability, kept_out, person.key, max(start, now)):
         err.print(f"Then nobody is left in the pool {pool}.", style="yellow", markup=False)
 
 
@@ -275,13 +282,13 @@ def _span(of: Availability, key: str, begins: str, ends: str, now: datetime) -> 
     return start, over
 
 
-def _left_empty(policy: Policy, availability: Availability, key: str, at: datetime) -> list[str]:
+def _left_empty(policy: Policy, availability: Availability, kept_out: KeptOut, key: str, at: datetime) -> list[str]:
     """The pools of that person in which nobody can be given leads then, hours aside."""
     found = []
     for name, pool in policy.pools.items():
         members = {who for who, weight in people_of(pool, policy.pools) if weight > 0}
         if key in members and not any(
-            policy.people[who].active and availability.of(who, at, hours=False).why is None for who in members
+            not kept_out(who)[0] and availability.of(who, at, hours=False).why is None for who in members
         ):
             found.append(name)
     return found
@@ -297,18 +304,17 @@ def _availability(policy: Policy, known: Known) -> Availability:
     return Availability(policy, known)
 
 
-def _kept_out(conn: Connection, policy: Policy) -> Callable[[str], tuple[str, dict[str, str]]]:
+def _kept_out(conn: Connection, policy: Policy) -> KeptOut:
     """What the CRMs say against a person: why they can receive records of none, "" while they can of one; else why not those of
     single CRMs. A CRM whose users are not known says nothing."""
-    from routing.core.directory import Directory
+    from routing.core.directory import FILE, Directory
 
-    records = mirror.people(conn)
-    directory = Directory.build(policy, records)
-    systems = sorted({record.system for record in records})
+    directory = Directory.build(policy, mirror.people(conn))
+    systems = directory.systems or (FILE,)  # where none is known, what people.csv says
 
     def kept_out(key: str) -> tuple[str, dict[str, str]]:
         found = directory.kept_out(key, systems)
-        return (found[systems[0]], {}) if systems and len(found) == len(systems) else ("", found)
+        return ("; ".join(dict.fromkeys(found.values())), {}) if len(found) == len(systems) else ("", found)
 
     return kept_out
 

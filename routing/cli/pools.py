@@ -8,34 +8,33 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 from sqlalchemy import Connection
 
 from routing.cli import spans
 from routing.cli.options import Config, Json, LedgerAt
 from routing.cli.output import (
-    available,
     err,
     live_policy,
     one_line,
     open_ledger,
-    out,
     person_named,
     print_json,
     problem,
 )
-from routing.core.distribution.entries import STANDS
+from routing.cli.pools_page import print_all, print_simulated, print_view, signed
 from routing.runtime.clock import utcnow
 
 if TYPE_CHECKING:
-    from routing.runtime.pooling import Desk, RotationView, Simulated
+    from routing.runtime.crediting import BadLead
+    from routing.runtime.pool_view import RotationView
+    from routing.runtime.pooling import Desk
     from rules.policy import Policy
 
 app = typer.Typer(no_args_is_help=True)
 
 MOST = 500  # characters of a reason
 MOST_LEADS = 1_000_000
+SYSTEM = "event.system"
 
 Pool = Annotated[str, typer.Argument(help="The pool's name, as in pools.yaml.")]
 Kind = Annotated[str, typer.Option("--kind", help="The rotation of this kind of lead.")]
@@ -62,9 +61,9 @@ def show(
             print_json(view)
     elif pool:
         for view in views:
-            _print(view)
+            print_view(view)
     else:
-        _print_all(views)
+        print_all(views)
 
 
 @app.command()
@@ -76,13 +75,23 @@ def simulate(
         str, typer.Option("--to", help=f"Until when they come, evenly: {spans.LAST}, UTC; else a week later.")
     ] = "",
     value: Annotated[
-        list[str] | None, typer.Option("--value", help="A field of each lead: lead.country=DE. Can be given again.")
+        list[str] | None,
+        typer.Option(
+            "--value",
+            help="A field of each lead: lead.country=DE, or its CRM: event.system=hubspot. Can be given again.",
+        ),
     ] = None,
     config: Config = None,
     ledger: LedgerAt = None,
     as_json: Json = False,
 ) -> None:
-    """Gives made-up leads to a pool, from how it stands now: hours, holidays, absences and caps count. Nothing is stored."""
+    """Gives made-up leads to a pool, from how it stands now. Nothing is stored.
+
+    Hours, holidays, absences, caps, and CRMs that keep somebody out count. The leads are of the CRMs, accounts and contacts that
+    the pool's last ones were of.
+    """
+    from routing.runtime import simulating
+
     start = spans.given("--from", from_) if from_ else utcnow()
     end = spans.given("--to", to, last=True) if to else start + timedelta(days=7)
     if end <= start:
@@ -94,12 +103,12 @@ def simulate(
         if desk.policy.pools[name].method == "pull":
             problem(f"The leads of the pool {name} wait until somebody claims them: there is nothing to simulate.")
             raise typer.Exit(2)
-        found = desk.simulate(name, leads, start, end, _facts(desk.policy, value or []))
+        found = simulating.simulate(desk, name, leads, start, end, _facts(desk.policy, value or []))
         names = {key: desk.directory.name(key) for key in found.given}
     if as_json:
         print_json(found)
     else:
-        _print_simulated(found, names)
+        print_simulated(found, names)
 
 
 @app.command()
@@ -117,7 +126,7 @@ def credit(
         str,
         typer.Option(
             "--lead",
-            help="The lead (its id) that was bad: its place in their caps is free again. With --leads -1: it is taken again.",
+            help="The lead (its id) that was bad: once; its place in their caps is free again. With --leads -1: it is taken again.",
         ),
     ] = "",
     kind: Kind = "",
@@ -129,6 +138,8 @@ def credit(
 
     Caps count what was given: only a credit with --lead frees a place in them, and only --lead with --leads -1 takes it again.
     """
+    from routing.runtime.crediting import adjust, bad_lead, retake_turn, return_turn
+
     author, reason = one_line(by, MOST) or getpass.getuser(), one_line(because, MOST)
     if not leads or not reason:
         problem("Say how many leads, and why." if not leads else "Say why, with --because.")
@@ -141,33 +152,35 @@ def credit(
         which = _named(desk.policy, pool)
         of = _kind(desk, which, kind)
         member = _member(desk, which, name)
-        given = None
         try:
-            if lead:
-                of, given = desk.turn(which, member, lead)
-            rotation, before = desk.adjust(which, of, member, leads, author=author, reason=reason, given=given)
+            bad = bad_lead(desk, which, member, lead) if lead else None
+            if bad is None:
+                made = adjust(desk, which, of, member, leads, author=author, reason=reason)
+            else:
+                turn = return_turn if leads > 0 else retake_turn
+                made = turn(desk, which, member, bad, author=author, reason=reason)
         except ValueError as error:
             problem(f"{error}.")
             raise typer.Exit(1) from None
-        claim = rotation.claim(rotation.number[member])
+        claim, who = made.rotation.claim(made.rotation.number[member]), desk.directory.name(member)
         said = (
-            f"{desk.directory.name(member)} is now owed {_signed(claim)} leads in the pool {which} ({_signed(before)} before; "
-            f"credits come out of the turns of all): entry {rotation.seq}."
+            f"{who} is now owed {signed(claim)} leads in the pool {which} ({signed(made.before)} before; "
+            f"credits come out of the turns of all): entry {made.rotation.seq}."
         )
-        if desk.policy.pools[which].bound is None:
+        if not made.owed:
+            said = f"No turn is owed for it, as nobody but {who} had a share of the pool {which}: entry {made.rotation.seq}."
+        elif desk.policy.pools[which].bound is None:
             said += f" Its leads are shared by {desk.policy.pools[which].method}: there a claim decides between equals at most."
-        return said + _in_caps(lead, given, leads)
+        return said + ("" if bad is None else _in_caps(bad, leads))
 
     err.print(_changed(config, ledger, pool, work), markup=False)
 
 
-def _in_caps(lead: str, given: datetime | None, leads: float) -> str:
-    """What becomes of a member's caps by a credit (or debit) for that lead, "" for none."""
-    if not lead:
-        return ""
-    if given is None:
-        return f" Their caps stay as they are: when {lead} was given was not kept."
-    return f" In their caps the place of {lead} is {'free' if leads > 0 else 'taken'} again."
+def _in_caps(lead: BadLead, leads: float) -> str:
+    """What becomes of a member's caps by a credit (or debit) for that lead."""
+    if lead.turns.at is None:
+        return f" Their caps stay as they are: when {lead.record_id} was given was not kept."
+    return f" In their caps the place of {lead.record_id} is {'free' if leads > 0 else 'taken'} again."
 
 
 @app.command()
@@ -250,7 +263,11 @@ def _member(desk: Desk, pool: str, name: str) -> str:
 def _facts(policy: Policy, values: list[str]) -> dict[str, Any]:
     from rules.source import nearest
 
-    known = {f"{name}.{field}": kind for name, one in policy.entities.items() for field, kind in one.fields.items()}
+    fields = [
+        (f"{name}.{field.name}", field.type) for name, one in policy.entities.items() for field in one.fields.values()
+    ]
+    known = dict([*fields, (SYSTEM, "text")])
+    systems = sorted({system for one in policy.entities.values() for system in one.remote})
     facts: dict[str, Any] = {"lead": {}, "account": None}
     for one in values:
         path, sign, text = one.partition("=")
@@ -262,7 +279,10 @@ def _facts(policy: Policy, values: list[str]) -> dict[str, Any]:
             problem(f"fields.yaml has no field {path.strip()!r}: {nearest(path, known) or 'write it as lead.country'}")
             raise typer.Exit(2)
         value: Any = text
-        if known[path.strip()].type in ("number", "money"):
+        if path.strip() == SYSTEM and text not in systems:
+            problem(f"fields.yaml has no CRM {text!r}: {nearest(text, systems) or ', '.join(systems)}")
+            raise typer.Exit(2)
+        if known[path.strip()] in ("number", "money"):
             try:
                 value = float(text)
             except ValueError:
@@ -270,137 +290,3 @@ def _facts(policy: Policy, values: list[str]) -> dict[str, Any]:
                 raise typer.Exit(2) from None
         facts[entity] = {**(facts.get(entity) or {}), field: value}
     return facts
-
-
-def _print(view: RotationView) -> None:
-    of = f", {view.kind}" if view.kind else ""
-    out.print(Text(f"{view.pool}{of}", style="bold").append(f"  {view.method}", style="default"))
-    table = Table(box=None, pad_edge=False)
-    # What decides who is next, where that is not the shortfall in leads.
-    loads, values = view.method == "load balanced", any(abs(one.value) > 1e-6 for one in view.members)
-    more = ["open"] * loads + ["owed in value"] * values
-    for heading in (
-        "member",
-        "weight",
-        "share",
-        "ideal",
-        "given",
-        "shortfall",
-        *more,
-        "credits",
-        "next",
-        "caps",
-        "now",
-    ):
-        table.add_column(heading, overflow="fold", justify="left" if heading in ("member", "caps", "now") else "right")
-    for one in view.members:
-        until = f" ({one.until:%Y-%m-%d %H:%M} UTC)" if one.until and one.why else ""
-        table.add_row(
-            Text(one_line(one.name)),
-            f"{one.weight:g}",
-            f"{one.share:.1%}" if one.share else "",
-            f"{one.ideal:.2f}",
-            str(one.assigned),
-            _signed(one.shortfall),
-            *([f"{one.load:g}"] if loads else []),
-            *([_signed(one.value)] if values else []),
-            f"{one.credits:+g}" if one.credits else "",
-            str(one.next or ""),
-            Text("; ".join(one.caps)),
-            Text(one_line((one.why or available(one.not_for)) + until)),
-        )
-    out.print(table)
-    if view.closed:
-        out.print(Text(f"Closed: {view.closed}."))
-    if view.next:
-        names = {one.person: one.name for one in view.members}
-        out.print(Text(f"Next: {one_line(names[view.next[0]])}: {view.because}."))
-    far = f"{view.deviation:.2f} leads"
-    if view.bound is not None:
-        beyond = f", which is beyond its alarm of {view.bound:g} ({_evens_out(view)})"
-        far += beyond if view.deviation > view.bound else f" (alarm: {view.bound:g})"
-    waiting = "" if view.kind else f" Waiting: {view.waiting}."  # for the pool, whatever their kind
-    out.print(Text(f"Furthest from their share: {far}.{waiting}"))
-    if view.entries:
-        out.print(_entries(view))
-    out.print()
-
-
-def _evens_out(view: RotationView) -> str:
-    """What makes up for what members are owed."""
-    credited = [f"{one_line(one.name)} {one.credits:+g}" for one in view.members if one.credits * one.shortfall > 0]
-    if credited:
-        return f"credits, which are made up for turn by turn, are part of it: {', '.join(credited)}"
-    return "it evens out as who is owed is there again; where it grows, `pools credit` helps"
-
-
-def _entries(view: RotationView) -> Table:
-    """The pool ledger: every turn, credit, coming and going; the newest first."""
-    names = {one.person: one.name for one in view.members}
-    table = Table(box=None, pad_edge=False, title="entries", title_justify="left")
-    for heading in ("entry", "at (UTC)", "what", "leads", "weight", "member", "by", "because", "decision"):
-        table.add_column(
-            heading, overflow="fold", justify="right" if heading in ("entry", "leads", "weight") else "left"
-        )
-    for one in view.entries:
-        leads = -one.leads if one.what == "debit" else one.leads
-        cells = (
-            str(one.seq),
-            f"{one.at:%Y-%m-%d %H:%M:%S}",
-            one.what,
-            f"{leads:+g}" if leads else "",
-            f"{one.weight:g}" if one.what in STANDS else "",
-            names.get(one.person, one.person),
-            one.author,
-            one.why,
-            one.decision_id[:8],
-        )
-        table.add_row(*(Text(one_line(cell)) for cell in cells))
-    return table
-
-
-def _print_all(views: list[RotationView]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("pool", "kind", "method", "given", "there", "waiting", "furthest from share", "next"):
-        table.add_column(heading, overflow="fold")
-    for view in views:
-        there = sum(one.available for one in view.members)
-        table.add_row(
-            Text(view.pool),
-            Text(view.kind),
-            view.method,
-            str(sum(one.assigned for one in view.members)),
-            f"{there} of {len(view.members)}",
-            str(view.waiting),
-            f"{view.deviation:.2f}",
-            Text(next((one.name for one in view.members if view.next and one.person == view.next[0]), "")),
-        )
-    out.print(table)
-
-
-def _print_simulated(found: Simulated, names: dict[str, str]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("member", "given", "ideal", "owed before", "owed after"):
-        table.add_column(heading, overflow="fold", justify="left" if heading == "member" else "right")
-    for key, given in found.given.items():
-        ideal, owed = found.ideal[key], found.owed.get(key, 0.0)
-        table.add_row(
-            Text(one_line(names[key])), str(given), f"{ideal:.2f}", _signed(owed), _signed(owed + ideal - given)
-        )
-    out.print(table)
-    on = f"{found.overflowed} found nobody and went to {found.overflow}; " if found.overflow else ""
-    far = "The leads of this pool do not go by turns, so nobody's share is promised."
-    if found.sticky:
-        far = f"Made-up leads have no {found.sticky}: none was kept with whoever had it before, all went in turn."
-    if found.worst is not None:
-        far = f"Nobody was ever further than {found.worst:.2f} leads from their share."
-    err.print(
-        f"{found.leads} leads to the pool {found.pool}: {on}{found.waited} had to wait, the longest "
-        f"{timedelta(seconds=round(found.longest_wait))}; {found.left} are still waiting. {far}",
-        markup=False,
-    )
-
-
-def _signed(leads: float) -> str:
-    """Never -0.00."""
-    return f"{round(leads, 2) + 0.0:+.2f}"

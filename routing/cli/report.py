@@ -160,7 +160,7 @@ def fairness(
         raise typer.Exit(2)
     nothing = f"No lead went through {pool or 'a pool'} yet."
     _tell("Fairness of the pools", rows, fair_sections(rows, name), html, as_json, nothing)
-    raise typer.Exit(1 if any(row.bound is not None and abs(row.ahead) > row.bound for row in rows) else 0)
+    raise typer.Exit(1 if any(row.bound is not None and row.apart > row.bound for row in rows) else 0)
 
 
 def _names(conn: Connection, policy: Policy | None) -> Callable[[str], str]:

@@ -140,12 +140,13 @@ def fair_sections(rows: list[FairRow], name: Callable[[str], str] = str) -> list
         plot = Plot(
             "How far from the fair share, in leads",
             ("apart",),
-            tuple(Bar(name(row.person), (abs(row.ahead),), f"{row.ahead:+.2f}") for row in mine),
+            tuple(Bar(name(row.person), (row.apart,), f"{row.ahead:+.2f}") for row in mine),
             ((1.0, "1 lead"),) if bound is None else ((bound, f"{bound:g}: the alarm"),),
         )
-        worst = max(abs(row.ahead) for row in mine)
+        worst, credited = max(row.apart for row in mine), any(row.apart != abs(row.ahead) for row in mine)
         given = sum(row.assigned for row in mine)
-        note = f"{counted(given, 'lead')}; nobody is further from the fair share than {worst:.2f}."
+        but = ", but for credits by hand, which turns make up for" if credited else ""
+        note = f"{counted(given, 'lead')}; nobody is further from the fair share than {worst:.2f}{but}."
         if bound is not None and worst > bound:
             note = f"{note} That is beyond {bound:g}, from where on it is told: `fingerpost pools show '{pool}'` says how it came."
         sections.append(Section(f"{pool}: {kind}" if kind else pool, note, (grid, plot)))

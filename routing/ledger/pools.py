@@ -35,6 +35,7 @@ _MEMBERS = (
     .where(one_of(pool_member.c.pool, "names"))
     .order_by(pool_member.c.pool, pool_member.c.kind, pool_member.c.number)
 )
+_RETURNED = select(pool_entry).where(one_of(pool_entry.c.turn, "turns")).order_by(pool_entry.c.seq)
 _BONDS = select(pool_bond).where(one_of(pool_bond.c.key, "keys"))
 
 # A lead is given before it is given back, also where the clock was moved back in between.
@@ -139,6 +140,7 @@ def _read(conn: Connection, names: Sequence[str], heads: Mapping[str, Mapping[st
                 row.load,
                 row.value,
                 row.why,
+                row.granted,
             )
         )
     for name in names:
@@ -236,14 +238,15 @@ def _members(one: Rotation) -> Iterator[dict[str, Any]]:
 
 def _row(one: PoolEntry) -> dict[str, Any]:
     row = msgspec.structs.asdict(one)
-    given = row.pop("given")
-    return row | {"at_ms": to_ms(row.pop("at")), "given_ms": None if given is None else to_ms(given)}
+    given, turn = row.pop("given"), row.pop("turn") or None
+    given_ms = None if given is None else to_ms(given)
+    return row | {"at_ms": to_ms(row.pop("at")), "given_ms": given_ms, "turn": turn}
 
 
 def _entry(row: Row[Any]) -> PoolEntry:
     fields = dict(row._mapping)
-    at, given_ms = from_ms(fields.pop("at_ms")), fields.pop("given_ms")
-    return PoolEntry(**fields, at=at, given=None if given_ms is None else from_ms(given_ms))
+    at, given_ms, turn = from_ms(fields.pop("at_ms")), fields.pop("given_ms"), fields.pop("turn") or ""
+    return PoolEntry(**fields, at=at, given=None if given_ms is None else from_ms(given_ms), turn=turn)
 
 
 def _snapshot(conn: Connection, rotations: Iterable[Rotation]) -> None:
@@ -281,6 +284,13 @@ def rotations(conn: Connection, names: Collection[str] | None = None) -> list[Ro
         if names is None or row.pool in names:
             heads.setdefault(row.pool, {})[row.kind] = row
     return list(_read(conn, sorted(heads), heads))
+
+
+def returned(conn: Connection, turns: Collection[str]) -> dict[tuple[str, str, str], PoolEntry]:
+    """By pool, kind and turn: the newest entry by which one of these turns was given back, or taken again. Whoever asks in order to
+    change that has the locks of the pools."""
+    rows = conn.execute(_RETURNED, {"turns": sorted(turns)}) if turns else ()
+    return {(row.pool, row.kind, row.turn): _entry(row) for row in rows}
 
 
 def entries(

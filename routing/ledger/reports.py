@@ -77,9 +77,10 @@ class ClockRow(Struct, frozen=True):
 
 class FairRow(Struct, frozen=True):
     """How one member of a pool stands, in leads: ``ahead`` is assigned − ideal. ``kind`` is that of the leads, where a pool keeps
-    several rotations. ``credits`` were given by hand or for what was given back, and are in the ideal. ``value_ahead`` is the same
+    several rotations. ``credits`` were given by hand or for what was given back, and are in the ideal; ``apart`` is how far they are from
+    their share but for those by hand that are still to be made up for. ``value_ahead`` is the same
     as ``ahead`` by the value of the leads; 0 where the pool counts none. ``away`` says why they are not in turn. ``bound`` is how far
-    ahead or behind is told; None where the pool does not go by turns, or is no longer in the policy.
+    apart is told; None where the pool does not go by turns, or is no longer in the policy.
     """
 
     pool: str
@@ -90,6 +91,7 @@ class FairRow(Struct, frozen=True):
     ideal: float
     ahead: float
     credits: float
+    apart: float
     value_ahead: float
     away: str
     bound: float | None
@@ -269,6 +271,7 @@ def fairness(conn: Connection, bounds: Mapping[str, float | None], pool: str = "
                     ideal=one.assigned[n] + claim,
                     ahead=0.0 - claim,
                     credits=one.credits[n],
+                    apart=abs(claim - one.granted(n)),
                     value_ahead=0.0 - one.worth(n),
                     away=one.why[n],
                     bound=bounds.get(one.pool),

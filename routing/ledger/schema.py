@@ -158,6 +158,8 @@ pool_member = Table(
     Column("load", Float(53), nullable=False),
     Column("value", Float(53), nullable=False),
     Column("why", Text, nullable=False),
+    # What of the claim was credited by hand, and is not made up for yet.
+    Column("granted", Float(53), nullable=False, server_default="0"),
 )
 
 # Everything that ever happened to a rotation, in order; rows are added and never changed.
@@ -180,7 +182,10 @@ pool_entry = Table(
     Column("at_ms", BigInteger, nullable=False),
     # When the lead that is given back by this entry was given; NULL where it names none.
     Column("given_ms", BigInteger),
+    # The turn that is given back by this entry, or taken again; NULL where it names none.
+    Column("turn", Text),
     Index("pool_entry_time", "pool", "at_ms"),
+    Index("pool_entry_turn", "turn", sqlite_where=text("turn IS NOT NULL"), postgresql_where=text("turn IS NOT NULL")),
 )
 
 # A rotation as it stood after an entry, so that it can be had as it was without going back to its beginning (JSON, zlib).

@@ -17,6 +17,7 @@ from routing.ledger import pools as pool_ledger
 from routing.ledger.engine import Ledger
 from routing.runtime.clock import monotonic
 from routing.runtime.pooling import Desk
+from routing.runtime.simulating import simulate
 from rules.policy import Policy
 from tests.bench.report import Line
 from tests.unit.core.policy import policy
@@ -139,7 +140,7 @@ def year(folder: Path, leads: int = LEADS) -> list[Line]:
     with ledger.read() as conn:
         desk = Desk(conn, of, ["P0"], MONDAY)
         began = monotonic()
-        found = desk.simulate("P0", leads, MONDAY, MONDAY + timedelta(days=YEAR))
+        found = simulate(desk, "P0", leads, MONDAY, MONDAY + timedelta(days=YEAR))
         taken = monotonic() - began
     ledger.close()
     return [

@@ -202,6 +202,27 @@ def test_where_people_join_and_leave_for_good_the_bound_is_that_of_the_most_ther
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32))
+def test_what_is_credited_by_hand_is_made_up_for_and_is_no_unfairness(seed: int) -> None:
+    """Of equal members nobody is further than a lead from their share, but for what they were credited or debited; and that comes to its
+    end."""
+    source = random.Random(seed)
+    rotation, most = fixed([1.0] * source.randint(2, 12)), 0.0
+    for turn in range(700):
+        if turn < 400 and turn % 100 == 0:
+            person, leads = source.choice(rotation.people), source.uniform(0.5, 8)
+            enter(rotation, person, source.choice(("credit", "debit")), leads=leads, author="Kim")
+        give(rotation)
+        most = max(most, *map(abs, map(rotation.claim, range(len(rotation.people)))))
+        assert rotation.deviation() < 1.5
+        if turn % 50 == 0:
+            assert restarted(rotation).snapshot() == rotation.snapshot()
+    members = range(len(rotation.people))
+    assert [rotation.granted(n) for n in members] == [0.0] * len(members)
+    assert max(abs(rotation.claim(n)) for n in members) == rotation.deviation() <= 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32))
 def test_claims_add_up_to_nothing_after_every_entry(seed: int) -> None:
     """Whatever happens: comings and goings, caps, credits, leads given back while nobody is there, members who leave for good and return."""
     source = random.Random(seed)

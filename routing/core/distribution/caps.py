@@ -1,6 +1,7 @@
 """Caps: how many leads in an hour, a day, a week, a month, or open at one time. Calendar windows are those of the person's own zone.
 
-A lead given back (refused, or credited as no lead at all) does not fill a cap: the place it had is free again. A credit that names
+A lead given back (refused, or credited as no lead at all) does not fill a cap: the place it had is free again. Leads of one member,
+kind and moment fill equal places, and each gives back its own once (``returns``). A credit that names
 no lead frees no place, for nobody knows which. Where the clock was moved back, leads that
 were given later than now still count: a cap is never exceeded for that.
 """
@@ -43,11 +44,13 @@ class Given:
     def __init__(self) -> None:
         self._times: dict[str, dict[str, list[datetime]]] = {}
         self._all: dict[str, list[datetime]] = {}  # of all members, by kind
-        self._freed: dict[str, list[tuple[str, datetime]]] = {}  # by member: kind and time of leads that were credited
+        self._freed: dict[
+            str, list[tuple[str, datetime]]
+        ] = {}  # by member: kind and time of leads that were given back, or credited
 
     def add(self, entry: PoolEntry) -> None:
         """Counts an entry of the pool. A lead that is given back no longer counts (the member's newest one, where it is not known when
-        it was given), nor one that is credited, until that is taken back by a debit that names it."""
+        it was given), nor one that is credited, until a debit that names it takes its turn again."""
         what = entry.what
         if what == "assigned":
             self._count(entry.person, entry.kind, entry.at)
@@ -56,11 +59,10 @@ class Given:
                 self._times[entry.why] = self._times.pop(entry.person)
             if entry.person in self._freed:
                 self._freed[entry.why] = self._freed.pop(entry.person)
-        elif what == "refused":
+        elif (what == "refused" and entry.leads) or (what == "credit" and entry.given is not None):
             self._take(entry)
-        elif what == "credit" and entry.given is not None:
-            self._take(entry)
-            self._freed.setdefault(entry.person, []).append((entry.kind, entry.given))
+            if entry.given is not None:
+                self._freed.setdefault(entry.person, []).append((entry.kind, entry.given))
         elif what == "debit" and entry.given is not None:
             freed = entry.kind, entry.given
             if freed in self._freed.get(entry.person, ()):
@@ -105,11 +107,13 @@ def _put(times: list[datetime], at: datetime) -> None:
 
 
 def _place(times: Sequence[datetime], given: datetime | None) -> int | None:
-    """Where in ``times`` a lead given then stands; None where it does not. The ledger keeps milliseconds."""
+    """Where in ``times`` a lead given then stands; None where it does not. The ledger keeps milliseconds: of leads so close to each other
+    it is the closest."""
     if given is None:
         return None
-    at = bisect_left(times, given - _EXACT)
-    return at if at < len(times) and times[at] <= given + _EXACT else None
+    after = bisect_left(times, given)
+    near = [at for at in (after, after - 1) if 0 <= at < len(times) and abs(times[at] - given) <= _EXACT]
+    return min(near, key=lambda at: abs(times[at] - given), default=None)
 
 
 def window(cap: Cap, now: datetime, zone: tzinfo) -> tuple[datetime, datetime | None]:

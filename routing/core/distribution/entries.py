@@ -41,7 +41,7 @@ class PoolEntry(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True)
     ``person`` is a member's key: an e-mail, or ``pool NAME`` for a pool within the pool; "" where the whole pool is meant.
     ``among`` has bit n set for each member n who could have had this lead, "" when all in turn could (hexadecimal); of a claim that is
     moved, for each out of whose turns it comes, "" when out of those of all in turn. ``given`` is when a lead that is given back, or
-    credited, was given; None where no lead is named.
+    credited, was given, ``turn`` the turn that it took (``returns.turn_of``); None and "" where no lead is named.
     ``why`` is the reason, for people; ``author`` who entered it by hand.
     """
 
@@ -59,10 +59,12 @@ class PoolEntry(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True)
     author: str = ""
     decision_id: str = ""
     given: datetime | None = None
+    turn: str = ""
 
 
 class Standing(Struct, frozen=True, gc=False, array_like=True):
-    """One member of a rotation, as it is stored. ``mark`` is the claim in leads while out, else where on the virtual time it is 0."""
+    """One member of a rotation, as it is stored. ``mark`` is the claim in leads while out, else where on the virtual time it is 0.
+    ``granted`` is what of the claim was credited by hand."""
 
     person: str
     weight: float
@@ -73,6 +75,7 @@ class Standing(Struct, frozen=True, gc=False, array_like=True):
     load: float
     value: float
     why: str
+    granted: float = 0.0
 
 
 class Snapshot(Struct, frozen=True, array_like=True):

@@ -35,7 +35,7 @@ _WITHIN: Mapping[str, Pick] = {}
 class PoolSeen(Struct, frozen=True, array_like=True):
     """A rotation as a decision saw it: after the entry ``seq``. ``bond``: whose the ``key`` (an account or a contact) was.
 
-    Without a pool: why the person ``key``, whom a rung names, was away (``bond``).
+    Without a pool: why the person ``key``, whom a rung names, was away (``bond``); or how a turn that is given back was returned already.
     """
 
     pool: str
@@ -50,7 +50,8 @@ class Pools:
 
     ``rotations`` are changed by ``pick`` (who is in turn) and ``give``. ``entries`` is what happened, to be stored with the batch;
     ``seen`` what the last decision read, to be kept as its evidence: empty it before each. ``bonds`` of sticky pools are by pool
-    and key. ``silent``: for whoever only counts what is given; picks are the same, but say nothing of members, and nothing in words.
+    and key. ``returned`` has by pool, kind and turn the newest entry that gave that turn back, or took it again: of those that may be
+    given back now. ``silent``: for whoever only counts what is given; picks are the same, but say nothing of members, and nothing in words.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Pools:
         self.bonds: dict[tuple[str, str], str] = dict(bonds or {})
         self.bound: dict[tuple[str, str], str] = {}
         self.entries: list[PoolEntry] = []
+        self.returned: dict[tuple[str, str, str], PoolEntry] = {}
         self.seen: dict[Key, PoolSeen] = {}
         self._index = Index(policy, directory) if attendance is None else attendance.index
 
@@ -75,6 +77,11 @@ class Pools:
     def fresh(cls, policy: Policy, directory: Directory, systems: Iterable[str], *, hours: bool = False) -> Pools:
         """As on the first day, of people who have these systems. Without ``hours`` whatever the hour: for files, which have none."""
         return cls(policy, directory, Attendance(policy, directory, Availability(policy), systems, hours=hours))
+
+    @property
+    def replayed(self) -> bool:
+        """Whether everything that happened is recorded already."""
+        return self._attendance is None
 
     def pick(self, name: str, ask: Ask) -> Pick:
         """Who of the pool gets this lead. Changes nothing but who is in turn; ``give`` hands it out."""
@@ -99,18 +106,6 @@ class Pools:
         if pick.bond is not None:
             pool, key, person = pick.bond
             self.bonds[pool, key] = self.bound[pool, key] = person
-
-    def take_back(
-        self, turns: Iterable[tuple[str, str, str]], why: str, ask: Ask, given: datetime | None = None
-    ) -> None:
-        """Whoever gave a lead back, which they had been ``given`` then, has that turn again. In a replay that is recorded already."""
-        for name, kind, member in turns if self._attendance is not None else ():
-            rotation = self.rotations.get((name, kind))
-            if rotation is not None and member in rotation.number:
-                decision_id = ask.decision_id
-                self.enter(
-                    rotation, member, "refused", ask.now, leads=1.0, why=why, decision_id=decision_id, given=given
-                )
 
     def until(self, names: Iterable[str], ask: Ask) -> datetime | None:
         """When, by the clock, one of these pools may take the record that nobody takes now; None when nobody can say."""
@@ -151,6 +146,8 @@ class Pools:
     def _add(self, rotation: Rotation, entry: PoolEntry) -> None:
         rotation.apply(entry)
         self.entries.append(entry)
+        if entry.turn:
+            self.returned[entry.pool, entry.kind, entry.turn] = entry
         if self._attendance is not None and entry.what in COUNTED:
             given = self._attendance.given.get(rotation.pool)
             if given is not None:

@@ -1,4 +1,4 @@
-"""Which records are open work, and whose: what load balanced pools and caps on open leads count."""
+"""Which records are open work, and whose: what load balanced pools and caps on open leads count, and what clocks run for."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from routing.core.distribution.values import amount
 from routing.core.model import Record
 from routing.core.shape import shape_of
 from routing.core.times import parse_instant
+from rules.language.condition import Condition
 from rules.pools.work import COUNTED
 from rules.values import fold
 
@@ -49,29 +50,66 @@ def open_of(record: Record, policy: Policy | None = None) -> Open | None:
     return Open(record.system, owner, numbers, tuple([(pool, kind) for pool, kind, _ in record.turns if kind]))
 
 
-def done_meanwhile(record: Record, policy: Policy) -> str:
-    """How a record on hold was done with while it waited, in words; "" where it was not, or was when it was routed."""
+class Done(Struct, frozen=True):
+    """How a record was done with, as a sentence without its end, and when; None where that is not known."""
+
+    why: str
+    at: datetime | None
+
+
+def done_since(record: Record, policy: Policy, since: datetime | None) -> Done | None:
+    """How a record was done with after that moment: it was converted, or is no open work any more. None where it was not; nor where
+    that was so by then (or ``since`` is not known), as who routed it knew.
+
+    Records of other kinds than are counted say so by a field ``closed``.
+    """
     if record.values.get("converted") is True:
-        return "it was converted"
-    if record.entity not in COUNTED or _is_open(record, policy):
-        return ""
-    asked = None if policy.open_when is None else policy.open_when.of.get(record.entity)
-    fields = ["status"] if asked is None else [path.split(".")[1] for path, _ in asked.reads]
-    since = parse_instant(record.held_since) if record.held_since else None
-    changed = [parse_instant(at) for name in fields if (at := record.changed_at.get(name))]
-    return "it is no open work any more" if since is not None and any(at > since for at in changed) else ""
+        return Done("it was converted", _changed(record, "converted"))
+    if since is None or _is_open(record, policy):
+        return None
+    found = [(at, name) for name in _asked(record.entity, policy) if (at := _changed(record, name)) and at > since]
+    if not found:
+        return None
+    at, field = max(found)
+    # Of fields that ``open_when`` asks for no value is told but the status: it may be anything of a person.
+    told = (
+        f"its status is {record.values[field]}"
+        if field == "status" and record.values.get(field)
+        else f"{field} changed"
+    )
+    return Done(f"it was closed: {told}" if record.entity in COUNTED else "it was closed", at)
+
+
+def _changed(record: Record, field: str) -> datetime | None:
+    at = record.changed_at.get(field)
+    return parse_instant(at) if at else None
+
+
+def _asked(entity: str, policy: Policy | None) -> list[str]:
+    """The fields that say whether a record of that kind is open."""
+    condition = _condition(entity, policy)
+    if condition is not None:
+        return [path.split(".")[1] for path, _ in condition.reads]
+    return ["status" if entity in COUNTED else "closed"]
+
+
+def _condition(entity: str, policy: Policy | None) -> Condition | None:
+    if policy is None or policy.open_when is None or entity not in COUNTED:
+        return None
+    return policy.open_when.of.get(entity)
 
 
 def _is_open(record: Record, policy: Policy | None) -> bool:
-    asked = None if policy is None or policy.open_when is None else policy.open_when.of.get(record.entity)
-    values = record.values
-    if policy is None or policy.open_when is None or asked is None:
+    values, condition = record.values, _condition(record.entity, policy)
+    if record.entity not in COUNTED:
+        return values.get("closed") is not True
+    if policy is None or policy.open_when is None or condition is None:
         status = values.get("status")
         return not (isinstance(status, str) and fold(status).startswith(_DONE))
     # No more is put into its normal form than is asked for.
-    seen = {name: values.get(name) for name in ("country", *(path.split(".")[1] for path, _ in asked.reads))}
+    seen = {name: values.get(name) for name in ("country", *_asked(record.entity, policy))}
     facts = {record.entity: seen | normalised(seen, shape_of(policy).fixers[record.entity])}
-    return asked.holds(facts, policy.open_when.on_roster, _ANY_TIME)
+    return condition.holds(facts, policy.open_when.on_roster, _ANY_TIME)
 
 
 def rule_of(policy: Policy) -> bytes:

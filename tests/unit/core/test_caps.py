@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from routing.core.distribution.ask import Ask, Pick
+from routing.core.distribution.returns import Turns, take_back
 from tests.unit.core.test_distribution import Team
 
 SECOND = timedelta(seconds=1)
@@ -80,7 +81,7 @@ def give_back(team: Team, pick: Pick, at: str, now: str) -> None:
     """A lead that was given ``at`` that time."""
     team.now = utc(now)
     ask = Ask(system="salesforce", facts={}, now=team.now)
-    team.pools.take_back(pick.named, "Ana Diaz gave it back", ask, utc(at))
+    take_back(team.pools, Turns(pick.named, utc(at)), "Ana Diaz gave it back", ask)
 
 
 def test_in_a_rolling_window_a_lead_given_back_frees_its_own_place() -> None:

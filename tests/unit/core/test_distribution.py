@@ -14,6 +14,7 @@ from routing.core.distribution.ask import Ask, Pick
 from routing.core.distribution.attendance import Attendance, Stand
 from routing.core.distribution.caps import Given
 from routing.core.distribution.pools import Pools
+from routing.core.distribution.returns import Turns, take_back
 from routing.core.distribution.workload import Open, open_of
 from routing.core.model import Record
 from rules.policy import Policy
@@ -100,7 +101,7 @@ def test_a_lead_given_back_fills_no_cap() -> None:
     team = Team("P: {members: [Ana Diaz, Bo Li], member_caps: 1 a day}")
     first = team.pick()
     assert team.give(2) == ["bo", ""]
-    team.pools.take_back(first.named, "no", Ask(system="salesforce", facts={}, now=team.now))
+    take_back(team.pools, Turns(first.named), "no", Ask(system="salesforce", facts={}, now=team.now))
     assert team.give(2) == ["ana", ""]
 
 
@@ -434,7 +435,7 @@ def test_a_turn_given_back_is_made_up_for() -> None:
     team = Team(f"P: {{members: {ALL}}}")
     ask = Ask(system="salesforce", facts={}, now=team.now)
     found = team.pick()
-    team.pools.take_back(found.named, "Ana Diaz gave it back", ask)
+    take_back(team.pools, Turns(found.named), "Ana Diaz gave it back", ask)
     given = team.give(5)
     assert [given.count(name) for name in ("ana", "bo", "cem")] == [
         2,

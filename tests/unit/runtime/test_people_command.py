@@ -10,6 +10,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from routing.cli.app import app
+from routing.core.model import Record
+from routing.ledger import mirror
 from routing.ledger.engine import Ledger
 from tests.conftest import ManualClock
 from tests.unit.runtime.test_sharing import PEOPLE, Shop, quiet
@@ -102,3 +104,63 @@ def test_what_was_ended_may_be_entered_again(shop: Shop) -> None:
 def test_a_slip_of_the_pen_is_told(shop: Shop, words: tuple[str, ...], said: str) -> None:
     assert said in people(shop, *words, exit_code=2).stderr
     assert not entries(shop, "Bo Li")
+
+
+def crms_know(shop: Shop, *users: tuple[str, str, bool]) -> None:
+    """Beside those of the shop: all three in Salesforce, Ana in HubSpot."""
+    records = [
+        Record(
+            system=system,
+            entity="person",
+            record_id=crm_id,
+            values={"email": f"{name}@example.com", "active": active},
+        )
+        for system, name, active in users
+        for crm_id in (f"005{name}", f"005{name.upper()}")
+    ]
+    with shop.ledger.write() as conn:
+        mirror.save(conn, [(one, frozenset()) for one in records])
+
+
+NOT_IN_HUBSPOT = "Bo Li has no active user in HubSpot with the e-mail address bo@example.com"
+LEFT_SALESFORCE = "Bo Li's user is deactivated in Salesforce"
+
+
+@pytest.mark.parametrize(
+    ("users", "said"),
+    [
+        ([("hubspot", "bo", True)], "Bo Li can be given leads."),
+        ([], f"Bo Li can be given leads; not for HubSpot leads: {NOT_IN_HUBSPOT}."),
+        ([("salesforce", "bo", False)], f"{NOT_IN_HUBSPOT}; {LEFT_SALESFORCE}."),
+    ],
+)
+def test_who_is_back_is_told_whose_leads_they_can_be_given(
+    shop: Shop, users: list[tuple[str, str, bool]], said: str
+) -> None:
+    crms_know(shop, *users)
+    people(shop, "pause", "Bo Li")
+    assert people(shop, "resume", "Bo Li").stderr.splitlines()[-1] == said
+
+
+def test_who_has_no_user_and_is_off_is_told_both(shop: Shop) -> None:
+    crms_know(shop, ("salesforce", "bo", False))
+    people(shop, "off", "Bo Li", "--to", DAY)
+    people(shop, "pause", "Bo Li")
+    said = people(shop, "resume", "Bo Li", "--entry", "2").stderr.splitlines()[-1]
+    assert said.startswith(f"{NOT_IN_HUBSPOT}; {LEFT_SALESFORCE}; Bo Li is off until ")
+
+
+def test_whom_no_crm_knows_any_more_is_not_left_in_the_pool(shop: Shop) -> None:
+    crms_know(shop, ("salesforce", "bo", False), ("salesforce", "cem", False))
+    assert people(shop, "pause", "Ana Diaz").stderr.endswith("Then nobody is left in the pool P.\n")
+
+
+def test_where_no_crm_told_its_users_yet_people_csv_says_who_can_be_given_leads(shop: Shop) -> None:
+    header, ana, bo, cem = ZONES.splitlines()
+    shop.live("P: {members: [Ana Diaz]}", "\n".join([f"{header},active", f"{ana},yes", f"{bo},no", f"{cem},yes", ""]))
+    with shop.ledger.write() as conn:
+        conn.exec_driver_sql("DELETE FROM mirror")
+    people(shop, "pause", "Bo Li")
+    assert people(shop, "resume", "Bo Li").stderr.endswith("Bo Li is inactive in people.csv.\n")
+    people(shop, "pause", "Ana Diaz")
+    assert people(shop, "resume", "Ana Diaz").stderr.endswith("Ana Diaz can be given leads.\n")
