@@ -1,4 +1,4 @@
-"""``open_when`` of ``pools.yaml``: which records are open work, for load balanced pools and for caps on open leads."""
+"""``open_when`` of ``pools.yaml``: which records are open work, for load balanced pools, for caps on open leads, and for clocks."""
 
 from __future__ import annotations
 

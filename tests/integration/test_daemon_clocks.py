@@ -51,3 +51,23 @@ def test_who_called_keeps_the_lead_and_who_did_not_loses_it(world: Stage) -> Non
     assert "2 hours of 4 hours: stopped: last_touch changed" in told
     assert "First touch" in world.command("report", "sla", "--by", "person").stdout
     assert world.command("ledger", "check").stdout.endswith("All is well.\n")
+
+
+def test_what_a_rep_closes_in_the_crm_is_taken_from_nobody(world: Stage) -> None:
+    """Reopened, it stays with them; and it has a clock again once it is given anew."""
+    lead = world.lead()
+    world.settle()
+    had, made = world.owner(lead), len(world.decisions(lead))
+    world.clock.advance(60)
+    world.salesforce.update("Lead", lead, {"Status": "Closed - Not Converted"}, actor=world.world.user_id(had))
+    world.settle()
+    world.clock.advance(8 * 3600)
+    world.settle()
+    assert (world.owner(lead), len(world.decisions(lead))) == (had, made)
+    told = " ".join(world.command("decisions", "show", lead).stdout.split())
+    assert "1 minute of 4 hours: ended: it was closed: its status is Closed - Not Converted" in told
+    world.salesforce.update("Lead", lead, {"Status": "Working - Contacted"}, actor=world.world.user_id(had))
+    world.settle()
+    world.clock.advance(8 * 3600)
+    world.settle()
+    assert (world.owner(lead), len(world.decisions(lead))) == (had, made)

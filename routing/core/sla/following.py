@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from routing.core.directory import Directory
-from routing.core.model import ChangeEvent, derived_id
+from routing.core.model import ChangeEvent, Record, derived_id
 from routing.core.sla import machine
 from routing.core.sla.model import ClockState, Standing
-from routing.core.sla.planning import SLA, hours, marks
+from routing.core.sla.planning import SLA, done_with, hours, marks
 from routing.core.sla.retiming import retimed
 from rules.sla.model import Clock
 
@@ -31,6 +31,7 @@ _WHOLE = frozenset({"created", "restored"})
 
 def follow(
     event: ChangeEvent,
+    record: Record,
     plan: Plan,
     settled: Settled,
     clocks: Sequence[ClockState],
@@ -38,12 +39,12 @@ def follow(
     directory: Directory,
     now: datetime,
 ) -> tuple[ClockState, ...]:
-    """The clocks that the event changed, as they are after it; also those that it started."""
+    """The clocks that the event changed, as they are after it; also those that it started. ``record`` is as the event left it."""
     if not clocks and not policy.clocks:
         return ()
     known = {one.clock_id: one for one in clocks if one.open}
     after = dict(known)
-    what = _Follower(event, plan, settled, policy, directory, now)
+    what = _Follower(event, record, plan, settled, policy, directory, now)
     for clock_id, state in known.items():
         after[clock_id] = what.moved(state)
     running = {one.name for one in after.values() if one.open}
@@ -58,17 +59,21 @@ class _Follower:
     def __init__(
         self,
         event: ChangeEvent,
+        record: Record,
         plan: Plan,
         settled: Settled,
         policy: Policy,
         directory: Directory,
         now: datetime,
     ) -> None:
-        self.event, self.plan, self.settled, self.now = event, plan, settled, now
+        self.event, self.record, self.plan, self.settled, self.now = event, record, plan, settled, now
         self.policy, self.directory = policy, directory
         made = settled.decision
         # Whether it was decided who has the record; else a person moved it, if anybody did.
         self.chosen = made is not None and made.outcome != "none"
+        # Somebody is to have it, or it waits for them, whatever its status.
+        self.routed = made is not None and made.outcome in ("assign", "hold")
+        self.over = set[str]()  # the clocks that ended since there is nothing left to do
         self.owner = self._owner_after()
 
     def _owner_after(self) -> str | None:
@@ -95,8 +100,10 @@ class _Follower:
         by_hand = passed_on and not self.chosen
         if state.name in self.plan.heard.stops and not (by_hand and clock.of_owner):
             return self._close(state, event.occurred_at, "stopped", _what(event), clock)
-        if event.values.get("converted") is True:
-            return self._close(state, event.occurred_at, "ended", "it was converted", clock)
+        over = None if self.routed else done_with(self.record, state, self.policy)
+        if over is not None:
+            self.over.add(state.name)
+            return self._close(state, over.at or event.occurred_at, "ended", over.why, clock)
         if event.kind == "tick" and event.cursor == state.clock_id and state.due_at == event.occurred_at:
             state, _ = machine.passed(state, event.occurred_at, marks(clock), hours(self.policy, clock, state.person))
         if passed_on:
@@ -148,7 +155,7 @@ class _Follower:
                 continue
             if clock.of_owner:
                 # Where a person passes on what runs for them, it begins anew for the next one.
-                passed_on = not self.chosen and bool(self.owner) and clock.name in closed - set(heard.stops)
+                passed_on = not self.chosen and bool(self.owner) and clock.name in closed - {*heard.stops, *self.over}
                 begins = (assigned and clock.start.on == "assigned") or passed_on or clock.name in heard.starts
                 at = self.now if self.chosen else self.event.occurred_at
             else:

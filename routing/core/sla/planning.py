@@ -1,5 +1,4 @@
-"""What a clock's timer, a rep's answer, or a CRM that refuses the owner asks for: to tell somebody, to route the record once more, to
-give it to a queue.
+"""What a clock's timer asks for: to tell somebody, to route the record once more, to give it to a queue.
 
 A record is routed once more through the same ladder and pools, and whoever had it before counts as somebody who cannot take it
 (``Record.passed``). So nobody gets it twice, and each move leaves one fewer who could: together with the clock's own limit that
@@ -12,51 +11,33 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from routing.core.availability.calendars import calendars_of
 from routing.core.availability.hours import Calendar
 from routing.core.directory import Directory
+from routing.core.distribution.workload import Done, done_since
 from routing.core.model import ChangeEvent, Record, Step
+from routing.core.sla.answering import on_answer, on_refusal, on_refused_queue
+from routing.core.sla.ending import ended, moves
 from routing.core.sla.hearing import Heard
 from routing.core.sla.machine import passed, run_until
 from routing.core.sla.model import ClockState
+from routing.core.sla.turn import STAGE, Turn, had_by, tell
+from routing.core.sla.wording import at_mark, span
+from routing.core.times import parse_instant
 from rules.language.syntax import Constant, Name, tests
 from rules.model import Action, Effect, Entity
-from rules.sla.model import MANAGER, OWNER, Clock, ClockStep
+from rules.sla.model import Clock, ClockStep
 
 if TYPE_CHECKING:
     from rules.policy import Policy
 
 SLA = "sla"
-STAGE = "sla"
 # The origin of what is read of a record because a step of its clock is due.
 LOOK = "sla look"
-_NOBODY = "nobody is left who has not had it"
 # A timer that is dealt with later than this says so: in the trace, and to whoever is told.
 LATE, TELL_LATE = timedelta(minutes=1), timedelta(minutes=5)
-
-
-class Turn(Struct, frozen=True, kw_only=True):
-    """What is to be done. Nothing, for the reason in ``skipped``; or a decision that leaves the owner, for the reason in
-    ``says``; or ``action``; or, with ``again``, the ladder. ``passed`` are all who must not get it any more, ``refused`` says
-    that somebody gave it back; ``priority`` is added to the record's. ``watched`` are
-    the fields by which whoever has it may show just now that it is being worked. ``effects`` and ``steps`` belong to whatever it is.
-    ``held_by`` is the clock whose end it is that the record waits for a person.
-    """
-
-    skipped: str = ""
-    says: str = ""
-    action: Action | None = None
-    again: bool = False
-    passed: tuple[str, ...] = ()
-    refused: str = ""
-    priority: float = 0.0
-    watched: tuple[str, ...] = ()
-    effects: tuple[Effect, ...] = ()
-    steps: tuple[Step, ...] = ()
-    held_by: str = ""
 
 
 def hours(policy: Policy, clock: Clock, person: str) -> Calendar:
@@ -138,7 +119,7 @@ def turn_of(
         return on_answer(event.kind, by, because, record, owner, clocks, policy, directory)
     if event.kind == "refused":
         by, because = str(event.values.get("by") or ""), str(event.values.get("because") or "")
-        return on_refusal(by, because, record, owner, directory)
+        return on_refusal(by, because, record, owner, directory) if by else on_refused_queue(because, record)
     if heard.rejected and not record.on_hold:
         read = policy.answers[event.entity].reason
         reason = read({event.entity: record.values}) if read is not None else ""
@@ -146,6 +127,13 @@ def turn_of(
         turn = on_answer("rejected", owner, str(reason or ""), record, owner, clocks, policy, directory, actor)
         return None if turn.skipped else turn
     return None
+
+
+def done_with(record: Record, state: ClockState, policy: Policy) -> Done | None:
+    """How the record was done with while the clock ran. What was closed already when it began, or when the record was given to
+    somebody since, was so by the policy's will, and does not end it."""
+    given = parse_instant(record.given_at) if record.given_at else state.started_at
+    return done_since(record, policy, max(given, state.started_at))
 
 
 def on_timer(
@@ -173,8 +161,9 @@ def on_timer(
         return Turn(skipped="the clock runs otherwise by now: it was paused, or its hours or the policy changed")
     if state.name in stopped:
         return Turn(skipped=f"what stops '{state.name}' is done")
-    if record.values.get("converted") is True:
-        return Turn(skipped="it was converted: nobody has anything left to do with it")
+    over = done_with(record, state, policy)
+    if over is not None:
+        return Turn(skipped=f"{over.why}; nobody has anything left to do with it")
     time = hours(policy, clock, state.person)
     after, reached = passed(state, due, marks(clock), time)
     if not reached:
@@ -183,7 +172,7 @@ def on_timer(
     if _taken_by(state, clock, record, reached[-1], run_until(state, now, time)):
         steps = [step for step in steps if step.do != "remind"]
     breached = after.breached_at is not None and state.breached_at is None
-    told = _told(state, breached, run_until(state, due, time), directory)
+    told = at_mark(state, breached, run_until(state, due, time), directory)
     late = span((now - due).total_seconds())
     turn = _done(clock, steps, record, owner, policy, told, f" (comes {late} late)" if now - due > TELL_LATE else "")
     turn = replace(turn, watched=tuple(sorted(watched(clock, policy.entities[clock.entity], record.system))))
@@ -213,7 +202,7 @@ def _done(
     turn = Turn(says=told)
     for step in steps:
         if step.do in ("remind", "notify"):
-            effects += _tell(step.who, owner, f"{step.text or f'{clock.name}: {told}'}{late}", policy)
+            effects += tell(step.who, owner, f"{step.text or f'{clock.name}: {told}'}{late}", policy)
         if step.do in ("reassign", "escalate"):
             turn = _moved(clock, step, record, owner, policy, told)
     return replace(turn, effects=(*effects, *turn.effects), priority=sum(step.raise_by for step in steps))
@@ -221,7 +210,7 @@ def _done(
 
 def _moved(clock: Clock, step: ClockStep, record: Record, owner: str, policy: Policy, told: str) -> Turn:
     """The record is taken from whoever has it, unless that was done often enough. A queue is the end of a clock in any case."""
-    had = _had(record, owner)
+    had = had_by(record, owner)
     if step.queue:
         return Turn(action=Action("queue", step.queue), passed=had)
     if record.on_hold:
@@ -230,150 +219,3 @@ def _moved(clock: Clock, step: ClockStep, record: Record, owner: str, policy: Po
         return ended(clock, record, owner, policy, told)
     action = Action("pool", step.pool) if step.pool else None
     return Turn(action=action, again=action is None, passed=had)
-
-
-def moves(record: Record) -> int:
-    """How often it was taken from somebody, or given back, since it was routed anew."""
-    return len(record.passed) - len(record.never_had)
-
-
-def ended(clock: Clock, record: Record, owner: str, policy: Policy, told: str) -> Turn:
-    """What the clock says is done with a record that was moved often enough."""
-    end, moved = clock.then, _moved_so_often(moves(record), clock)
-    step = Step(STAGE, clock.name, True, note=moved)
-    if end.do == "queue":
-        return Turn(action=Action("queue", end.queue), passed=_had(record, owner), steps=(step,))
-    if end.do == "hold":
-        action = Action("hold", end.text or f"{told}; {moved}")
-        return Turn(action=action, passed=_had(record, owner), steps=(step,), held_by=clock.name)
-    effects = () if end.do == "stay" else _tell(end.who, owner, end.text or f"{clock.name}: {told}; {moved}", policy)
-    return Turn(says=f"{told}; {moved}: it stays where it is", effects=effects, steps=(step,))
-
-
-def waits_on(record: Record, policy: Policy) -> Action | None:
-    """What is done with a record on hold whose clock came to its end there: it waits for a person, no pool is asked again."""
-    clock = policy.clocks.get(record.held_by)
-    if clock is None or clock.then.do != "hold":
-        return None
-    said = _moved_so_often(moves(record) - 1, clock) if moves(record) > clock.reassignments else _NOBODY
-    return Action("hold", clock.then.text or said)
-
-
-def without_anybody(turn: Turn, event: ChangeEvent, clocks: Sequence[ClockState], owner: str, policy: Policy) -> Turn:
-    """The same turn where nobody is left who has not had the record: what the clock says is done then, of an answer the first of the
-    record's clocks that says something. It waits on hold where none does."""
-    due = {state.name for state in clocks if state.clock_id == event.cursor}
-    for clock in _of_record(event.entity, clocks, policy):
-        if event.kind == "tick" and clock.name not in due:
-            continue
-        end = clock.then
-        if end.do == "stay":
-            continue
-        step = Step(STAGE, clock.name, True, note=_NOBODY)
-        if end.do == "queue":
-            return replace(turn, action=Action("queue", end.queue), again=False, steps=(*turn.steps, step))
-        if end.do == "hold":
-            action = Action("hold", end.text or _NOBODY)
-            return replace(turn, action=action, again=False, steps=(*turn.steps, step), held_by=clock.name)
-        told = _tell(end.who, owner, end.text or f"{clock.name}: {_NOBODY}", policy)
-        return replace(turn, effects=(*turn.effects, *told), steps=(*turn.steps, step))
-    return turn
-
-
-def _of_record(entity: str, clocks: Sequence[ClockState], policy: Policy) -> list[Clock]:
-    """The clocks whose limit of moves a record of that kind has: those that run, then the owners', also once they were stopped, as who
-    accepted it may give it back all the same."""
-    running = [state.name for state in clocks if state.open and state.name in policy.clocks]
-    owners = [one.name for one in policy.clocks.values() if one.of_owner and one.entity == entity]
-    return [policy.clocks[name] for name in dict.fromkeys([*running, *owners])]
-
-
-def _moved_so_often(n: int, clock: Clock) -> str:
-    return f"it was moved {n} time{'s' if n != 1 else ''}, the most that '{clock.name}' allows"
-
-
-def on_answer(
-    kind: str,
-    by: str,
-    because: str,
-    record: Record,
-    owner: str,
-    clocks: Sequence[ClockState],
-    policy: Policy,
-    directory: Directory,
-    actor: str = "",
-) -> Turn:
-    """What a rep's accepting or rejecting comes to. Who no longer has the record has nothing to answer: what was first counts.
-    ``actor`` is who said it for them, where that is known and somebody else."""
-    name = directory.name(by)
-    if owner != by or not by:
-        has = f"{directory.name(owner)} has it" if owner else "nobody has it"
-        return Turn(skipped=f"{name or 'nobody'} cannot answer for it: {has} by now")
-    if kind == "rejected" and record.on_hold and by in record.passed:
-        return Turn(skipped=f"it was taken from {name} already: it is on hold, and waits for somebody else")
-    who, whose = (directory.name(actor), f" for {name}") if actor not in ("", by) else (name, "")
-    says, back = f"{who} {kind} it{whose}", f"{who} gave it back{whose}"
-    # The reason is free text: it stands in the trace, whose notes an erasure takes away.
-    step = Step(STAGE, "Answer", True, note=f"{says}: {because}" if because else says)
-    if kind == "accepted":
-        return Turn(says=says, steps=(step,))
-    for clock in _of_record(record.entity, clocks, policy):
-        if moves(record) >= clock.reassignments:
-            turn = ended(clock, record, by, policy, says)
-            return replace(turn, refused=back, steps=(step, *turn.steps))
-    return Turn(again=True, passed=_had(record, by), refused=back, steps=(step,))
-
-
-def on_refusal(by: str, because: str, record: Record, owner: str, directory: Directory) -> Turn:
-    """What it comes to that the CRM refused whom the record was given as its owner: somebody else is found, as if it had never been given.
-    It was not moved: that counts for no limit."""
-    says = directory.had_it(by, record.system, never=True)
-    if owner != by or record.on_hold:
-        return Turn(skipped=f"{says}, but it was decided otherwise since")
-    step = Step(STAGE, "Owner", True, note=f"{says}: {because}")
-    return Turn(again=True, passed=_had(record, by), refused=says, steps=(step,))
-
-
-def _had(record: Record, owner: str) -> tuple[str, ...]:
-    return record.passed if not owner or owner in record.passed else (*record.passed, owner)
-
-
-def _tell(who: str, owner: str, text: str, policy: Policy) -> tuple[Effect, ...]:
-    """Tells somebody; nobody, where the owner is meant and there is none. A manager who is missing is told of in the trace (``tasks``)."""
-    if who in ("", OWNER):
-        who = owner
-    elif who == MANAGER:
-        person = policy.people.get(owner)
-        who = (person.manager if person is not None else "") or (MANAGER if owner else "")
-    return (Effect("notify", who, text),) if who else ()
-
-
-def _told(state: ClockState, breached: bool, ran: float, directory: Directory) -> str:
-    """What happened at a mark, as a sentence without its end."""
-    whom = f" with {directory.name(state.person)}" if state.person else ""
-    if breached:
-        return f"{_verb(state.limit, 'over')}{whom}, and '{state.name}' was not met"
-    left = state.limit - ran
-    return f"{_verb(ran, 'passed')}{whom}" + (f", {_verb(left, 'left')} for '{state.name}'" if left > 0 else "")
-
-
-def _verb(seconds: float, what: str) -> str:
-    """1 hour has passed, 2 hours are left."""
-    text = span(seconds)
-    one = text.startswith("1 ")
-    verb = ("has" if one else "have") if what == "passed" else ("is" if one else "are")
-    return f"{text} {verb} {what}"
-
-
-def span(seconds: float) -> str:
-    """A duration in words: 45 seconds, 20 minutes, 4 hours."""
-    seconds = round(seconds, 2)  # marks are due up to a millisecond later: 60 minutes are an hour all the same
-    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
-        if seconds >= size:
-            return _count(seconds / size, unit)
-    return _count(seconds, "second")
-
-
-def _count(number: float, unit: str) -> str:
-    rounded = round(number, 1)
-    return f"{rounded:g} {unit}{'' if rounded == 1 else 's'}"
