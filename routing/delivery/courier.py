@@ -19,10 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenacity import wait_random_exponential
 
 from connectors.contract import Connection, WriteResult
-from connectors.errors import Conflict, ConnectorError, OwnerRefused
+from connectors.errors import Conflict, ConnectorError, MalformedAnswer, OwnerRefused
 from routing.core.model import ChangeEvent, Write, derived_id
 from routing.delivery.guard import Checked
-from routing.delivery.look import Looks
+from routing.delivery.look import GONE, Looks
 from routing.delivery.retrying import LATE_SECONDS, as_bug, patiently
 from routing.delivery.verdicts import Verdict, verdict
 from routing.ledger import decisions, journal, outbox
@@ -32,6 +32,7 @@ from routing.ledger.schema import to_ms
 from routing.ledger.seats import Seat, vacant
 from routing.runtime.clock import Clock, monotonic
 from routing.runtime.feed import Feed
+from routing.runtime.pause_board import PauseBoard
 from routing.runtime.waits import after_tries
 
 log = structlog.get_logger()
@@ -65,7 +66,8 @@ class Courier:
         # On SQLite nobody else delivers: what the last process left behind is ours.
         self._seat = Seat(ledger, "courier" if ledger.is_sqlite else f"courier:{uuid4()}")
         self._vacant: dict[str, float] = {}  # seats of others, and since when we have seen them vacant
-        self._looks = Looks(connection)
+        self._board = PauseBoard(ledger)
+        self._looks = Looks(connection, self._claimed)
         self._halved = 0  # how often batches were halved because of locked records
         self._met_a_lock = False
         self._soon_ms = 0  # when something that is due should be looked at again; 0: nothing is
@@ -107,6 +109,10 @@ class Courier:
                 self._seat.take()
             except SQLAlchemyError:
                 continue  # the courier itself meets the same, and says so
+
+    def _claimed(self, seqs: Collection[int]) -> dict[int, Write]:
+        with self._ledger.read() as conn:
+            return outbox.claimed(conn, seqs, self._seat.name)
 
     def _left_behind(self) -> set[str]:
         """Seats that have been vacant for long enough, with something still claimed from them."""
@@ -176,24 +182,39 @@ class Courier:
 
     def _deliver(self, batch: list[Owed], ahead: list[Owed], doubtful: set[int], stop: threading.Event) -> None:
         """``ahead``: the batch, and what will be sent right after it. ``doubtful`` holds the numbers of the writes that may have happened
-        already; it grows with every lost answer."""
+        already; it grows with every lost answer.
+
+        What something on the way answers in the CRM's place is waited out like an outage, and meanwhile less and less is sent at once: it may
+        be about one of the writes, which in the end stands alone and is set aside for later.
+        """
+        left, size = batch, len(batch)
         try:
-            for attempt in patiently(stop, self._feed, f"writing {len(batch)} record(s)"):
+            for attempt in patiently(stop, self._feed, f"writing {len(batch)} record(s)", self._board):
                 with attempt:
-                    self._try(batch, ahead, doubtful)
+                    while left:
+                        some = left[:size]
+                        try:
+                            self._try(some, ahead, doubtful)
+                        except MalformedAnswer as error:
+                            if error.outcome_unknown and len(some) == 1:
+                                self._end(some, [self._failed(some[0], error, doubtful=True)])
+                                left = left[1:]
+                            size = max(1, len(some) // 4)
+                            raise
+                        left, size = left[len(some) :], size * 2
         except ConnectorError as error:
-            if len(ahead) > len(batch) and verdict(error) is Verdict.PARK and not stop.is_set():
-                self._deliver(batch, batch, doubtful, stop)  # it may have been about what comes after it
-            else:
-                self._failed_whole(batch, doubtful, error, stop)
+            if len(ahead) > len(left) and verdict(error) is Verdict.PARK and not stop.is_set():
+                self._deliver(left, left, doubtful, stop)  # it may have been about what comes after it
+            elif left:
+                self._failed_whole(left, doubtful, error, stop)
         except SQLAlchemyError:
             raise
         except Exception as error:
             # One write that our own code fails on must not stop all the others for ever.
-            log.exception("writing failed", records=[owed.write.record_id for owed in batch])
-            doubtful.update(owed.seq for owed in batch)
+            log.exception("writing failed", records=[owed.write.record_id for owed in left])
+            doubtful.update(owed.seq for owed in left)
             self._looks.forget()
-            self._failed_whole(batch, doubtful, as_bug(error, self._connection.system, "writing"), stop)
+            self._failed_whole(left, doubtful, as_bug(error, self._connection.system, "writing"), stop)
 
     def _try(self, batch: list[Owed], ahead: list[Owed], doubtful: set[int]) -> None:
         """One try of the whole batch. Raises ConnectorError when the call as a whole failed; ``doubtful`` then remembers
@@ -202,7 +223,7 @@ class Courier:
         fates = [
             Fate(o.seq, c.state, c.detail, doubtful=o.seq in doubtful, sent=None if o.seq in doubtful else ())
             for o, c in zip(batch, checked, strict=True)
-            if c.write is None
+            if c.write is None and c is not GONE
         ]
         going = [(o, c) for o, c in zip(batch, checked, strict=True) if c.write is not None]
         if going:
@@ -226,22 +247,31 @@ class Courier:
             sent = None if doubtful or checked.write is None else tuple(checked.write.fields)
             detail = f"{_DONE[owed.write.kind]} {result.record_id}" if owed.write.kind in _DONE else checked.detail
             return Fate(owed.seq, "confirmed", detail, doubtful=doubtful, sent=sent)
-        decided = verdict(error, owed.attempts)
-        if decided is Verdict.PARK:
-            return self._given_up(owed, error, doubtful=doubtful or error.outcome_unknown)
+        return self._failed(owed, error, doubtful=doubtful or error.outcome_unknown)
+
+    def _failed(self, owed: Owed, error: ConnectorError, *, doubtful: bool) -> Fate:
+        """One write failed by itself: it is tried again later, or given up."""
+        if verdict(error, owed.attempts) is Verdict.PARK:
+            return self._given_up(owed, error, doubtful=doubtful)
         self._met_a_lock = self._met_a_lock or isinstance(error, Conflict)
         late = LATE_SECONDS if error.outcome_unknown else 0.0
         wait = max(self._jitter(after_tries(owed.attempts)), error.retry_after or 0.0, late)
-        return Fate(owed.seq, "pending", str(error), self._in_ms(wait), doubtful or error.outcome_unknown)
+        return Fate(owed.seq, "pending", str(error), self._in_ms(wait), doubtful)
 
     def _given_up(self, owed: Owed, error: ConnectorError, *, doubtful: bool) -> Fate:
-        """Parked for the operator; but somebody who may not own the record is nothing to wait for: it is routed once more."""
+        """Parked for the operator; but somebody who may not own the record is nothing to wait for: it is routed once more.
+
+        Instead of a queue there is nobody else; once it was parked for that, the policy may name another.
+        """
         write = owed.write
+        if isinstance(error, MalformedAnswer):
+            said = f"tried {owed.attempts} times: {str(error).rstrip('.')}. When that is mended, `fingerpost parked retry` looks what became of it first"
+            return Fate(owed.seq, "parked", said, doubtful=doubtful)
         if not isinstance(error, OwnerRefused) or write.kind != "update" or "owner" not in write.fields:
             return Fate(owed.seq, "parked", str(error), doubtful=doubtful)
         with self._ledger.read() as conn:
             person = decisions.owner_of(conn, write.decision_id)
-        if not person:  # a queue: there is nobody else
+        if not person and not owed.again:
             return Fate(owed.seq, "parked", str(error), doubtful=doubtful)
         return Fate(
             owed.seq, "superseded", str(error), doubtful=doubtful, sent=None if doubtful else (), refused=person
@@ -277,9 +307,9 @@ class Courier:
         # Begun anew, the courier would have to ask the CRM what became of them.
         by_seq = {owed.seq: owed for owed in batch}
         news = [
-            _refused(write, fate, now) if fate.refused else _read_again(write, now)
+            _refused(write, fate, now) if fate.refused is not None else _read_again(write, now)
             for fate in fates
-            if fate.state == "superseded" and ((write := by_seq[fate.seq].write).still or fate.refused)
+            if fate.state == "superseded" and ((write := by_seq[fate.seq].write).still or fate.refused is not None)
         ]
 
         def end(conn: LedgerConnection) -> None:
@@ -290,7 +320,7 @@ class Courier:
         for fate in fates:
             owed = by_seq[fate.seq]
             what = "retried" if fate.state == "pending" else fate.state
-            if fate.refused:
+            if fate.refused is not None:
                 log.warning(
                     "an owner is refused; the record is routed again", record=owed.write.record_id, why=fate.detail
                 )

@@ -1,7 +1,8 @@
 """Compare-and-set for CRMs that have none: what a record holds now decides which fields of a write still may be sent.
 
 A field that already holds our value is done: that is how a write whose answer was lost is found to have happened. A field that
-holds something else than we expected was changed by somebody after us, and their hand wins.
+holds something else than we expected was changed by somebody after us, and their hand wins. So does it where the field was heard to
+have changed, though somebody has set it back to what we expected.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from connectors.contract import Snapshot
 from routing.core.model import Write
+from routing.ledger.outbox import HELD
 from routing.runtime.echo import same
 
 
@@ -39,28 +41,33 @@ def check(write: Write, now: Snapshot | None) -> Checked:
         return Checked(None, "superseded", _who(moved, now))
     if write.kind != "update":
         return Checked(write)
-    send, overtaken, untold = {}, [], []
+    send, overtaken, untold, given_up, of_ours = {}, [], [], [], []
     for field, value in write.fields.items():
         current = now.values.get(field)
         if field in write.guard and field not in now.values:
             untold.append(field)
             continue
-        if same(value, current):
-            continue
         left_by_us = field in write.ours and same(write.ours[field], current)
+        if same(value, current):
+            of_ours += [field] if left_by_us else []
+            continue
+        if field in write.given_up:
+            given_up.append(write.given_up[field])
+            continue
         if left_by_us or field not in write.guard or same(write.guard[field], current):
             send[field] = value
         else:
             overtaken.append(f"{field} is now {current!r}, not {write.guard[field]!r}")
-    detail = ". ".join(filter(None, (_who(overtaken, now), _untold(write, untold))))
+    detail = ". ".join(filter(None, (_who(overtaken, now), *given_up, _untold(write, untold))))
     if send:
         # A CRM that can compare is told the state that was looked at.
         return Checked(msgspec.structs.replace(write, fields=send, seen_at=now.modified_at), "", detail)
     if untold:
         return Checked(None, "parked", detail)
-    if overtaken:
+    if overtaken or given_up:
         return Checked(None, "superseded", detail)
-    return Checked(None, "confirmed", "the record already holds it")
+    by = f": an earlier write of ours had put it there ({', '.join(of_ours)})" if of_ours else ""
+    return Checked(None, "confirmed", f"{HELD}{by}")
 
 
 def _untold(write: Write, fields: list[str]) -> str:

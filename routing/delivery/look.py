@@ -5,24 +5,28 @@ Where a CRM answers about more records in one call than it takes in one write, o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from connectors.contract import Connection, Snapshot
 from routing.core.model import Write
 from routing.delivery.guard import Checked, check
 from routing.ledger.outbox import Owed
+from routing.ledger.schema import from_ms
 from routing.runtime.clock import monotonic
 
 # A batch is not sent by an older look. What a person changes between the look and the write that follows it, a CRM that cannot compare
 # lets us overwrite.
-FRESH_SECONDS = 2.0
+FRESH_SECONDS = 1.0
+# Not ours to end any more: the ledger knows how it ended, or who goes on with it.
+GONE = Checked(None, "superseded", "it was given up meanwhile, or another courier has it")
 
 
 class Looks:
     """Looks at what is owed to one system. One thread uses it."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, claimed: Callable[[Collection[int]], Mapping[int, Write]]) -> None:
+        """``claimed`` asks the ledger which of these writes are still to be sent, and as what: between two tries hours may lie."""
+        self._connection, self._claimed = connection, claimed
         self._checked: dict[int, Checked] = {}  # by number, as of the last look
         self._looked = 0.0  # when that began, in seconds of ``monotonic``
 
@@ -41,27 +45,37 @@ class Looks:
         return [self._checked[owed.seq] for owed in batch]
 
     def _look(self, batch: Sequence[Owed], doubtful: Collection[int]) -> dict[int, Checked]:
+        numbers = [owed.seq for owed in batch]
+        claimed = self._claimed(numbers)
         current: dict[tuple[str, str], Snapshot] = {}
         to_read: dict[str, list[Write]] = {}
-        for owed in batch:
-            if not _expects_nothing(owed.write):
-                to_read.setdefault(owed.write.about[0], []).append(owed.write)
+        for write in claimed.values():
+            if not _expects_nothing(write):
+                to_read.setdefault(write.about[0], []).append(write)
         for entity, writes in to_read.items():
             fields = sorted({field for write in writes for field in (*_own(write), *write.still)})
             found = self._connection.read(entity, [write.about[1] for write in writes], fields)
             current |= {(entity, record_id): snapshot for record_id, snapshot in found.items()}
         # What is to be created, and may have been by an earlier try, is looked for: what is there is done.
-        unsure = [owed.write for owed in batch if owed.write.kind == "create" and owed.seq in doubtful]
-        there = self._connection.created(unsure) if unsure else {}
+        unsure = [
+            owed for owed in batch if owed.seq in doubtful and owed.seq in claimed and owed.write.kind == "create"
+        ]
+        there: dict[str, str] = {}
+        if unsure:
+            # The event that caused it was accepted before it was owed.
+            since = from_ms(min(owed.accepted_ms for owed in unsure))
+            there = self._connection.created([claimed[owed.seq] for owed in unsure], since)
         merged: set[tuple[str, str]] = set()
-        return {
-            owed.seq: Checked(None, "confirmed", f"it was created already, as {there[owed.write.write_id]}")
-            if owed.write.write_id in there
-            else Checked(owed.write)
-            if _expects_nothing(owed.write)
-            else _first(check(owed.write, current.get(owed.write.about)), owed.write, current, merged)
-            for owed in batch
-        }
+        checked = dict.fromkeys(numbers, GONE)
+        for seq in (number for number in numbers if number in claimed):
+            write = claimed[seq]
+            if write.write_id in there:
+                checked[seq] = Checked(None, "confirmed", f"it was created already, as {there[write.write_id]}")
+            elif _expects_nothing(write):
+                checked[seq] = Checked(write)
+            else:
+                checked[seq] = _first(check(write, current.get(write.about)), write, current, merged)
+        return checked
 
 
 def _expects_nothing(write: Write) -> bool:

@@ -8,18 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_random_exponential
+from tenacity import RetryCallState, Retrying, stop_when_event_set, wait_random_exponential
 from tenacity.nap import sleep_using_event
 
-from connectors.errors import AuthenticationFailed, ConnectorBug, ConnectorError
+from connectors.errors import AuthenticationFailed, ConnectorBug, ConnectorError, Transient
 from routing.delivery.verdicts import Verdict, verdict
 from routing.runtime.feed import Feed
+from routing.runtime.pause_board import PauseBoard
 from routing.runtime.waits import after_tries
 
 log = structlog.get_logger()
 
 # After a lost answer the CRM may still be committing: a look sooner than this would find the old value.
 LATE_SECONDS = 1.0
+# Who waits for longer than this looks so often whether another got through meanwhile.
+NEWS_SECONDS = 1.0
 _growing = wait_random_exponential(multiplier=0.25, max=60)
 # A refused login may lock the account when it is tried often.
 _slowly = wait_random_exponential(multiplier=10, max=600)
@@ -53,24 +56,46 @@ def pauses(error: BaseException) -> bool:
     return isinstance(error, ConnectorError) and verdict(error) is Verdict.PAUSE
 
 
-def patiently(stop: threading.Event, feed: Feed, what: str) -> Retrying:
+def patiently(stop: threading.Event, feed: Feed, what: str, board: PauseBoard) -> Retrying:
     """Tries for as long as the system is unwell, until ``stop``; then the last error is raised as it is.
 
-    Blocks in its waits, but wakes when ``stop`` is set. Errors that do not pause the connection are raised at once.
+    Blocks in its waits, but wakes when ``stop`` is set, and out of an outage when another thread or process posts on the ``board`` that it got
+    through. Errors that do not pause the connection are raised at once.
     """
+    # The system that is down, what stood on the board then, and whether the wait is so long that others may wait, too.
+    down, posted, waited = "", None, False
+
+    def again(state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if error is None and waited:
+            board.post_well(down)
+        return error is not None and pauses(error)
 
     def note(state: RetryCallState) -> None:
+        nonlocal down, posted, waited
         error = state.outcome.exception() if state.outcome else None
         pause = state.next_action.sleep if state.next_action else 0.0
         system = getattr(error, "system", "")
-        log.warning("a connection waits", system=system, doing=what, error=str(error), seconds=round(pause, 2))
+        down = system if isinstance(error, Transient) and error.retry_after is None else ""
+        waited = bool(down) and (waited or pause > NEWS_SECONDS)
+        posted = board.well_since(down) if waited else None
+        # Of several failures of one kind the first is told; that the system is well again, the connection tells.
+        record = log.warning if state.retry_object.statistics.get("streak", 1) == 1 else log.debug
+        record("a connection waits", system=system, doing=what, error=str(error), seconds=round(pause, 2))
         feed.tell("paused", 1, f"{system} waits {pause:.1f} s while {what}: {error}")
 
+    def sleep(seconds: float) -> None:
+        while seconds > 0 and not stop.is_set():
+            sleep_using_event(stop)(min(seconds, NEWS_SECONDS))
+            seconds -= NEWS_SECONDS
+            if waited and seconds > 0 and board.well_since(down) != posted:
+                return
+
     return Retrying(
-        retry=retry_if_exception(pauses),
+        retry=again,
         wait=wait_as_asked,
         stop=stop_when_event_set(stop),
-        sleep=sleep_using_event(stop),
+        sleep=sleep,
         before_sleep=note,
         reraise=True,
     )
@@ -89,6 +114,6 @@ def as_bug(error: Exception, system: str, doing: str) -> ConnectorBug:
     return bug
 
 
-def until_well(stop: threading.Event, feed: Feed, what: str, call: Callable[[], Any]) -> Any:
+def until_well(stop: threading.Event, feed: Feed, what: str, board: PauseBoard, call: Callable[[], Any]) -> Any:
     """Calls until it works; see ``patiently``."""
-    return patiently(stop, feed, what)(call)
+    return patiently(stop, feed, what, board)(call)

@@ -7,7 +7,9 @@ from enum import Enum
 from connectors.errors import (
     AuthenticationFailed,
     Conflict,
+    ConnectorBug,
     ConnectorError,
+    MalformedAnswer,
     RateLimited,
     Transient,
 )
@@ -23,14 +25,18 @@ class Verdict(Enum):
 
 
 # A lock that is still there after this many tries, which with the courier's waits is most of an hour, is not going away by itself:
-# somebody's import may hold an account for minutes.
+# somebody's import may hold an account for minutes. Nor does what stands between us and the CRM let a write through that it has
+# answered so often in the CRM's place.
 MOST_ATTEMPTS = 30
 
 
 def verdict(error: ConnectorError, attempts: int = 0) -> Verdict:
     """What to do about ``error`` after ``attempts`` tries of the same write."""
+    if isinstance(error, MalformedAnswer) and error.outcome_unknown and attempts >= MOST_ATTEMPTS:
+        return Verdict.PARK
     if isinstance(error, Transient | RateLimited | AuthenticationFailed):
         return Verdict.PAUSE
-    if isinstance(error, Conflict):
+    # What may have been done is looked at before anybody is asked to; but our own mistakes do not go away.
+    if isinstance(error, Conflict) or (error.outcome_unknown and not isinstance(error, ConnectorBug)):
         return Verdict.AGAIN if attempts < MOST_ATTEMPTS else Verdict.PARK
     return Verdict.PARK

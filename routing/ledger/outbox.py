@@ -21,6 +21,7 @@ from routing.ledger.schema import outbox, ref_of, to_ms
 from routing.ledger.sql import add_rows, change_rows, chunks, one_of
 
 OPEN = ("pending", "sending")
+HELD = "the record already holds it"  # how the detail of a write begins that found nothing left to send
 # Writes that change a record; the others create one (a task), convert or merge it. Their kind is the last thing in their body.
 CHANGES = ~or_(*(outbox.c.body.endswith(f'"kind":"{kind}"}}') for kind in ("create", "convert", "merge")))
 
@@ -29,7 +30,8 @@ _decode = msgspec.json.Decoder(Write).decode
 
 
 class Owed(Struct, frozen=True):
-    """A claimed write. ``doubtful``: an earlier try may have happened. ``attempts`` counts this one."""
+    """A claimed write. ``doubtful``: an earlier try may have happened. ``attempts`` counts this one, and begins anew with every
+    ``retry_parked``."""
 
     seq: int
     write: Write
@@ -38,12 +40,18 @@ class Owed(Struct, frozen=True):
     occurred_ms: int
     accepted_ms: int
 
+    @property
+    def again(self) -> bool:
+        """Whether this is the first try since it was parked."""
+        return self.doubtful and self.attempts == 1
+
 
 class Fate(Struct, frozen=True):
     """What became of a claimed write. ``state`` is confirmed, superseded, parked, or pending to try again.
 
     ``doubtful``: some try of it may have happened unheard. ``sent`` names the fields that can come back as an echo; None
-    for all of them. ``refused`` is whom the CRM refused as the record's owner (a person's key): then it is superseded by another decision.
+    for all of them. ``refused`` is whom the CRM refused as the record's owner (a person's key, "" a queue): then it is superseded by another
+    decision.
     """
 
     seq: int
@@ -52,15 +60,16 @@ class Fate(Struct, frozen=True):
     not_before_ms: int = 0
     doubtful: bool = False
     sent: tuple[str, ...] | None = None
-    refused: str = ""
+    refused: str | None = None
 
 
 class Unechoed(Struct):
     """A write whose echo is still to come: the values it set, less the fields already heard back.
 
     It was made at ``created_ms`` and came to its end at ``ended_ms`` (None: not yet): its echo happened in between. ``sent``: it
-    may have reached the CRM. ``guard`` is what it expects to find there, empty once it was given up. ``may`` is what one that was given up
-    or parked may have put there unheard, or may yet when the operator has it tried again.
+    may have reached the CRM. ``guard`` is what it expects to find there, ``ours`` what an earlier one may have left; both are empty once it
+    was given up. ``given_up`` are fields that it does not send any more, ``parked`` what one that is parked sets when the operator has it
+    tried again.
     """
 
     seq: int
@@ -69,7 +78,14 @@ class Unechoed(Struct):
     ended_ms: int | None = None
     sent: bool = True
     guard: dict[str, Any] = {}
-    may: dict[str, Any] = {}
+    ours: dict[str, Any] = {}
+    given_up: frozenset[str] = frozenset()
+    parked: dict[str, Any] = {}
+
+    @property
+    def may(self) -> dict[str, Any]:
+        """What it may have put there unheard, or may yet."""
+        return self.parked | {name: value for name, value in self.fields.items() if self.sent or name in self.given_up}
 
 
 def add(
@@ -168,6 +184,32 @@ def end(conn: Connection, fates: Sequence[Fate], now: datetime, courier: str = "
     change_rows(conn, outbox, ("seq", "courier"), rows, "outbox.state = 'sending'")
 
 
+def claimed(conn: Connection, seqs: Collection[int], courier: str) -> dict[int, Write]:
+    """Which of those writes that courier still has, by number, as they are by now: some may have been given up, or taken over."""
+    found: dict[int, Write] = {}
+    for some in chunks(sorted(seqs)):
+        its = (outbox.c.state == "sending") & (outbox.c.courier == courier)
+        rows = conn.execute(select(outbox.c.seq, outbox.c.body).where(outbox.c.seq.in_(some), its))
+        found |= {seq: _decode(body) for seq, body in rows}
+    return found
+
+
+def give_up(conn: Connection, fields: Mapping[int, Mapping[str, str]]) -> None:
+    """Of writes that are still owed, by number, these fields are not to be sent any more, each with why, in a sentence.
+
+    A write goes on holding its place before later ones of its record until its courier, who may just be sending it, ends it.
+    """
+    changed = []
+    for some in chunks(sorted(fields)):
+        owed = outbox.c.seq.in_(some) & outbox.c.state.in_(OPEN)
+        rows = conn.execute(select(outbox.c.seq, outbox.c.body).where(owed).order_by(outbox.c.seq).with_for_update())
+        for seq, body in rows:
+            write = _decode(body)
+            write = msgspec.structs.replace(write, given_up={**write.given_up, **fields[seq]})
+            changed.append({"seq": seq, "body": _encode(write).decode()})
+    change_rows(conn, outbox, ("seq",), changed)
+
+
 def _narrow(conn: Connection, left: Mapping[int, Collection[str]], *where: ColumnElement[bool]) -> None:
     """Of each write no other fields than these can still come back. The courier and the loop may both narrow one at a time."""
     changed = []
@@ -232,18 +274,46 @@ def unechoed(conn: Connection, refs: Collection[str]) -> dict[str, list[Unechoed
             write = _decode(row.body)
             left = {name: write.fields[name] for name in msgspec.json.decode(row.unechoed)}
             lasts, parked = row.state in _LASTING, row.state == "parked"
+            sent = bool(row.doubtful) or (lasts and row.attempts > 0)
             found[row.ref].append(
                 Unechoed(
                     seq=row.seq,
                     fields=left,
                     created_ms=row.created_ms,
                     ended_ms=row.ended_ms,
-                    sent=bool(row.doubtful) or (lasts and row.attempts > 0),
+                    sent=sent,
                     guard=write.guard if lasts else {},
-                    may={} if lasts or write.kind != "update" else write.fields if parked else left,
+                    ours=write.ours if lasts else {},
+                    given_up=frozenset(write.given_up if lasts else left),
+                    parked=write.fields if parked and write.kind == "update" else {},
                 )
             )
     return found
+
+
+class Done(Struct, frozen=True):
+    """A change that was sent and that its CRM confirmed, made and ended at those times."""
+
+    seq: int
+    write: Write
+    created_ms: int
+    ended_ms: int
+
+
+def done(conn: Connection, ref: str) -> list[Done]:
+    """The changes to a record that were sent and that its CRM confirmed, oldest first."""
+    rows = conn.execute(
+        select(outbox.c.seq, outbox.c.body, outbox.c.created_ms, outbox.c.ended_ms)
+        .where(outbox.c.ref == ref, outbox.c.state == "confirmed", CHANGES, ~outbox.c.detail.startswith(HELD))
+        .order_by(outbox.c.seq)
+    )
+    return [Done(row.seq, _decode(row.body), row.created_ms, row.ended_ms) for row in rows]
+
+
+def fields_since(conn: Connection, ref: str, seq: int) -> set[str]:
+    """The fields of the record that we decided to set after its write of that number."""
+    rows = conn.scalars(select(outbox.c.body).where(outbox.c.ref == ref, outbox.c.seq > seq, CHANGES))
+    return {field for body in rows for field in _decode(body).fields}
 
 
 def save_unechoed(conn: Connection, changed: Sequence[Unechoed]) -> None:
@@ -360,7 +430,7 @@ def erase(conn: Connection, ref: str) -> int:
     found = select(outbox.c.seq, outbox.c.body, outbox.c.state).where(outbox.c.ref == ref)
     rows = conn.execute(found.order_by(outbox.c.seq).with_for_update()).all()  # a courier may just be ending one
     for seq, body, state in rows:
-        bare = msgspec.structs.replace(_decode(body), fields={}, guard={}, ours={}, still={})
+        bare = msgspec.structs.replace(_decode(body), fields={}, guard={}, ours={}, still={}, given_up={})
         # The detail may say what a field held.
         values = {"body": _encode(bare).decode(), "unechoed": "[]", "detail": "the person was erased at their request"}
         if state not in ("confirmed", "superseded"):

@@ -8,17 +8,20 @@ a time when we did not write.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from routing.core.model import ChangeEvent, Record, Values, derived_id
+from routing.core.model import ChangeEvent, Record, Replaced, Value, Values, derived_id
 from routing.core.times import parse_instant
-from routing.ledger.outbox import Unechoed
+from routing.ledger.outbox import Done, Unechoed
 from routing.ledger.schema import from_ms, to_ms
 from routing.runtime.clock import SKEW
 
 _SKEW_MS = round(SKEW.total_seconds() * 1000)
+# Between a look at a record and the change that follows it there is at most this; what happened before was seen.
+_UNSEEN_MS = 15_000
 
 
 def heard_back(event: ChangeEvent, waiting: Sequence[Unechoed]) -> list[Unechoed] | None:
@@ -59,6 +62,48 @@ def echoes_among(
             left[ref] |= {one.seq: one for one in heard}
             found[seq] = heard
     return found
+
+
+def replaced_by(
+    echo: ChangeEvent, before: Record | None, heard: Iterable[tuple[Unechoed, Unechoed]]
+) -> list[tuple[int, Replaced]]:
+    """What somebody had set that our own writes, whose ``echo`` this is, replaced: neither what they expected nor what an earlier one of ours
+    had put there. Each with the number of the write. Pure.
+
+    ``before`` is the record as it was told until then, ``heard`` are the writes as they waited for the echo, and as they do after it.
+    """
+    found: list[tuple[int, Replaced]] = []
+    if before is None:
+        return found
+    for one, left in heard:
+        for field in sorted(one.fields.keys() - left.fields.keys()):
+            theirs, told_ms = before.values.get(field), _told_ms(before, field)
+            if told_ms >= one.created_ms - _SKEW_MS and _unexpected(theirs, field, one.fields, one.guard, one.ours):
+                at = before.changed_at[field]
+                found.append((one.seq, Replaced(field, theirs, at, echo.occurred_at.isoformat(), True)))
+    return found
+
+
+def replaced_before(late: ChangeEvent, known: Record, done: Iterable[Done]) -> list[tuple[int, Replaced]]:
+    """The same where the change is told only after the echo of what replaced it: of the changes ``done`` to the record, which ``known``
+    shows, those that were under way when it happened. Pure."""
+    happened_ms, found = to_ms(late.occurred_at), []
+    for one in done:
+        if not one.created_ms - _SKEW_MS <= happened_ms <= one.ended_ms + _SKEW_MS:
+            continue
+        write = one.write
+        for field in sorted(write.fields.keys() & set(late.changed)):
+            theirs, after_ms = late.values.get(field), _told_ms(known, field) - happened_ms  # by the CRM's clock, both
+            shown = same(write.fields[field], known.values.get(field)) and 0 < after_ms <= _UNSEEN_MS
+            if shown and _unexpected(theirs, field, write.fields, write.guard, write.ours):
+                at = late.occurred_at.isoformat()
+                found.append((one.seq, Replaced(field, theirs, at, known.changed_at[field], True)))
+    return found
+
+
+def _unexpected(theirs: object, field: str, *known: Values) -> bool:
+    """Whether a value is neither what a write sets (the first of ``known``), nor what it expects (the second), nor what an earlier one set."""
+    return field in known[1] and not any(same(values[field], theirs) for values in known if field in values)
 
 
 def ours_among(values: Values, known: Record, waiting: Iterable[Unechoed]) -> frozenset[str]:
@@ -122,9 +167,30 @@ def under_way(waiting: Iterable[Unechoed], seen: Values) -> Values:
     """
     found: Values = {}
     for one in waiting:
-        found |= {
-            name: v for name, v in one.fields.items() if name in one.guard and same(one.guard[name], seen.get(name))
-        }
+        counts = one.guard.keys() - one.given_up
+        found |= {name: v for name, v in one.fields.items() if name in counts and same(one.guard[name], seen.get(name))}
+    return found
+
+
+def overtaken(waiting: Iterable[Unechoed], seen: Values) -> dict[int, list[str]]:
+    """Of the writes still owed to a record that is heard to hold ``seen`` by now, by number, the fields that somebody has changed since. Pure.
+
+    ``waiting``: what is owed to the record or still to be heard back, oldest first. What any of them expects, sets or may have left is no
+    sign of another's hand.
+    """
+    known: dict[str, list[Value]] = defaultdict(list)
+    found = {}
+    for one in waiting:
+        for values in (one.guard, one.ours):
+            for name in values.keys() - one.given_up:
+                known[name].append(values[name])
+        for values in (one.fields, one.parked):
+            for name, value in values.items():
+                known[name].append(value)
+        owed = one.guard.keys() & one.fields.keys() - one.given_up if one.ended_ms is None else ()
+        moved = [name for name in sorted(owed) if not any(same(value, seen.get(name)) for value in known[name])]
+        if moved:
+            found[one.seq] = moved
     return found
 
 

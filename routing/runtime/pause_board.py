@@ -1,4 +1,5 @@
-"""The ledger as the board on which processes tell each other what a system asked them to wait for, restarts or not."""
+"""The ledger as the board on which processes tell each other what a system asked them to wait for, and that it is well again, restarts
+or not."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from connectors.patience import Asked
 from routing.ledger import journal, locks
 from routing.ledger.engine import Ledger, is_lost
+from routing.runtime.clock import utcnow
 
-_ASKED = "asked to wait"  # names the position that holds it
+_ASKED, _WELL = "asked to wait", "well again"  # name the positions that hold it
 
 
 class PauseBoard:
@@ -38,6 +40,26 @@ class PauseBoard:
                 known = _posted(conn, name)
                 if known is None or known.left(asked.at) < asked.seconds:
                     journal.set_position(conn, name, _ASKED, msgspec.json.encode(asked), asked.at)
+        except SQLAlchemyError as error:
+            if not is_lost(error):
+                raise
+
+    def well_since(self, system: str) -> bytes | None:
+        """What was posted last of an outage's end: another value with each. None while nothing was, or the ledger is lost."""
+        try:
+            with self._ledger.read() as conn:
+                return journal.get_position(conn, system, _WELL)
+        except SQLAlchemyError as error:
+            if not is_lost(error):
+                raise
+            return None
+
+    def post_well(self, system: str) -> None:
+        """Tells whoever waits for the end of an outage that the system answers. Waits for its turn to write."""
+        now = utcnow()
+        try:
+            with self._ledger.write() as conn:
+                journal.set_position(conn, system, _WELL, now.isoformat().encode(), now)
         except SQLAlchemyError as error:
             if not is_lost(error):
                 raise

@@ -1,4 +1,4 @@
-"""Several processes deliver to one CRM: what one of them is told holds for all, and their batches do not stand in each other's way."""
+"""Several processes deliver to one CRM: what one of them is told or finds out is known to all, and their batches do not stand in each other's way."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from tenacity import RetryCallState
 
 from connectors.errors import RateLimited
 from connectors.patience import Asked, Hold
@@ -17,7 +18,7 @@ from connectors.salesforce.budget import Urgency
 from connectors.sandbox.faults import Fault
 from connectors.sandbox.ids import salesforce_id
 from routing.core.model import Write
-from routing.delivery import courier
+from routing.delivery import courier, retrying
 from routing.delivery.courier import Courier
 from routing.ledger import outbox
 from routing.ledger.engine import Ledger
@@ -257,6 +258,38 @@ def test_couriers_of_several_processes_all_wait_as_one_of_them_was_asked(
     assert len(posted) == stand.faults.asked_to_wait == 4
     early = [(known, one, end) for known, end in posted for one in let_through if known < one[0] and one[1] < end]
     assert early == []
+
+
+def test_a_process_that_gets_through_after_an_outage_has_the_others_try_at_once(
+    postgres_ledger: Ledger, stand: SalesforceStand, start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is over once both have met it. Who did first looks again every 2 s, the other in an hour."""
+    met: list[str] = []
+    one_by_one = threading.Lock()
+
+    def wait(_state: RetryCallState) -> float:
+        name = threading.current_thread().name
+        with one_by_one:
+            if name in met:
+                return 2.0
+            met.append(name)
+            if len(met) == 1:
+                return 2.0
+            stand.faults.clear()
+            return 3600.0
+
+    monkeypatch.setattr(retrying, "_growing", wait)
+    leads = [stand.create({"owner": ANA}) for _ in range(40)]
+    processes = [start(postgres_ledger, 5) for _ in range(2)]
+    for one in processes:
+        one.connection.read("lead", leads[:1], ["owner"])
+    with postgres_ledger.write() as conn:
+        outbox.add(conn, [(owner("lead", one), 0, 0) for one in leads], utcnow())
+    stand.faults.add(Fault(system="salesforce", operation="query", kind="unavailable", times=1000))
+    with delivering(postgres_ledger, processes):
+        wait_for("all writes", lambda: all_ended(postgres_ledger))
+    assert len(met) == 2
+    assert {stand.held(one)["owner"] for one in leads} == {BEN}
 
 
 def test_a_limit_of_searches_is_shared_and_stops_nothing_else(sqlite_ledger: Ledger) -> None:

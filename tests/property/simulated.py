@@ -61,6 +61,9 @@ class Crm2(Crm):
         self.written: dict[str, Write] = {}  # writes as they arrived
         self.blind: list[Write] = []  # sent again although it had happened and still stood
         self.overruled: list[Touch] = []  # people whose change we wrote over
+        self.run_over: set[str] = (
+            set()
+        )  # records of those whose change was written over by what was under way when its sender died
         self._under_way: list[tuple[datetime, Sequence[Write]]] = []
 
     # What people do
@@ -157,6 +160,7 @@ class Crm2(Crm):
             _, writes = self._under_way.pop(0)
             overruled = list(self.overruled)
             self._apply(writes)
+            self.run_over |= {touch.record for touch in self.overruled[len(overruled) :]}
             self.overruled = overruled
 
     def _apply(self, writes: Sequence[Write]) -> Any:

@@ -248,6 +248,16 @@ class Simulation(RuleBasedStateMachine):
         self.crms[system].writing, self.crms[system].reading = ["death under way"], []
         self._through(system, deliveries=2)
 
+    @rule(system=SYSTEM, pick=st.integers(0, 9), person=_PERSON)
+    def a_person_has_a_lead_for_a_moment(self, system: str, pick: int, person: str) -> None:
+        """We hear of it, and then they set its owner back; what we owe it waits."""
+        record, crm = self._lead(system, pick), self.crms[system]
+        if record is not None:
+            before = crm.records[record]["owner"]
+            crm.set(record, {"owner": _id(person, system)}, "")
+            self._through(system, deliveries=0)
+            crm.set(record, {"owner": before}, "")
+
     def _through(self, system: str, deliveries: int) -> None:
         """What a system has to tell goes the whole way, without a long wait."""
         hs = system == HS
@@ -476,7 +486,8 @@ class Simulation(RuleBasedStateMachine):
         assert waits == Counter(on_hold)
 
     def _check_the_owners(self) -> None:
-        """Each lead's owner is who we last chose, unless a person had the last word, or the write waits for the operator."""
+        """Each lead's owner is who we last chose, unless a person had the last word (which what was under way could not know), or the
+        write waits for the operator."""
         last = {}
         query = "SELECT d.ref, d.owner, o.state FROM decision d LEFT JOIN outbox o ON o.decision_id = d.decision_id"
         for ref, owner, state in self.rows(f"{query} WHERE d.outcome = 'assign' ORDER BY d.rowid"):
@@ -484,7 +495,8 @@ class Simulation(RuleBasedStateMachine):
         for crm in self.crms.values():
             for record, held in crm.records.items():
                 owner, state = last.get(ref_of(crm.system, "lead", record), ("", ""))
-                if not owner or state == "parked" or held["owner"] == USERS[owner][crm.system]:
+                fine = state == "parked" or record in crm.run_over
+                if not owner or fine or held["owner"] == USERS[owner][crm.system]:
                     continue
                 hands = [t.by for t in crm.history if (t.record, t.field) == (record, "owner")]
                 assert hands[-1:] == [""], f"{record} is not {owner}'s, and no person said so"

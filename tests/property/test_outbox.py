@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from unittest.mock import patch
 
@@ -22,8 +23,8 @@ from connectors.contract import Finding, Snapshot, WriteResult
 from connectors.errors import (
     AuthenticationFailed,
     Conflict,
-    ConnectorBug,
     ConnectorError,
+    MalformedAnswer,
     PermissionDenied,
     RateLimited,
     RecordRejected,
@@ -103,7 +104,9 @@ class Crm:
             raise Transient("no answer", system=self.system, outcome_unknown=True)
         if order == "strange":
             self._apply(writes)
-            raise ConnectorBug("an answer nobody understands", system=self.system, outcome_unknown=True)
+            raise MalformedAnswer("an answer nobody understands", system=self.system, outcome_unknown=True)
+        if order == "strange before":
+            raise MalformedAnswer("a page", system=self.system, outcome_unknown=True)
         if order == "our bug after":
             self._apply(writes)
             raise KeyError("a bug of ours")
@@ -153,7 +156,7 @@ class Crm:
                 self.set(write.record_id, dict(write.fields), write.write_id)
         return [WriteResult(write.write_id) for write in writes]
 
-    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+    def created(self, writes: Sequence[Write], since: datetime) -> dict[str, str]:
         return {}
 
     def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
@@ -167,7 +170,7 @@ class Crm:
 
 
 _WRITING = (
-    "well", "503", "429", "401", "403", "lost before", "lost after", "lost between", "strange", "our bug", "our bug after",
+    "well", "503", "429", "401", "403", "lost before", "lost after", "lost between", "strange", "strange before", "our bug", "our bug after",
     "death", "death after", "locks", "refuses", "unsure", "batch refused", "stop",
 )  # fmt: skip
 _READING = ("well", "503", "lost before", "403", "our bug", "death", "stop")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -13,15 +13,15 @@ from connectors.contract import Finding, Snapshot, WriteResult
 from connectors.errors import (
     AuthenticationFailed,
     Conflict,
-    ConnectorBug,
     ConnectorError,
+    MalformedAnswer,
     Misconfigured,
     RateLimited,
     RecordRejected,
     Transient,
 )
 from routing.core.model import ChangeEvent, Write, derived_id
-from routing.delivery import look, retrying
+from routing.delivery import look, retrying, verdicts
 from routing.delivery.courier import Courier
 from routing.ledger import outbox
 from routing.ledger.engine import Ledger
@@ -47,7 +47,7 @@ class FakeCrm:
         self.reads += 1
         return {i: Snapshot(values={f: self.records[i].get(f) for f in fields}) for i in ids if i in self.records}
 
-    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+    def created(self, writes: Sequence[Write], since: datetime) -> dict[str, str]:
         self.asked += len(writes)
         return {write.write_id: f"T{write.write_id}" for write in writes if write.write_id in self.records}
 
@@ -296,6 +296,44 @@ def test_a_person_who_is_faster_while_a_write_waits_for_the_crm_keeps_the_record
     assert bench.crm.reads == 2
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_what_is_given_up_while_its_courier_waits_for_the_crm_does_not_go_out(bench: Bench, heard: bool) -> None:
+    """It had the write in hand; whether its try had happened nobody heard. A later write of the record still goes after it."""
+
+    def given_up(writes: Sequence[Write]) -> list[WriteResult]:
+        with bench.ledger.write() as conn:
+            outbox.give_up(conn, {1: {"owner": "superseded: owner had become 'ben' (decision 7)"}})
+        raise Transient("503", system="fake", outcome_unknown=not heard)
+
+    bench.owe("r", "ana")
+    bench.owe("s", "ana")
+    bench.owe("r", "cem", ours={"owner": "ana"})
+    bench.crm.script = [given_up]
+    bench.deliver()
+    assert [(one.record_id, one.fields) for one in bench.crm.applied] == [("s", {"owner": "ana"})]
+    assert bench.details()[0] == ("superseded", "superseded: owner had become 'ben' (decision 7)")
+    with bench.ledger.read() as conn:
+        left = outbox.unechoed(conn, {"fake:lead:r"})["fake:lead:r"]
+    assert [(one.seq, one.sent) for one in left] == ([(3, False)] if heard else [(1, True), (3, False)])
+    bench.deliver()
+    assert bench.crm.records["r"] == {"owner": "cem"}
+
+
+def test_what_is_erased_while_its_courier_waits_for_the_crm_does_not_go_out(bench: Bench) -> None:
+    def erased(_writes: Sequence[Write]) -> list[WriteResult]:
+        with bench.ledger.write() as conn:
+            outbox.erase(conn, "fake:lead:r")
+        raise Transient("503", system="fake")
+
+    bench.owe("r", "ana")
+    bench.remind("r", "ana", record_id="r", write_id="task")
+    bench.crm.script = [erased]
+    bench.deliver()
+    bench.deliver()
+    assert bench.crm.applied == []
+    assert bench.details() == [("superseded", "the person was erased at their request")] * 2
+
+
 def test_a_parked_write_can_be_tried_again(bench: Bench) -> None:
     bench.crm.script = [lambda writes: [WriteResult(w.write_id, RecordRejected("no", system="fake")) for w in writes]]
     bench.owe("r1", "ana")
@@ -307,11 +345,9 @@ def test_a_parked_write_can_be_tried_again(bench: Bench) -> None:
 
 
 def test_after_an_answer_nobody_understands_nothing_is_sent_again_unread(bench: Bench) -> None:
-    """The batch is halved to find the bad record; each half may have happened already."""
-
     def strange(writes: Sequence[Write]) -> list[WriteResult]:
         bench.crm.apply(writes)
-        raise ConnectorBug("another number of results", system="fake", outcome_unknown=True)
+        raise MalformedAnswer("another number of results", system="fake", outcome_unknown=True)
 
     bench.crm.script = [strange]
     for n in range(4):
@@ -319,6 +355,101 @@ def test_after_an_answer_nobody_understands_nothing_is_sent_again_unread(bench: 
     bench.deliver()
     assert len(bench.crm.applied) == 4
     assert [state for _, state in bench.fates()] == ["confirmed"] * 4
+
+
+PAGE = MalformedAnswer("a web page came", system="fake", outcome_unknown=True)
+
+
+def test_a_write_that_a_gateway_answers_is_looked_for_and_sent_again(bench: Bench) -> None:
+    bench.crm.script = [fails(PAGE)]
+    bench.owe("r1", "ana")
+    bench.deliver()
+    assert bench.details() == [("pending", "a web page came")]
+    bench.deliver()
+    assert bench.fates() == [("r1", "confirmed")]
+    assert len(bench.crm.applied) == 1
+    assert bench.crm.reads == 2
+
+
+def test_what_a_gateway_never_lets_through_is_parked_in_the_end(bench: Bench) -> None:
+    bench.crm.script = [fails(PAGE)] * 40
+    bench.owe("r1", "ana")
+    for _ in range(300):
+        bench.deliver()
+    [(state, detail)] = bench.details()
+    assert (state, detail.startswith("tried 30 times: a web page came. ")) == ("parked", True)
+    assert "`fingerpost parked retry`" in detail
+    assert len(bench.crm.script) == 40 - verdicts.MOST_ATTEMPTS
+
+
+def test_pages_to_what_is_read_are_waited_out_however_often_they_come(bench: Bench) -> None:
+    asked, read = 0, bench.crm.read
+
+    def pages(*args: Any) -> dict[str, Snapshot]:
+        nonlocal asked
+        asked += 1
+        if asked <= 100:
+            raise MalformedAnswer("a web page came", system="fake")
+        return read(*args)
+
+    bench.crm.read = pages  # type: ignore[method-assign]
+    bench.owe("r1", "ana")
+    bench.deliver()
+    assert (asked, bench.fates()) == (101, [("r1", "confirmed")])
+
+
+def test_an_outage_that_answers_with_pages_costs_a_call_a_wait_and_parks_nothing(bench: Bench) -> None:
+    sizes: list[int] = []
+
+    def page(writes: Sequence[Write]) -> list[WriteResult]:
+        sizes.append(len(writes))
+        raise PAGE
+
+    bench.crm.script = [page] * 6
+    for n in range(200):
+        bench.owe(f"r{n}", "ana")
+    bench.deliver()
+    assert sizes == [200, 50, 12, 3, 1, 1]
+    assert [state for _, state in bench.fates()].count("pending") == 2  # those that were answered so alone
+    bench.deliver()
+    assert {state for _, state in bench.fates()} == {"confirmed"}
+    assert len(bench.crm.applied) == 200
+
+
+def test_one_write_that_a_gateway_does_not_like_stands_alone_and_holds_up_nobody(bench: Bench) -> None:
+    calls = 0
+
+    def choosy(writes: Sequence[Write]) -> list[WriteResult]:
+        nonlocal calls
+        calls += 1
+        if any(write.record_id == "r130" for write in writes):
+            raise PAGE
+        return bench.crm.apply(writes)
+
+    bench.crm.script = [choosy] * 100
+    for n in range(200):
+        bench.owe(f"r{n}", "ana")
+    bench.deliver()
+    fates = dict(bench.fates())
+    assert fates.pop("r130") == "pending"
+    assert set(fates.values()) == {"confirmed"}
+    assert len(bench.crm.applied) == 199
+    assert calls < 25
+
+
+def test_stopping_while_pages_come_gives_back_what_is_left(bench: Bench) -> None:
+    def stops(_writes: Sequence[Write]) -> list[WriteResult]:
+        bench.stop.set()
+        raise PAGE
+
+    bench.crm.script = [stops]
+    for n in range(3):
+        bench.owe(f"r{n}", "ana")
+    bench.deliver()
+    assert [state for _, state in bench.fates()] == ["pending"] * 3
+    bench.stop.clear()
+    bench.deliver()
+    assert [state for _, state in bench.fates()] == ["confirmed"] * 3
 
 
 def test_a_write_that_our_own_code_fails_on_is_parked_alone(bench: Bench) -> None:

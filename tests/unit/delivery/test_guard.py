@@ -42,6 +42,18 @@ def test_one_overtaken_field_does_not_hold_back_the_others() -> None:
     assert "country is now 'AT'" in checked.detail
 
 
+def test_what_was_given_up_is_not_sent_though_the_record_holds_what_was_expected() -> None:
+    both = write({"owner": "b", "country": "DE"}, {"owner": "a", "country": "germany"})
+    both = msgspec.structs.replace(both, given_up={"owner": "superseded: owner had become 'c'"})
+    checked = check(both, snapshot(owner="a", country="germany"))
+    assert checked.write is not None
+    assert checked.write.fields == {"country": "DE"}
+    assert checked.detail == "superseded: owner had become 'c'"
+    checked = check(both, snapshot(owner="a", country="DE"))
+    assert (checked.write, checked.state, checked.detail) == (None, "superseded", "superseded: owner had become 'c'")
+    assert check(both, snapshot(owner="b", country="DE")).state == "confirmed"
+
+
 def test_what_the_record_already_holds_is_done() -> None:
     checked = check(write({"owner": "b"}, {"owner": "a"}), snapshot(owner="b"))
     assert (checked.write, checked.state) == (None, "confirmed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -9,6 +10,7 @@ from routing.core.model import Entity, Write
 from routing.ledger import outbox
 from routing.ledger.engine import Ledger
 from routing.ledger.outbox import Fate
+from routing.runtime.echo import under_way
 from tests.conftest import ManualClock
 
 REF = "salesforce:lead:00Q1"
@@ -146,3 +148,45 @@ def test_what_goes_before_the_owner_of_a_record_is_as_urgent(ledger: Ledger, clo
     with ledger.read() as conn:
         ended = conn.execute(text("SELECT write_id FROM outbox WHERE state = 'confirmed'")).scalar()
     assert ended == "c 00Q9"
+
+
+WHY = "superseded: owner had become '005B' before this was sent (decision 7)"
+
+
+def given_up(ledger: Ledger) -> list[dict[str, str]]:
+    with ledger.read() as conn:
+        rows = conn.execute(text("SELECT body FROM outbox ORDER BY seq")).scalars()
+        return [msgspec.json.decode(body)["given_up"] for body in rows]
+
+
+def test_what_is_given_up_while_it_is_sent_is_known_to_its_courier_and_whoever_takes_over(
+    ledger: Ledger, clock: ManualClock, claimed: int
+) -> None:
+    with ledger.write() as conn:
+        outbox.give_up(conn, {claimed: {"owner": WHY}})
+        found = outbox.claimed(conn, [claimed, 99], "one")
+        assert {seq: write.given_up for seq, write in found.items()} == {claimed: {"owner": WHY}}
+        assert outbox.claimed(conn, [claimed], "two") == {}
+        [waiting] = outbox.unechoed(conn, {REF})[REF]
+    # It may have been written already, and then comes back; nobody counts on it.
+    assert (waiting.given_up, waiting.fields) == ({"owner"}, {"owner": "005A", "country": "FR"})
+    assert waiting.may == waiting.fields
+    assert under_way([waiting], {"owner": "005Q", "country": "F"}) == {"country": "FR"}
+    with ledger.write() as conn:
+        outbox.recover(conn, clock(), 0, "salesforce", "one")
+        [again] = outbox.claim(conn, "salesforce", 10, clock(), "two")
+    assert again.write.given_up == {"owner": WHY}
+
+
+def test_what_has_ended_is_not_given_up(ledger: Ledger, clock: ManualClock, claimed: int) -> None:
+    with ledger.write() as conn:
+        outbox.end(conn, [Fate(claimed, "confirmed")], clock(), "one")
+        outbox.give_up(conn, {claimed: {"owner": WHY}})
+    assert given_up(ledger) == [{}]
+
+
+def test_nothing_is_kept_of_why_once_the_person_is_erased(ledger: Ledger, claimed: int) -> None:
+    with ledger.write() as conn:
+        outbox.give_up(conn, {claimed: {"owner": WHY}})
+        outbox.erase(conn, REF)
+    assert given_up(ledger) == [{}]

@@ -9,7 +9,7 @@ from routing.core.model import ChangeEvent, Record
 from routing.core.times import iso
 from routing.ledger.outbox import Unechoed
 from routing.ledger.schema import to_ms
-from routing.runtime.echo import heard_back, parted, under_way
+from routing.runtime.echo import heard_back, overtaken, parted, under_way
 from tests.conftest import START
 
 HOUR = timedelta(hours=1)
@@ -87,6 +87,34 @@ def test_a_write_on_its_way_tells_what_a_record_is_about_to_hold() -> None:
     second = Unechoed(2, {"owner": "ben"}, guard={"owner": "us"})
     assert under_way([first, second], {"owner": "us", "country": "Germany"}) == {"owner": "ben", "country": "DE"}
     assert under_way([first, second], {"owner": "a person", "country": "Germany"}) == {"country": "DE"}
+
+
+def owes(seq: int, was: str, to: str, **more: Any) -> Unechoed:
+    return Unechoed(seq, {"owner": to}, guard={"owner": was}, sent=False, **more)
+
+
+def test_a_write_that_is_owed_is_overtaken_by_a_value_that_nobody_of_us_knows() -> None:
+    one = owes(1, "", "ana")
+    assert overtaken([one], {"owner": "ben"}) == {1: ["owner"]}
+    for known in ("", None, "ana"):
+        assert overtaken([one], {"owner": known}) == {}
+    both = Unechoed(1, {"owner": "ana", "country": "DE"}, guard={"owner": None, "country": "Germany"})
+    assert overtaken([both], {"owner": None, "country": "FR"}) == {1: ["country"]}
+
+
+def test_what_our_earlier_writes_do_overtakes_no_later_one() -> None:
+    """Each was made when the one before was on its way: the CRM shows the first's value by now, or the second's."""
+    writes = [owes(1, "", "ana"), owes(2, "", "ben", ours={"owner": "ana"}), owes(3, "", "cem", ours={"owner": "ben"})]
+    for n, value in enumerate(("", "ana", "ben", "cem")):
+        assert overtaken(writes[max(0, n - 1) :], {"owner": value}) == {}  # what came before that has ended
+    assert overtaken(writes, {"owner": "dee"}) == {1: ["owner"], 2: ["owner"], 3: ["owner"]}
+
+
+def test_what_has_ended_or_was_heard_back_is_not_given_up() -> None:
+    assert overtaken([owes(1, "", "ana", ended_ms=5)], {"owner": "ben"}) == {}
+    assert overtaken([Unechoed(1, {}, guard={"owner": ""})], {"owner": "ben"}) == {}
+    parked = Unechoed(1, {"owner": "ana"}, ended_ms=5, parked={"owner": "ana"})  # it may have happened unheard
+    assert overtaken([parked, owes(2, "", "ben")], {"owner": "ana"}) == {}
 
 
 def looked(*changed: str, **values: Any) -> ChangeEvent:
