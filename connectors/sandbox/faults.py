@@ -18,6 +18,7 @@ per request, before they do anything.
 | daily_limit | the day's requests are used up | 429 of the daily policy | 607 |
 | forbidden | 403 API_DISABLED_FOR_ORG: the integration user may not | 403 MISSING_SCOPES | 603 |
 | nonsense | everything is committed, and something on the way answers 200 with a page of its own | the same | the same |
+| page | nothing arrives: something on the way answers 200 with a page of its own | the same | the same |
 | person_edits | a person changes the same fields of ``share`` of the records a moment before the write | the same | the same |
 
 At the login, expired_session refuses the password; partial, lock and person_edits wait for an operation that has records.
@@ -50,6 +51,7 @@ FaultKind = Literal[
     "daily_limit",
     "forbidden",
     "nonsense",
+    "page",
     "person_edits",
 ]
 
@@ -112,6 +114,7 @@ _NEVER: dict[str, tuple[str, ...]] = {
     "daily_limit": ("login",),
     "forbidden": ("login",),
     "nonsense": ("login", "subscribe"),
+    "page": ("login", "subscribe"),
 }
 
 

@@ -23,7 +23,7 @@ GET  /records?system=&object=   what a CRM holds, one JSON object a line: salesf
 POST /traffic                   leads come in; the body is below, as for all of these
 POST /faults                    one fault, or a list of them; {"clear": true} disarms all
 POST /webhook                   where HubSpot's webhooks go, and what goes wrong with them
-POST /do                        one deed (or a list): {"system": "hubspot", "do": "erase", "with": {"record_id": "newest"}}
+POST /do                        one deed, or a list (all or none), answered with what came of each under "did": {"system": "hubspot", "do": "erase", "with": {"record_id": "newest"}}
 POST /scenario                  plays a scenario
 POST /stop                      ends the process
 """

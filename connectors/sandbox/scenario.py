@@ -58,6 +58,7 @@ DEEDS: dict[str, tuple[str, ...]] = {
             "forbid_creations",
             "forbid_deletions",
             "revoke",
+            "add_object",
             "add_field",
             "change_type",
             "delete_field",
@@ -165,13 +166,23 @@ def check(deed: Deed) -> None:
     for name, value in deed.given.items():
         kind = list[str] if hints[name] == Iterable[str] else hints[name]
         try:
-            take(value, kind, {})
+            _fit(value, kind)
         except ValueError as error:
-            options = get_args(kind) if get_origin(kind) is Literal else ()
-            said = f"there is no {value!r}; {one_of(str(value), options)}" if options else str(error)
-            raise ValueError(f"{deed.system} {deed.do}: {name}: {said}") from None
+            raise ValueError(f"{deed.system} {deed.do}: {name}: {error}") from None
     if deed.do == "impose":
         check_conditions(deed.system, deed.given["values"], conditions)
+
+
+def _fit(value: Any, kind: Any) -> None:
+    """Raises ValueError for what is no value of that kind."""
+    if get_origin(kind) is Mapping and isinstance(value, dict):
+        for one in value.values():
+            _fit(one, get_args(kind)[1])
+    options = get_args(kind) if get_origin(kind) is Literal else ()
+    try:
+        take(value, kind, {})
+    except ValueError as error:
+        raise ValueError(f"there is no {value!r}; {one_of(str(value), options)}" if options else str(error)) from None
 
 
 def read_scenario(path: Path) -> Scenario:

@@ -7,7 +7,7 @@
 | POST /traffic | starts the lead generator; body as ``TrafficOrder`` |
 | POST /faults | arms a ``Fault`` (or a list of them); ``{"clear": true}`` disarms all |
 | POST /webhook | ``{"url": …}`` where webhooks go from now on; ``{"mischief": {…}}`` what goes wrong with them |
-| POST /do | one deed (or a list of them) of a person or an administrator; body as ``scenario.Deed`` |
+| POST /do | one deed (or a list of them: all or none) of a person or an administrator; body as ``scenario.Deed`` |
 | POST /scenario | plays a ``Scenario`` |
 | GET /records?system=&object= | what the CRM holds, one JSON object a line: id, owner, fields, writes per field by us |
 | POST /stop | ends the process |
@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -31,8 +32,10 @@ from starlette.routing import Route
 from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.faults import check as check_fault
 from connectors.sandbox.hubspot import HubSpotSandbox
+from connectors.sandbox.hubspot.journal import CLIENT_ID
 from connectors.sandbox.hubspot.properties import PROPERTIES, Refusal
 from connectors.sandbox.hubspot.server import summary
+from connectors.sandbox.hubspot.webhooks import PORTAL_ID
 from connectors.sandbox.manual import manual
 from connectors.sandbox.marketo import MarketoSandbox
 from connectors.sandbox.marketo.store import Refusal as MarketoRefusal
@@ -40,6 +43,7 @@ from connectors.sandbox.salesforce import SalesforceSandbox
 from connectors.sandbox.salesforce.checks import SaveError
 from connectors.sandbox.scenario import FORMS, Deed, Player, Step, WebhookOrder, carry_out, check, decode
 from connectors.sandbox.serving import Served
+from connectors.sandbox.together import check_together, whole
 from connectors.sandbox.traffic import Traffic, TrafficOrder
 from connectors.sandbox.wording import one_of, take
 from connectors.sandbox.world import PersonSeed, World
@@ -138,7 +142,9 @@ class SandboxServer:
             "hubspot": {
                 "host": hubspot.url,
                 "access_token": hubspot.access_token,
+                "client_id": CLIENT_ID,
                 "client_secret": WEBHOOK_SECRET,
+                "portal_id": PORTAL_ID,
                 "webhook_url": hubspot.webhook_url,
             },
             "marketo": {
@@ -230,13 +236,13 @@ class SandboxServer:
         ]
         return Starlette(routes=routes)
 
-    def _order(self, carry_out: Callable[[bytes], None]) -> Callable[[Request], Any]:
+    def _order(self, carry_out: Callable[[bytes], dict[str, Any] | None]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
             try:
-                carry_out(await request.body() or b"{}")
+                told = carry_out(await request.body() or b"{}") or {}
             except (msgspec.DecodeError, ValueError, SaveError, Refusal, MarketoRefusal) as error:
                 return _json({"error": str(error)}, 400)
-            return _json(self.state())
+            return _json(self.state() | told)
 
         return endpoint
 
@@ -267,13 +273,14 @@ class SandboxServer:
         if order.drop_refused is not None:
             self.hubspot.webhooks.drop_refused = order.drop_refused
 
-    def _do(self, body: bytes) -> None:
+    def _do(self, body: bytes) -> dict[str, Any]:
         given = msgspec.json.decode(body)
         deeds = take(given, list[Deed], {"": Deed}) if isinstance(given, list) else [take(given, Deed, {"": Deed})]
         for deed in deeds:
             check(deed)
-        for deed in deeds:
-            self._carry_out(deed)
+        check_together(deeds)
+        with whole(self.salesforce, self.hubspot, self.marketo) if len(deeds) > 1 else nullcontext():
+            return {"did": [self._carry_out(deed) for deed in deeds]}
 
     def _play(self, body: bytes) -> None:
         self.player.start(decode(msgspec.json.decode(body), "the scenario"))
@@ -291,9 +298,9 @@ class SandboxServer:
         for deed in step.deeds:
             self._carry_out(deed)
 
-    def _carry_out(self, deed: Deed) -> None:
+    def _carry_out(self, deed: Deed) -> Any:
         sandboxes = {"salesforce": self.salesforce, "hubspot": self.hubspot, "marketo": self.marketo}
-        carry_out(deed, sandboxes, self._newest)
+        return carry_out(deed, sandboxes, self._newest)
 
     def _newest(self, system: str, name: str, which: str) -> str:
         """The record made last (or first) of an object. Raises ValueError when there is none."""

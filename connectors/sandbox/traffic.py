@@ -21,7 +21,7 @@ _CHURN_EVERY = 10  # leads
 
 
 class TrafficOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much traffic: ``leads`` in all (None: without end), ``rate`` a second (None: as fast as it goes).
+    """How much traffic: ``leads`` in all (None: without end; 0 ends what is under way), ``rate`` a second (None: as fast as it goes).
 
     ``churn`` also changes accounts, opportunities and users a little. ``today`` (ISO date; "": what the clock shows) is when people
     touched their leads.
@@ -81,9 +81,11 @@ class Traffic:
         return self._thread is not None and not self._thread.is_alive()
 
     def start(self, order: TrafficOrder) -> None:
-        """Begins. Raises ValueError while an earlier order is still running."""
+        """Begins; an order for no leads ends the one under way. Raises ValueError for any other meanwhile."""
+        if order.leads == 0:
+            self.stop()
         if self.running:
-            raise ValueError("leads are being made already; wait until that is done")
+            raise ValueError('leads are being made already; wait until that is done, or end it with {"leads": 0}')
         self._stop.clear()
         self._thread = threading.Thread(target=self._guarded, args=(order,), name="sandbox-traffic", daemon=True)
         self._thread.start()

@@ -11,11 +11,14 @@ import requests
 from typer.testing import CliRunner
 
 import connectors.sandbox
+from connectors.hubspot.journal import HubSpotJournal
+from connectors.hubspot.settings import HubSpotSettings
 from connectors.sandbox.scenario import read_scenario
 from connectors.sandbox.server import SandboxOptions, SandboxServer
 from connectors.sandbox.world import PersonSeed
 from routing.cli.app import app
 from routing.runtime.clock import monotonic, utcnow
+from tests.processes import wait_for
 
 SHIPPED = sorted((Path(connectors.sandbox.__file__).parent / "scenarios").glob("*.yaml"))
 
@@ -291,6 +294,109 @@ def test_one_deed_by_hand(server: SandboxServer) -> None:
     gone = {"system": "hubspot", "do": "delete", "with": {"kind": "contacts", "record_id": "1"}}
     refused = requests.post(f"{server.admin_url}/do", json=gone, timeout=30)
     assert (refused.status_code, refused.json()["error"]) == (400, "resource not found: 1")
+
+
+def test_what_a_deed_made_can_be_used_in_the_next(server: SandboxServer) -> None:
+    def do(*deeds: dict[str, Any]) -> Any:
+        answer = requests.post(f"{server.admin_url}/do", json=list(deeds), timeout=30)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["did"]
+
+    lead = {"name": "Lead", "fields": {"LastName": "Oro", "Company": "Oro"}}
+    record, queue = do(
+        {"system": "salesforce", "do": "create", "with": lead},
+        {"system": "salesforce", "do": "add_queue", "with": {"label": "Intake", "objects": ["Lead"]}},
+    )
+    given = {"name": "Lead", "record_id": record, "fields": {"OwnerId": queue}}
+    assert do({"system": "salesforce", "do": "update", "with": given}) == [None]
+    assert (server.salesforce.record("Lead", record) or {})["OwnerId"] == queue
+
+
+def test_leads_without_end_can_be_ended(server: SandboxServer) -> None:
+    def order(**fields: Any) -> requests.Response:
+        return requests.post(f"{server.admin_url}/traffic", json=fields, timeout=30)
+
+    assert order(rate=50).json()["running"]
+    refused = order(leads=1)
+    assert refused.status_code == 400
+    assert '{"leads": 0}' in refused.json()["error"]
+    order(leads=0)
+    wait_for("the end", lambda: not server.traffic.running)
+    assert order(leads=1).status_code == 200
+    wait_for("the one lead", lambda: server.traffic.done)
+    assert server.traffic.error == ""
+
+
+def test_what_the_journal_needs_is_printed(server: SandboxServer) -> None:
+    printed = server.settings()["hubspot"]
+    settings = HubSpotSettings(
+        access_token=printed["access_token"],
+        client_id=printed["client_id"],
+        client_secrets=(printed["client_secret"],),
+        portal_id=printed["portal_id"],
+        host=printed["host"],
+        changes="journal",
+    )
+    assert HubSpotJournal(settings, dict, utcnow).try_login()
+
+
+IMPOSSIBLE = [
+    {"system": "salesforce", "do": "delete", "with": {"name": "Lead", "record_id": "00Q000000000000AAA"}},
+    {"system": "hubspot", "do": "delete", "with": {"kind": "contacts", "record_id": "1"}},
+    {"system": "marketo", "do": "delete", "with": {"record_id": "999999"}},
+]
+
+
+@pytest.mark.parametrize("impossible", IMPOSSIBLE, ids=["salesforce", "hubspot", "marketo"])
+def test_of_several_deeds_all_are_done_or_none(server: SandboxServer, impossible: dict[str, Any]) -> None:
+    org, portal, marketo = server.salesforce, server.hubspot, server.marketo
+    there = org.create("Lead", {"LastName": "There", "Company": "Acme"})
+
+    def everything() -> Any:
+        return (
+            org.record("Lead", there),
+            len(org.records("Lead")),
+            org.bus.last,
+            "Title" in org.store.objects["Lead"].fields,
+            [row["SelectedEntity"] for row in org.records("PlatformEventChannelMember")],
+            sorted(item.id for item in portal.items("contacts")),
+            portal.webhooks.pending + portal.webhooks.delivered,
+            sorted(marketo.store.leads),
+            len(marketo.store.log),
+        )
+
+    before = everything()
+    possible = [
+        {"system": "salesforce", "do": "create", "with": {"name": "Lead", "fields": {"LastName": "A", "Company": "B"}}},
+        {
+            "system": "salesforce",
+            "do": "update",
+            "with": {"name": "Lead", "record_id": there, "fields": {"City": "Rom"}},
+        },
+        {"system": "salesforce", "do": "delete", "with": {"name": "Lead", "record_id": "newest"}},
+        {"system": "salesforce", "do": "deselect", "with": {"name": "Case"}},
+        {"system": "salesforce", "do": "delete_field", "with": {"name": "Lead", "field": "Title"}},
+        {"system": "hubspot", "do": "create", "with": {"kind": "contacts", "properties": {"city": "Lima"}}},
+        {"system": "marketo", "do": "create", "with": {"values": {"email": "x@example.com"}}},
+    ]
+    refused = requests.post(f"{server.admin_url}/do", json=[*possible, impossible], timeout=30)
+    assert refused.status_code == 400
+    assert everything() == before
+    # All of it goes on as if nothing had been asked.
+    assert requests.post(f"{server.admin_url}/do", json=[*possible[:3], *possible[5:]], timeout=30).status_code == 200
+    assert (org.record("Lead", there) or {})["City"] == "Rom"
+    assert org.bus.last == before[2] + 3
+    assert len(list(portal.items("contacts"))) == len(before[5]) + 1
+    assert len(marketo.store.leads) == len(before[7]) + 1
+
+
+def test_what_nobody_could_take_back_goes_alone(server: SandboxServer) -> None:
+    deeds = [IMPOSSIBLE[0], {"system": "salesforce", "do": "break_streams"}]
+    refused = requests.post(f"{server.admin_url}/do", json=deeds, timeout=30)
+    assert (refused.status_code, refused.json()["error"]) == (
+        400,
+        "deed 2, break_streams in salesforce, goes alone: nothing could take it back",
+    )
 
 
 def test_the_admin_address_tells_what_can_be_asked(server: SandboxServer) -> None:

@@ -34,6 +34,7 @@ from connectors.sandbox.hubspot.properties import PROPERTIES, Refusal, validate
 from connectors.sandbox.hubspot.search import SearchRequest, find
 from connectors.sandbox.hubspot.store import Item, Source, Store
 from connectors.sandbox.hubspot.webhooks import APP_ID, PORTAL_ID
+from connectors.sandbox.hubspot.workflows import Workflows
 from connectors.sandbox.serving import break_off, page
 from connectors.sandbox.world import stamp
 
@@ -49,6 +50,7 @@ SCOPES = [
     "crm.objects.owners.read",
     "crm.objects.leads.read",
     "crm.objects.leads.write",
+    "automation",
 ]
 
 
@@ -99,6 +101,7 @@ class RestApi:
         self._clock = clock
         self._journal = journal
         self.scopes = set(SCOPES)
+        self.workflows = Workflows()
         self.search_lag = timedelta()  # how late the search shows a change
         objects = "/crm/v3/objects/{kind}"
         routes: list[tuple[str, str, str, Handler]] = [
@@ -117,7 +120,7 @@ class RestApi:
             ("POST", "/oauth/v2/private-apps/get/access-token-info", "token", self._token),
         ]
         routes += Linking(store, self._owner_ids, clock).routes(objects)
-        routes += journal.routes()
+        routes += journal.routes() + self.workflows.routes()
         self.app = Starlette(
             routes=[
                 Route(path, self._guarded(operation, handler), methods=[method])
@@ -182,7 +185,7 @@ class RestApi:
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
             return handler(request, body, None)
-        if fault.kind in ("timeout_after_commit", "broken_after_commit"):
+        if fault.kind in ("timeout_after_commit", "broken_after_commit", "nonsense"):
             handler(request, body, None)
         if fault.kind in ("broken", "broken_after_commit"):
             raise HttpRefusal(500, "INTERNAL_ERROR", "internal error")
@@ -192,8 +195,7 @@ class RestApi:
             return rate_limited("TEN_SECONDLY_ROLLING", headers, fault.retry_after)
         if fault.kind == "forbidden":
             raise missing_scope("crm.objects.contacts.sensitive")
-        if fault.kind == "nonsense":
-            handler(request, body, None)
+        if fault.kind in ("nonsense", "page"):
             return page()
         if fault.kind == "expired_session":
             raise HttpRefusal(401, "EXPIRED_AUTHENTICATION", "The OAuth token used to make this call expired.")
@@ -217,6 +219,8 @@ class RestApi:
     @staticmethod
     def _scope(request: Request, operation: str) -> str:
         """The scope that a request needs, as far as the sandbox asks for one."""
+        if operation == "workflows":
+            return "automation"
         right = _RIGHTS.get(operation)
         kind = "owners" if operation == "owners" else kind_of(request) if right else ""
         # Tasks go with contacts, as in HubSpot.

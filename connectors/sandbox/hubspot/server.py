@@ -11,8 +11,9 @@ from connectors.sandbox.hubspot.journal import Journal
 from connectors.sandbox.hubspot.limits import Limits
 from connectors.sandbox.hubspot.properties import PROPERTIES, Refusal
 from connectors.sandbox.hubspot.rest import RestApi
-from connectors.sandbox.hubspot.store import Entry, Event, Item, Source, Store
+from connectors.sandbox.hubspot.store import OWNER, Entry, Event, Item, Source, Store
 from connectors.sandbox.hubspot.webhooks import WebhookSender
+from connectors.sandbox.hubspot.workflows import Workflows, setting
 from connectors.sandbox.serving import Served
 from connectors.sandbox.wording import one_of
 from connectors.sandbox.world import World
@@ -176,6 +177,14 @@ class HubSpotSandbox:
         if owner and owner not in self._owners:
             raise ValueError(f"hubspot has no owner {owner!r} to whom a workflow could give records")
         self.store.workflow_owner = owner
+        self.workflows.hide("Give records back")
+        if owner:
+            self.workflows.show("Give records back", "contacts", setting(OWNER, owner))
+
+    @property
+    def workflows(self) -> Workflows:
+        """What Automation, Workflows shows."""
+        return self._rest.workflows
 
     def record(self, kind: Kind, record_id: str) -> dict[str, str] | None:
         """A live record's properties; None when it is not there."""

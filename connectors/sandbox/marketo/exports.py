@@ -1,4 +1,4 @@
-"""Bulk exports of leads by the time of their creation, as CSV."""
+"""Bulk exports of leads by the time of their creation, as CSV. They wait in a queue, and two are carried out at once."""
 
 from __future__ import annotations
 
@@ -20,12 +20,23 @@ class _Export(msgspec.Struct):
     filter: dict[str, dict[str, str]]
 
 
+_MOST_QUEUED, _AT_ONCE = 10, 2  # those that are carried out count as queued, too
+
+
 class Exports:
-    """Handlers under bulk/v1/leads/export. A job takes some looks to be done."""
+    """Handlers under bulk/v1/leads/export. Time passes with each look at a job: those at work are done, the next ones begin."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._exports: dict[str, dict[str, Any]] = {}
+        self.others = 0  # jobs of other programs that wait in the queue
+        self.most_queued = 0  # of ours at the same moment, so far
+        self.exported: list[str] = []  # the first moment of each job's span, as they were done
+
+    @property
+    def made(self) -> int:
+        """Jobs so far, queued or not."""
+        return len(self._exports)
 
     def create(self, _query: Query, body: bytes, _: Fault | None) -> Any:
         """export/create.json"""
@@ -42,14 +53,33 @@ class Exports:
                 for one in self._store.leads.values()
                 if start <= one.created_at < end + timedelta(seconds=1)
             ]
-        self._exports[job] = {"fields": asked.fields, "rows": rows, "status": "Created"}
+        self._exports[job] = {"fields": asked.fields, "rows": rows, "status": "Created", "start": between["startAt"]}
         return {"result": [{"exportId": job, "status": "Created", "format": "CSV"}]}
 
-    def state(self, query: Query, _body: bytes, _: Fault | None) -> Any:
-        """enqueue.json and status.json of a job: each look brings it on."""
+    def enqueue(self, query: Query, _body: bytes, _: Fault | None) -> Any:
+        """enqueue.json of a job"""
         job = self._job(query)
-        job["status"] = {"Created": "Queued", "Queued": "Processing"}.get(job["status"], "Completed")
-        return {"result": [{"exportId": query["job"], "status": job["status"], "format": "CSV"}]}
+        with self._store.lock:
+            queued = self.others + len(self._in("Queued", "Processing"))
+            if queued >= _MOST_QUEUED:
+                raise Failure("1029", "Too many jobs in queue")
+            self.most_queued = max(self.most_queued, queued + 1 - self.others)
+            job["status"] = "Queued"
+        return _state(query, job)
+
+    def status(self, query: Query, _body: bytes, _: Fault | None) -> Any:
+        """status.json of a job"""
+        job = self._job(query)
+        with self._store.lock:
+            for done in self._in("Processing"):
+                done["status"] = "Completed"
+                self.exported.append(done["start"])
+            for begun in self._in("Queued")[:_AT_ONCE]:
+                begun["status"] = "Processing"
+        return _state(query, job)
+
+    def _in(self, *states: str) -> list[dict[str, Any]]:
+        return [job for job in self._exports.values() if job["status"] in states]
 
     def file(self, query: Query, _body: bytes, _: Fault | None) -> Any:
         """file.json of a job"""
@@ -62,3 +92,7 @@ class Exports:
         if query["job"] not in self._exports:
             raise Failure("1013", "Object not found")
         return self._exports[query["job"]]
+
+
+def _state(query: Query, job: dict[str, Any]) -> Any:
+    return {"result": [{"exportId": query["job"], "status": job["status"], "format": "CSV"}]}

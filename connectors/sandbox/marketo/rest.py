@@ -55,11 +55,11 @@ class RestApi:
         self._recent: deque[datetime] = deque()
         self._tokens: dict[str, datetime] = {}
         self._issued = 0
-        self.activities = Activities(store)
+        self.activities, self.exports = Activities(store), Exports(store)
         self.app = Starlette(routes=self._routes(), exception_handlers=self._refusals())
 
     def _routes(self) -> list[Route]:
-        leads, log, exports = Leads(self._store), self.activities, Exports(self._store)
+        leads, log, exports = Leads(self._store), self.activities, self.exports
         of_log, of_exports = "/rest/v1/activities", "/bulk/v1/leads/export"
         asked: list[tuple[str, str, Handler]] = [
             ("/rest/v1/leads/describe.json", "describe", leads.describe),
@@ -69,12 +69,12 @@ class RestApi:
             (f"{of_log}.json", "activities", log.activities),
             (f"{of_log}/leadchanges.json", "activities", log.changes),
             (f"{of_log}/deletedleads.json", "activities", log.deletions),
-            (of_exports + "/{job}/status.json", "export", exports.state),
+            (of_exports + "/{job}/status.json", "export", exports.status),
             (of_exports + "/{job}/file.json", "export", exports.file),
         ]
         done: list[tuple[str, str, Handler]] = [
             (f"{of_exports}/create.json", "export", exports.create),
-            (of_exports + "/{job}/enqueue.json", "export", exports.state),
+            (of_exports + "/{job}/enqueue.json", "export", exports.enqueue),
         ]
         made = [self._asking(path, self._guarded(name, handler)) for path, name, handler in asked]
         made += [Route(path, self._guarded(name, handler), methods=["POST"]) for path, name, handler in done]
@@ -198,12 +198,11 @@ class RestApi:
         self, fault: Fault, request: Request, query: Query, body: bytes, handler: Handler
     ) -> Response | None:
         """What a fault makes of the request; None: it goes on. Raises Failure."""
-        if fault.kind in ("timeout_after_commit", "broken_after_commit"):
+        if fault.kind in ("timeout_after_commit", "broken_after_commit", "nonsense"):
             handler(query, body, None)
         if fault.kind in FAILURES:
             raise FAILURES[fault.kind]
-        if fault.kind == "nonsense":
-            handler(query, body, None)
+        if fault.kind in ("nonsense", "page"):
             return page()
         if fault.kind == "expired_session":
             self.expire_tokens()

@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from connectors.sandbox.faults import Faults
+from connectors.sandbox.marketo.exports import Exports
 from connectors.sandbox.marketo.kinds import DATA_VALUE, DELETE_LEAD, KINDS, MERGE, NEW_LEAD, SCORE
 from connectors.sandbox.marketo.rest import RestApi
 from connectors.sandbox.marketo.store import FIELDS, Refusal, Store
 from connectors.sandbox.serving import Served
 from connectors.sandbox.wording import check_conditions, one_of
 
-CONDITIONS = ("window", "daily", "used_today", "at_once", "page", "merge_deletion")
+CONDITIONS = ("window", "daily", "used_today", "at_once", "page", "merge_deletion", "other_exports")
 _TOLD_OTHERWISE = (NEW_LEAD, DATA_VALUE, SCORE, MERGE, DELETE_LEAD)  # by what is done to the lead
 
 
@@ -42,6 +43,11 @@ class MarketoSandbox:
         """Requests that have come and are not answered yet."""
         return self._rest.under_way
 
+    @property
+    def exports(self) -> Exports:
+        """The queue of exports."""
+        return self._rest.exports
+
     def start(self) -> None:
         """Serves in a thread of its own; returns once it answers. Raises OSError when the port is taken."""
         self._served.start()
@@ -60,7 +66,7 @@ class MarketoSandbox:
 
     def impose(self, values: Mapping[str, Any]) -> None:
         """Lasting conditions: ``window`` (calls in 20 s), ``daily``, ``used_today``, ``page`` (log entries an answer looks at),
-        ``at_once`` (requests at the same moment), ``merge_deletion`` (0: leads that went into others are not told as deleted, 1: they
+        ``at_once`` (requests at the same moment), ``other_exports`` (of other programs, in the queue of ten), ``merge_deletion`` (0: leads that went into others are not told as deleted, 1: they
         are). Raises ValueError.
         """
         check_conditions("marketo", values, CONDITIONS)
@@ -71,6 +77,8 @@ class MarketoSandbox:
                 self._rest.activities.page = int(value)
             elif name == "merge_deletion":
                 self._merge_deletion = bool(value)
+            elif name == "other_exports":
+                self._rest.exports.others = int(value)
             else:
                 setattr(self._rest, {"used_today": "used"}.get(name, name), int(value))
 

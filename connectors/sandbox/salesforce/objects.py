@@ -34,6 +34,7 @@ _AVRO = {
     "date": "long",
     "datetime": "long",
 }
+CUSTOM = "Name string\nOwnerId reference\n"  # what each object of the customer's own has
 _GUESSED = {bool: "boolean", int: "int", float: "double", list: "multipicklist"}
 FieldKind = Literal[
     "string",
@@ -198,16 +199,25 @@ def _header() -> dict[str, Any]:
     }
 
 
+def custom_object(name: str, known: Mapping[str, SandboxObject], fields: Mapping[str, str]) -> SandboxObject:
+    """An object of the customer's own: a name, an owner, and those fields with their types."""
+    taken = {one.prefix for one in known.values()}
+    prefix = next(one for number in range(100) if (one := f"a{number:02d}") not in taken)
+    own = [[field, kind] for field, kind in fields.items()]
+    return SandboxObject(name, prefix, [*_lines(CUSTOM), *own, *_lines(AUDIT)])
+
+
+def _lines(text: str) -> list[list[str]]:
+    return [line.split() for line in text.strip().splitlines() if line.strip()]
+
+
 def build_objects(seed: Mapping[str, list[dict[str, Any]]]) -> dict[str, SandboxObject]:
     """All objects. A field of the seed that is no standard field becomes a custom one, typed by its first value, and so does an
     object (``Deal__c``)."""
     objects = {}
-    custom_objects = {
-        name: (f"a{number:02d}", "Name string\nOwnerId reference\n")
-        for number, name in enumerate(sorted(set(seed) - set(OBJECTS)))
-    }
+    custom_objects = {name: (f"a{number:02d}", CUSTOM) for number, name in enumerate(sorted(set(seed) - set(OBJECTS)))}
     for name, (prefix, text) in {**OBJECTS, **custom_objects}.items():
-        lines = [line.split() for line in (text + AUDIT).strip().splitlines() if line.strip()]
+        lines = _lines(text + AUDIT)
         known = set(SandboxObject(name, prefix, lines).fields)
         custom: dict[str, str] = {}
         for row in seed.get(name, ()):

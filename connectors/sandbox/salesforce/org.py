@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
@@ -13,13 +14,14 @@ from connectors.sandbox.salesforce import joins
 from connectors.sandbox.salesforce.bus import EventBus, Spoil
 from connectors.sandbox.salesforce.changes import encode, header_of
 from connectors.sandbox.salesforce.checks import DuplicateRule, Operation, SaveError
-from connectors.sandbox.salesforce.objects import CHANGE_TYPES, FieldKind, SandboxObject, build_objects
-from connectors.sandbox.salesforce.setup import FLOW, giving, setup_rows
+from connectors.sandbox.salesforce.objects import CHANGE_TYPES, FieldKind, SandboxObject, build_objects, custom_object
+from connectors.sandbox.salesforce.setup import FLOW, entity_row, giving, setup_rows
 from connectors.sandbox.salesforce.standard import CONVERTED
 from connectors.sandbox.salesforce.store import HistoryEntry, Store
 from connectors.sandbox.wording import one_of
 
 Row = dict[str, Any]
+_CUSTOM = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*__c")
 
 
 class SalesforceSeed(Protocol):
@@ -165,6 +167,21 @@ class Org:
         if field and field not in definition.fields:
             raise ValueError(f"{name} has no field {field!r}; {one_of(field, sorted(definition.fields))}")
 
+    def add_object(self, name: str, fields: Mapping[str, FieldKind]) -> None:
+        """A new custom object (Region__c) with a Name, an owner and fields ({"Country__c": "picklist"}), selected for change events.
+
+        Raises ValueError.
+        """
+        if not _CUSTOM.fullmatch(name):
+            raise ValueError(f"a custom object has a name like Region__c, not {name!r}")
+        if name in self.store.objects:
+            raise ValueError(f"salesforce has an object {name} already")
+        if wrong := [field for field in fields if not _CUSTOM.fullmatch(field)]:
+            raise ValueError(f"a custom field has a name like Country__c, not {wrong[0]!r}; Name and OwnerId are there")
+        self._redefine(custom_object(name, self.store.objects, fields))
+        self.store.load("EntityDefinition", [entity_row(name, len(self.store.objects))])
+        self.select(name)
+
     def add_field(self, name: str, field: str, kind: FieldKind = "string") -> None:
         """A new custom field: from now on change events come in another schema. Raises ValueError when it is there already."""
         self._check(name)
@@ -225,6 +242,17 @@ class Org:
         view = {"ApiName": name, "Label": label, "ProcessType": "AutoLaunchedFlow", "ActiveVersionId": version}
         more = {"TriggerObjectOrEventLabel": entity["Label"], "IsActive": True}
         self.create("FlowDefinitionView", {**view, **trigger, **more})
+
+    def run_rule(self, name: str, about: str, field: str, **more: Any) -> None:
+        """Shows an active workflow rule in Setup that updates a field of ``about``; ``more`` of its metadata. It does nothing here."""
+        self._check(about)
+        [entity] = [row["DurableId"] for row in self.records("EntityDefinition") if row["QualifiedApiName"] == about]
+        update = {"name": f"Set {field}", "field": field, "operation": "Literal", "literalValue": "x"}
+        source = {"SourceTableEnumOrId": entity, "FullName": f"{about}.{name}_{field}", "Metadata": update}
+        self.create("WorkflowFieldUpdate", {"Name": update["name"], **source})
+        actions = [{"name": f"{name}_{field}", "type": "FieldUpdate"}]
+        rule = {"active": True, "triggerType": "onAllChanges", "actions": actions, **more}
+        self.create("WorkflowRule", {"Name": name, "TableEnumOrId": entity, "Metadata": rule})
 
     def deselect(self, name: str) -> None:
         """Takes an object out of Change Data Capture."""

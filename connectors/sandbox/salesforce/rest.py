@@ -157,7 +157,7 @@ class RestApi:
         if fault.kind == "slow":
             await asyncio.sleep(fault.seconds)
             return handler(call)
-        if fault.kind in ("timeout_after_commit", "broken_after_commit"):
+        if fault.kind in ("timeout_after_commit", "broken_after_commit", "nonsense"):
             handler(call)
         if fault.kind in ("broken", "broken_after_commit"):
             raise ApiError(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred.")
@@ -165,8 +165,7 @@ class RestApi:
             raise ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
         if fault.kind == "forbidden":
             raise ApiError(403, "API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization.")
-        if fault.kind == "nonsense":
-            handler(call)
+        if fault.kind in ("nonsense", "page"):
             return page()
         if fault.kind == "expired_session":
             self.sessions.expire()

@@ -27,16 +27,14 @@ def setup_rows(objects: Mapping[str, SandboxObject]) -> dict[str, list[Row]]:
             for n, one in enumerate(LEAD_STATUSES, 1)
         ],
         "UserPermissionAccess": [{"Id": salesforce_id("0Pa", 1), "PermissionsConvertLeads": True}],
-        "EntityDefinition": [
-            {
-                "Id": salesforce_id("4ie", n),
-                "QualifiedApiName": name,
-                "Label": _label(name),
-                "DurableId": _durable(name, n),
-            }
-            for n, name in enumerate(sorted(objects))
-        ],
+        "EntityDefinition": [entity_row(name, n) for n, name in enumerate(sorted(objects))],
     }
+
+
+def entity_row(name: str, number: int) -> Row:
+    """What Setup says of an object, which is its ``number``th."""
+    known = {"QualifiedApiName": name, "Label": _label(name), "DurableId": _durable(name, number)}
+    return {"Id": salesforce_id("4ie", number), **known}
 
 
 def _label(name: str) -> str:

@@ -79,6 +79,8 @@ class SoapApi:
                 if fault is not None and fault.kind == "slow":
                     await self._pause(fault.seconds)
                 return self._answer(results)
+            if fault.kind == "page":
+                return page()
             if fault.kind == "timeout":
                 return await self._hang_up(request)  # type: ignore[no-any-return]
             self._refuse(fault)

@@ -252,6 +252,23 @@ Status picklist
 Metadata complexvalue rest
 """,
     ),
+    "WorkflowRule": (
+        "01Q",
+        """
+Name string req
+TableEnumOrId string
+Metadata complexvalue rest
+""",
+    ),
+    "WorkflowFieldUpdate": (
+        "04Y",
+        """
+Name string req
+SourceTableEnumOrId string
+FullName string
+Metadata complexvalue rest
+""",
+    ),
     "ApexTrigger": (
         "01q",
         """
@@ -309,9 +326,13 @@ UNTOLD = frozenset(
         "QueueSobject",
         "UserPermissionAccess",
         "ValidationRule",
+        "WorkflowFieldUpdate",
+        "WorkflowRule",
     }
 )
 LEAD_STATUSES = ("Open - Not Contacted", "Working - Contacted", "Closed - Converted", "Closed - Not Converted")
 CONVERTED = "Closed - Converted"
 # Asked through the Tooling API alone.
-TOOLING = frozenset({"ApexTrigger", "Flow", "PlatformEventChannelMember", "ValidationRule"})
+TOOLING = frozenset(
+    {"ApexTrigger", "Flow", "PlatformEventChannelMember", "ValidationRule", "WorkflowFieldUpdate", "WorkflowRule"}
+)

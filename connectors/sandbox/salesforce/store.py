@@ -91,10 +91,11 @@ class Store:
         return self._rows[name]
 
     def redefine(self, definition: SandboxObject) -> None:
-        """An object with other fields than before; rows get them empty."""
+        """An object with other fields than before, where rows get them empty; or a new one."""
         with self.lock:
             self.objects[definition.name] = definition
-            for row in self._rows[definition.name].values():
+            self._erased.setdefault(definition.name, {})
+            for row in self._rows.setdefault(definition.name, {}).values():
                 for name in definition.fields:
                     row.setdefault(name)
 
