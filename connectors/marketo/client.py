@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import msgspec
 import requests
 
-from connectors.errors import AuthenticationFailed, ConnectorBug
+from connectors.errors import AuthenticationFailed, ConnectorBug, MalformedAnswer, is_gateways
 from connectors.marketo import errors
 from connectors.marketo.errors import TOKEN_CODES, Said
 from connectors.marketo.settings import SYSTEM, MarketoSettings
@@ -20,7 +20,7 @@ from connectors.patience import Hold, wait_asked
 
 T = TypeVar("T")
 _LONGEST_QUERY = 7_000  # bytes; addresses over 8 KB are refused, and those of GETs can be sent as a form
-_EXPORTS = "/bulk/"  # what exports go by
+_EXPORTS = ("/create.json", "/enqueue.json")  # what new exports go by
 _EARLY = timedelta(seconds=60)  # a token is renewed before it expires on the way
 
 
@@ -93,8 +93,8 @@ class Client:
         *,
         envelope: bool = True,
     ) -> bytes:
-        # Where no more can be exported, all else goes on.
-        exports = self.export_hold.heeded() if path.startswith(_EXPORTS) else nullcontext()
+        # Where no more can be exported, all else goes on, and so do the exports that are under way.
+        exports = self.export_hold.heeded() if path.endswith(_EXPORTS) else nullcontext()
         with exports, self.hold.heeded(but=errors.NO_EXPORTS):
             return self._until_answered(what, method, path, body, headers, writing, envelope=envelope)
 
@@ -144,6 +144,8 @@ class Client:
         except requests.RequestException as error:
             raise errors.of_network(error, what, writing=writing) from error
         self.date = answer.headers.get("Date", "")
+        if is_gateways(answer.status_code, answer.content):
+            raise errors.of_page(what, writing=writing)
         if answer.status_code != 200:
             raise errors.of_status(answer.status_code, answer.headers, what, writing=writing) from None
         # Marketo itself does not say how long to wait, but gateways before it may.
@@ -179,8 +181,7 @@ class Client:
         try:
             return msgspec.json.decode(raw, type=shape)
         except msgspec.DecodeError as error:
-            raise ConnectorBug(
-                f"Marketo's answer to {what} has an unexpected shape ({error}); a newer version of the connector may be needed",
-                system=SYSTEM,
-                outcome_unknown=writing,
-            ) from error
+            said = f"Marketo's answer to {what} has an unexpected shape ({error}); a newer version of the connector may be needed"
+            if isinstance(error, msgspec.ValidationError) and not writing:
+                raise ConnectorBug(said, system=SYSTEM) from error
+            raise MalformedAnswer(said, system=SYSTEM, outcome_unknown=writing) from error

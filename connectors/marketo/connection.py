@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from connectors.contract import CallsToday, Finding, Maps, Snapshot, WriteResult
-from connectors.errors import ConnectorError, Misconfigured
+from connectors.contract import SAME, CallsToday, Finding, Maps, Snapshot, WriteResult, left_out
+from connectors.errors import ConnectorError, Misconfigured, advice
 from connectors.marketo.catalogue import Catalogue
 from connectors.marketo.client import Client
 from connectors.marketo.quota import Quota
@@ -16,13 +16,24 @@ from connectors.marketo.settings import SYSTEM, MarketoSettings
 from connectors.marketo.sink import MarketoSink
 from connectors.marketo.source import MarketoSource
 from connectors.marketo.values import lead_map
-from connectors.patience import Hold
+from connectors.patience import UNWELL, Hold
 from routing.core.model import ChangeEvent, Write
 
 _SKEW = 60.0  # seconds
 _FIELDS = "leads: every mapped field is there"
 _ACTIVITIES = "activities: every mapped kind is there"
-_LOGIN_ADVICE = "Check host, client_id, client_secret and the API user's role."
+_LOGIN = "Marketo answers and accepts the service"
+_CALLS = "calls are left today"
+_REFUSED = {
+    _LOGIN: "Check host, client_id, client_secret and the API user's role.",
+    _CALLS: "Look at Admin, Web Services, in Marketo.",
+    _FIELDS: "Correct fields.yaml.",
+    _ACTIVITIES: "Check the API user's role, and fields.yaml.",
+}
+_LIMIT = (
+    "All API users of the subscription share its calls: Admin, Integration, Web Services shows who made them. The day's begin anew at midnight in "
+    "Chicago, other limits are over in seconds; the daemon goes on by itself."
+)
 
 
 class MarketoConnection:
@@ -52,12 +63,17 @@ class MarketoConnection:
     @property
     def holds(self) -> list[Hold]:
         """What the account asked to wait with."""
-        return [self._client.hold, self._client.export_hold]
+        return [self._client.hold, self._client.export_hold, self._quota.hold]
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         """See ``contract.Reader``; 300 ids a request."""
         self._require(entity)
         return self._reader.read(ids, fields)
+
+    def merged_into(self, entity: str, ids: Sequence[str]) -> dict[str, str]:
+        """See ``contract.Reader``: only its activities tell of merges."""
+        del entity, ids
+        return {}
 
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
         """See ``contract.Reader``: bulk exports, minutes each."""
@@ -69,36 +85,39 @@ class MarketoConnection:
         """See ``contract.Sink``."""
         return self._sink.write(writes)
 
-    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+    def created(self, writes: Sequence[Write], since: datetime) -> dict[str, str]:  # noqa: ARG002 - looked for by what is unique
         """See ``contract.Sink.created``."""
         return self._sink.created(writes)
 
     def check(self) -> list[Finding]:
         """See ``contract.Connection``."""
-        looks = (
-            ("Marketo answers and accepts the service", _LOGIN_ADVICE, self._login),
-            ("calls are left today", "Look at Admin, Web Services, in Marketo.", self._limits),
-            (_FIELDS, "Correct fields.yaml, or try again once Marketo is well.", self._fields),
+        looks = {_LOGIN: self._login, _CALLS: self._limits, _FIELDS: self._fields, _ACTIVITIES: self._activities}
+        network = (
+            f"Check host ({self._client.settings.host}), DNS, proxy and firewall, or try again once Marketo is well."
         )
         findings: list[Finding] = []
-        for what, advice, look in looks:
+        left = list(looks)
+        for what, look in looks.items():
+            left.remove(what)
             try:
                 findings += look()
             except ConnectorError as error:
-                findings.append(Finding(what, False, str(error), advice))
-                if look == self._login:
-                    break  # nothing else can be asked
+                what_to_do = advice(error, limit=_LIMIT, network=network, refused=_REFUSED[what])
+                findings.append(Finding(what, False, str(error), what_to_do))
+                if what != _CALLS or isinstance(error, UNWELL):  # how many calls are left is a right of its own
+                    findings += left_out(left, SAME)
+                    break
         return [*findings, self._webhook()]
 
     def _login(self) -> Iterator[Finding]:
         self._client.login()
-        yield Finding("Marketo answers and accepts the service", True, self._client.settings.host)
+        yield Finding(_LOGIN, True, self._client.settings.host)
 
     def _limits(self) -> Iterator[Finding]:
         used, most = self._quota.used(), self._quota.limit
         fine = used <= most * 0.9
-        advice = "" if fine else "Find what else uses the quota; raise poll_seconds."
-        yield Finding("calls are left today", fine, f"{used} of {most} are used", advice)
+        to_do = "" if fine else "Find what else uses the quota; raise poll_seconds."
+        yield Finding(_CALLS, fine, f"{used} of {most} are used", to_do)
         try:
             skew = (self._clock() - parsedate_to_datetime(self._client.date).astimezone(UTC)).total_seconds()
         except ValueError:
@@ -115,30 +134,29 @@ class MarketoConnection:
         found = lead_map(self._maps())
         there = {one.rest.name: one.rest for one in self._catalogue.fields()}
         missing = sorted(remote for remote in set(found.fields.values()) if remote not in there)
-        advice = (
+        to_do = (
             "Correct their REST names in fields.yaml (Admin, Field Management, Export Field Names)." if missing else ""
         )
         detail = f"missing: {', '.join(missing)}" if missing else f"{len(found.fields)} fields"
-        yield Finding(_FIELDS, not missing, detail, advice)
+        yield Finding(_FIELDS, not missing, detail, to_do)
         locked = sorted(
             field
             for field, remote in found.fields.items()
             if field not in found.read_only and remote in there and there[remote].read_only
         )
         if locked:
-            advice = "Mark them read_only in fields.yaml, so that nothing tries to write them."
-            yield Finding("leads: mapped fields can be written", False, ", ".join(locked), advice)
-        yield from self._activities()
+            to_do = "Mark them read_only in fields.yaml, so that nothing tries to write them."
+            yield Finding("leads: mapped fields can be written", False, ", ".join(locked), to_do)
 
     def _activities(self) -> Iterator[Finding]:
         known = self._catalogue.known()
         heard = ", ".join(["merge leads", *sorted(known.kinds.values())])
-        advice = "Correct their names in fields.yaml (a lead's activity log shows them)." if known.troubles else ""
-        yield Finding(_ACTIVITIES, not known.troubles, "; ".join(known.troubles) or heard, advice)
+        to_do = "Correct their names in fields.yaml (a lead's activity log shows them)." if known.troubles else ""
+        yield Finding(_ACTIVITIES, not known.troubles, "; ".join(known.troubles) or heard, to_do)
         writable = ", ".join(sorted(set(known.told) - known.found.read_only))
         if writable:
-            advice = "Mark them read_only in fields.yaml: what happened cannot be written."
-            yield Finding("activities: nothing would write them", False, writable, advice)
+            to_do = "Mark them read_only in fields.yaml: what happened cannot be written."
+            yield Finding("activities: nothing would write them", False, writable, to_do)
 
     def _webhook(self) -> Finding:
         settings = self._client.settings

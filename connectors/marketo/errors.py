@@ -12,6 +12,7 @@ from connectors.errors import (
     Conflict,
     ConnectorBug,
     ConnectorError,
+    MalformedAnswer,
     Misconfigured,
     PermissionDenied,
     RateLimited,
@@ -26,7 +27,7 @@ TOKEN_CODES = frozenset({"600", "601", "602"})  # missing, invalid, expired: a n
 NO_EXPORTS = "1029"  # about exports alone
 LEAD_EXISTS = "1005"
 _WINDOW = 20.0  # seconds of the vendor's rate limit
-_DAILY_RETRY = 900.0  # the quota begins anew at midnight in Chicago; asked again every quarter of an hour
+_LOOK = 60.0  # seconds; what is used up for the day may be had again at midnight, or sooner: a request a minute costs less than waiting past it
 _BUSY = 2.0  # seconds; ten requests at once are allowed
 
 # Code -> class, and what to do. Ranges: 6xx of the request, 7xx and 10xx of a record or of the request's content.
@@ -40,7 +41,10 @@ _CODES: dict[str, tuple[type[ConnectorError], str]] = {
     "603": (PermissionDenied, "the API user's role lacks a permission: add it in Admin, Users & Roles"),
     "604": (Transient, "the request took too long"),
     "606": (RateLimited, "more than 100 requests in 20 seconds"),
-    "607": (RateLimited, "the day's quota is used up"),
+    "607": (
+        RateLimited,
+        "the day's calls are used up: they begin anew at midnight in Chicago, and are asked for every minute",
+    ),
     "608": (Transient, "the API is unavailable for a moment"),
     "605": (ConnectorBug, "Marketo does not take this request so; a newer version of the connector may be needed"),
     "609": (ConnectorBug, "Marketo could not read the request; a newer version of the connector may be needed"),
@@ -59,10 +63,13 @@ _CODES: dict[str, tuple[type[ConnectorError], str]] = {
     "1009": (Misconfigured, "the subscription has several partitions: let the API user's role write only one"),
     "1010": (PermissionDenied, "the lead is in another partition than the API user writes"),
     "1022": (Conflict, "the object is in use"),
-    NO_EXPORTS: (RateLimited, "too many exports are waiting, or the day's megabytes of exports are used up"),
+    NO_EXPORTS: (
+        RateLimited,
+        "too many exports are waiting, or the day's megabytes are used up, until midnight in Chicago; asked for again every minute",
+    ),
 }
 _UNKNOWN_AFTER = frozenset({"604", "611", "713"})  # the work may have been done all the same
-_WAITS = {"606": _WINDOW, "607": _DAILY_RETRY, "615": _BUSY, NO_EXPORTS: 600.0}
+_WAITS = {"606": _WINDOW, "607": _LOOK, "615": _BUSY, NO_EXPORTS: _LOOK}
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -94,6 +101,12 @@ def of_record(reasons: list[Said], record_id: str) -> ConnectorError:
     if isinstance(error, ConnectorBug):
         return RecordRejected(str(error), system=SYSTEM, code=error.code)
     return error
+
+
+def of_page(what: str, *, writing: bool) -> ConnectorError:
+    """A page, or a redirection, in the place of an answer of Marketo's."""
+    said = f"{what}: a web page, or another address, came. Check host, and what stands on the way to Marketo (a proxy, a gateway, a firewall)"
+    return MalformedAnswer(said, system=SYSTEM, outcome_unknown=writing)
 
 
 def of_status(status: int, headers: Mapping[str, str], what: str, *, writing: bool) -> ConnectorError:

@@ -17,11 +17,12 @@ from connectors.contract import CallsToday
 from connectors.errors import ConnectorBug, Misconfigured, PermissionDenied, RateLimited, RecordRejected
 from connectors.marketo.client import Client
 from connectors.marketo.settings import SYSTEM
+from connectors.patience import Hold
 
 log = structlog.get_logger(__name__)
 
 _LOOK = timedelta(minutes=15)  # between two questions, each of which is a call
-_LATER = 900.0  # seconds until what can wait asks again
+_LATER = 300.0  # seconds until what can wait asks again
 _CHICAGO = ZoneInfo("America/Chicago")
 
 
@@ -38,6 +39,7 @@ class Quota:
 
     def __init__(self, client: Client, clock: Callable[[], datetime]) -> None:
         self._client, self._clock = client, clock
+        self.hold = Hold(SYSTEM, clock, "calls that can wait")
         self._today: CallsToday | None = None
         self._looked: datetime | None = None
         self._since: tuple[datetime, int] | None = None  # what the pace is counted from: when, and how many there were
@@ -81,12 +83,13 @@ class Quota:
     def leave_reserve(self) -> None:
         """Before what can wait: raises RateLimited when only the reserve is left of the day's calls. Blocks."""
         used, settings = self.used(), self._client.settings
-        if used > settings.daily_calls * (1 - settings.daily_reserve):
-            raise RateLimited(
-                f"{used} of Marketo's {settings.daily_calls} calls of today are used: the rest is kept for writes and changes",
-                system=SYSTEM,
-                retry_after=_LATER,
-            )
+        with self.hold.noticed():
+            if used > settings.daily_calls * (1 - settings.daily_reserve):
+                raise RateLimited(
+                    f"{used} of Marketo's {settings.daily_calls} calls of today are used: the rest is kept for writes and changes",
+                    system=SYSTEM,
+                    retry_after=_LATER,
+                )
 
     def _none_left_at(self, used: int, now: datetime) -> datetime | None:
         """At the pace of the last quarter of an hour or so; None where the day ends first, or began meanwhile."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from connectors.contract import Maps, WriteResult
-from connectors.errors import ConnectorBug, ConnectorError, Misconfigured, RecordRejected
+from connectors.errors import ConnectorBug, ConnectorError, MalformedAnswer, Misconfigured, RecordRejected
 from connectors.mapping import outward
 from connectors.marketo.client import Client
 from connectors.marketo.errors import LEAD_EXISTS, Said, of_record
@@ -36,7 +36,7 @@ class MarketoSink:
     """Blocks; never repeats a request. Creations go by e-mail address, one request at a time; a lead that is there is left as it is.
 
     Marketo makes two leads of two creations with one address at the same moment. Within this process a lock prevents that, and within a
-    batch an address occurs once; several processes write creations of one lead never at once, as the outbox hands it to one of them.
+    batch an address occurs once; of several processes the outbox hands creations of one address to one at a time (``outbox.locks``).
     """
 
     batch_size = LIMIT
@@ -97,7 +97,7 @@ class MarketoSink:
             with self._creating:
                 answer = self._client.post(what, "/rest/v1/leads.json", body, _Rows)
         if len(answer.result) != len(rows):
-            raise ConnectorBug(
+            raise MalformedAnswer(
                 f"Marketo answered {len(answer.result)} results for {len(rows)} leads",
                 system=SYSTEM,
                 outcome_unknown=True,

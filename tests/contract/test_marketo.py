@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, NoReturn
 
 import msgspec
 import pytest
 
+from connectors.contract import Page
 from connectors.errors import (
     AuthenticationFailed,
     ConnectorError,
@@ -28,8 +30,11 @@ from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.marketo import MarketoSandbox
 from routing.core.model import ChangeEvent, EntityMap, Unreadable, Values, Write
 from routing.runtime.clock import utcnow
+from tests.conftest import ManualClock
+from tests.contract.calling import WebhookSuite
 from tests.contract.delivering import DeliverySuite, post  # noqa: F401 - a fixture
-from tests.contract.listening import WAIT, Heard, NewsSuite, Running, WebhookSuite
+from tests.contract.heard import WAIT, Heard, Running
+from tests.contract.listening import NewsSuite
 from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite, write_of
 
 LEAD = EntityMap(
@@ -159,9 +164,8 @@ def sandbox() -> Iterator[tuple[MarketoSandbox, Faults]]:
 def stand(sandbox: tuple[MarketoSandbox, Faults]) -> Iterator[MarketoStand]:
     made, faults = sandbox
     faults.clear()
-    made.impose(
-        {"window": 1_000_000, "daily": 1_000_000, "page": 300, "used_today": 0, "at_once": 10, "merge_deletion": 1}
-    )
+    made.impose({"window": 1_000_000, "daily": 1_000_000, "page": 300, "used_today": 0, "at_once": 10})
+    made.impose({"merge_deletion": 1, "other_exports": 0})
     stand = MarketoStand(made, faults)
     yield stand
     stand.connection.close()
@@ -186,53 +190,83 @@ class TestReader(ReaderSuite):
         records = [stand.create({"company": str(n)}) for n in range(12)]
         for n, record in enumerate(records):  # four in each of three months, in full pages
             stand.sandbox.store.leads[int(record)].created_at -= timedelta(days=30 * (n // 4))
-        first_lead = (utcnow() - timedelta(days=89)).date().isoformat()
-        connection = MarketoConnection(
-            msgspec.structs.replace(stand.settings, first_lead=first_lead), lambda: MAPS, utcnow
-        )
+        connection = of_days(stand, 89)
 
         def ids(pages: list[list[ChangeEvent]]) -> list[str]:
             return [event.record_id for page in pages for event in page]
 
-        pages = connection.backfill(["lead"])
-        first = [next(pages) for _ in range(stop_after)]
-        rest = list(connection.backfill(["lead"], {"lead": first[-1][-1].cursor}))
+        first = list(islice(connection.backfill(["lead"]), stop_after))
+        rest = list(connection.backfill(["lead"], {"lead": cursor(first[-1])}))
         anew = list(connection.backfill(["lead"], {"lead": records[0]}))  # where an older version stopped
         connection.close()
         assert set(ids(first) + ids(rest)) == set(records) == set(ids(anew))
         assert len(ids(rest)) == 12 - 4 * (len(ids(first)) // 4)
 
+    @pytest.mark.parametrize("restarted", [False, True])
     def test_months_without_leads_do_not_hold_a_fill_up_for_ever(
-        self, stand: MarketoStand, monkeypatch: pytest.MonkeyPatch
+        self, stand: MarketoStand, monkeypatch: pytest.MonkeyPatch, restarted: bool
     ) -> None:
-        """Each try is refused after its second export: what was found empty is not asked for again."""
+        """Marketo is away after every second export: what was found empty is not asked for again, by another process neither."""
         monkeypatch.setattr(stand.sandbox.store, "leads", {})
         record = stand.create({"company": "x"})
-        first_lead = (utcnow() - timedelta(days=170)).date().isoformat()
-        settings = msgspec.structs.replace(stand.settings, first_lead=first_lead)
-        connection = MarketoConnection(settings, lambda: MAPS, utcnow)
-        client, begun = connection._client, list[int]()
-        send = client.post
-
-        def refusing(what: str, path: str, body: Any, kind: Any) -> Any:
-            if path.endswith("create.json"):
-                begun.append(len(begun))
-                if len(begun) % 3 == 0:
-                    stand.faults.add(Fault(system="marketo", operation="export", kind="unavailable"))
-            return send(what, path, body, kind)
-
-        monkeypatch.setattr(client, "post", refusing)
-        found, tries = list[str](), 0
+        done = len(stand.sandbox.exports.exported)
+        connection, place, tries = of_days(stand, 170), "", 0
+        found = list[str]()
         while not found:
             tries += 1
             assert tries < 6, "the fill begins anew each time"
             try:
-                found = [event.record_id for page in connection.backfill(["lead"]) for event in page]
+                for number, page in enumerate(connection.backfill(["lead"], {"lead": place})):
+                    place = cursor(page)
+                    found += [event.record_id for event in page]
+                    if number == 1:
+                        stand.faults.add(Fault(system="marketo", operation="export", kind="unavailable"))
             except Transient:
-                continue
+                if restarted:
+                    connection.close()
+                    connection = of_days(stand, 170)
         connection.close()
         assert found == [record]
         assert tries > 1
+        exported = stand.sandbox.exports.exported[done:]
+        assert restarted or len(exported) == len(set(exported)) == 6, "exports that were under way still serve"
+
+    def test_exports_are_asked_for_ahead_and_leave_room_for_other_programs(
+        self, stand: MarketoStand, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A month after the other would take the vendor's minutes for each; read they are in order."""
+        monkeypatch.setattr(stand.sandbox.store, "leads", {})
+        records = [stand.create({"company": str(n)}) for n in range(12)]
+        for n, record in enumerate(records):
+            stand.sandbox.store.leads[int(record)].created_at -= timedelta(days=30 * (11 - n))
+        monkeypatch.setattr(stand.sandbox.exports, "most_queued", 0)
+        connection = of_days(stand, 359)
+        pages = list(connection.backfill(["lead"]))
+        connection.close()
+        assert [event.record_id for page in pages for event in page] == records
+        assert stand.sandbox.exports.most_queued == 8
+
+    @pytest.mark.parametrize("others", [9, 5])
+    def test_a_queue_that_others_fill_slows_a_fill_and_does_not_stop_it(
+        self, stand: MarketoStand, monkeypatch: pytest.MonkeyPatch, others: int
+    ) -> None:
+        monkeypatch.setattr(stand.sandbox.store, "leads", {})
+        record, now = stand.create({"company": "x"}), ManualClock(utcnow())
+        connection, made = of_days(stand, 170, now), stand.sandbox.exports.made
+        stand.sandbox.impose({"other_exports": others})
+        found, place, tries = list[str](), "", 0
+        while not found:
+            tries += 1
+            assert tries < 9, "nothing is read"
+            try:
+                for page in connection.backfill(["lead"], {"lead": place}):
+                    place = cursor(page)
+                    found += [event.record_id for event in page]
+            except RateLimited as error:
+                now.advance(error.retry_after or 0)
+        connection.close()
+        assert found == [record]
+        assert stand.sandbox.exports.made - made == 6, "what waited for room is not made again"
 
     @pytest.mark.parametrize(
         ("kind", "raised"), [("rate_limited", RateLimited), ("broken", Transient), ("expired_session", None)]
@@ -337,7 +371,7 @@ class TestSink(SinkSuite):
         for _ in range(2):
             with pytest.raises(RateLimited) as caught:
                 next(stand.connection.backfill(["lead"]))
-            assert (caught.value.retry_after or 0) > 500
+            assert 50 < (caught.value.retry_after or 0) <= 60
         assert stand.connection.write([write_of(stand, record, company="new")])[0].error is None
         assert stand.held(record)["company"] == "new"
 
@@ -351,12 +385,16 @@ class TestSink(SinkSuite):
         today = connection.calls_today()
         assert today is not None
         assert (today.used >= 950, today.limit) == (True, 1000)
+        [told] = [hold.trouble() for hold in connection.holds if hold.trouble()]
+        assert told is not None
+        assert (told.name, "kept for writes" in told.why) == ("marketo calls that can wait", True)
         assert connection.write([write_of(stand, record, company="new")])[0].error is None
         stand.sandbox.impose({"used_today": 1000})
         with pytest.raises(RateLimited) as caught:
             connection.write([write_of(stand, record, company="newer")])
         connection.close()
-        assert caught.value.retry_after == 900.0
+        assert caught.value.retry_after == 60.0
+        assert "midnight in Chicago" in str(caught.value)
 
 
 class TestDelivery(DeliverySuite):
@@ -449,6 +487,18 @@ class TestSource(NewsSuite):
         assert heard.items == []
 
 
+def of_days(stand: MarketoStand, days: int, clock: Callable[[], datetime] = utcnow) -> MarketoConnection:
+    """Another connection, whose first fill begins so many days ago."""
+    first_lead = (utcnow() - timedelta(days=days)).date().isoformat()
+    return MarketoConnection(msgspec.structs.replace(stand.settings, first_lead=first_lead), lambda: MAPS, clock)
+
+
+def cursor(page: list[ChangeEvent]) -> str:
+    """Behind which a fill goes on that has stored the page."""
+    assert isinstance(page, Page)
+    return page.cursor
+
+
 def until(condition: Callable[[], bool]) -> None:
     """Waits until it holds."""
     end = time.monotonic() + WAIT
@@ -465,7 +515,7 @@ def create(write_id: str, **fields: object) -> Write:
 
 
 class FlowStand:
-    """See ``listening.WebhookStand``."""
+    """See ``calling.WebhookStand``."""
 
     text_field = "company"
     exempt: Mapping[str, str] = {"changed": "a flow step tells that something happened, not what: that is read back"}
@@ -552,6 +602,34 @@ class TestDoctor:
         connection.close()
         assert not first.ok
         assert "client_secret" in first.advice
+
+    @pytest.mark.parametrize(
+        ("conditions", "check", "advice"),
+        [
+            ({"daily": 10, "used_today": 10}, "calls are left today", "begin anew at midnight in Chicago"),
+            ({"window": 0}, "calls are left today", "over in seconds"),
+        ],
+    )
+    def test_a_limit_is_told_as_one_and_what_was_left_out_is_named(
+        self, stand: MarketoStand, conditions: dict[str, int], check: str, advice: str
+    ) -> None:
+        stand.sandbox.impose(conditions)
+        found = stand.connection.check()
+        [wrong] = [finding for finding in found if not finding.ok]
+        assert wrong.check == check
+        assert advice in wrong.advice
+        assert "client_secret" not in wrong.advice
+        [left] = [finding.detail for finding in found if not finding.looked]
+        assert left.endswith("leads: every mapped field is there, activities: every mapped kind is there")
+
+    def test_a_subscription_that_cannot_be_reached_is_not_told_to_change_its_secret(self, stand: MarketoStand) -> None:
+        connection = MarketoConnection(
+            msgspec.structs.replace(stand.settings, host="http://127.0.0.1:1"), lambda: MAPS, utcnow
+        )
+        first = connection.check()[0]
+        connection.close()
+        assert "Check host (http://127.0.0.1:1), DNS, proxy and firewall" in first.advice
+        assert "secret" not in first.advice
 
     def test_an_entity_without_a_map_is_no_refused_login(self, stand: MarketoStand) -> None:
         connection = MarketoConnection(stand.settings, dict, utcnow)

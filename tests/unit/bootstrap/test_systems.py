@@ -68,7 +68,17 @@ def test_every_process_knows_what_any_of_them_was_asked_to_wait_for(tmp_path: Pa
 
     process = Process(settings.ledger, POLICY, systems, alone=True)
     names = [hold.name for one in made for hold in one.holds]
-    assert names == ["salesforce", "hubspot", "hubspot searches", "marketo", "marketo exports"]
+    assert names == [
+        "salesforce",
+        "salesforce change events /data/ChangeEvents",
+        *(f"salesforce {urgency} calls" for urgency in ("background", "normal", "urgent")),
+        "hubspot",
+        "hubspot searches",
+        "hubspot requests that can wait",
+        "marketo",
+        "marketo exports",
+        "marketo calls that can wait",
+    ]
     for one in made:
         for hold in one.holds:
             with pytest.raises(RateLimited), hold.heeded():
@@ -76,5 +86,5 @@ def test_every_process_knows_what_any_of_them_was_asked_to_wait_for(tmp_path: Pa
     process.stop()
     ledger = Ledger(settings.ledger)
     board = PauseBoard(ledger)
-    assert [(board.asked(name) or Asked(utcnow(), 0)).seconds for name in names] == [60.0] * 5
+    assert [(board.asked(name) or Asked(utcnow(), 0)).seconds for name in names] == [60.0] * len(names)
     ledger.close()

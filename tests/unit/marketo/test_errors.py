@@ -26,7 +26,7 @@ OF_REQUESTS: list[tuple[str, type[ConnectorError], float | None, bool]] = [
     ("604", Transient, None, True),
     ("605", ConnectorBug, None, False),
     ("606", RateLimited, 20.0, False),
-    ("607", RateLimited, 900.0, False),
+    ("607", RateLimited, 60.0, False),
     ("608", Transient, None, False),
     ("609", ConnectorBug, None, False),
     ("610", Misconfigured, None, False),
@@ -38,7 +38,7 @@ OF_REQUESTS: list[tuple[str, type[ConnectorError], float | None, bool]] = [
     ("703", PermissionDenied, None, False),
     ("713", Transient, None, True),
     ("1006", Misconfigured, None, False),
-    ("1029", RateLimited, 600.0, False),
+    ("1029", RateLimited, 60.0, False),
 ]
 OF_RECORDS: list[tuple[str, type[ConnectorError]]] = [
     ("1001", RecordRejected),
