@@ -7,13 +7,14 @@ Values cross this border in canonical form (``routing.core.model``); the connect
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from threading import Event
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from connectors.aside import Aside
 from connectors.errors import ConnectorError
 from routing.core.model import ChangeEvent, EntityMap, Unreadable, Values, Write
 
@@ -35,6 +36,15 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     continues: tuple[str, ...] = ()
 
 
+class Page(list[ChangeEvent]):
+    """A page of ``Reader.backfill`` that says how far the fill is, also where no record is on it: ``cursor`` as that of a last record,
+    ``reached`` in words for people (``those made until 2021-03-01``)."""
+
+    def __init__(self, events: Iterable[ChangeEvent] = (), *, cursor: str = "", reached: str = "") -> None:
+        super().__init__(events)
+        self.cursor, self.reached = cursor, reached
+
+
 class WriteResult(Struct, frozen=True):
     """What became of one write: ``error`` is None when the CRM confirmed it. ``record_id`` is the new record's, of a create; of a
     conversion the contact's, of a merge the one that stays. ``overtaken``: nothing was done, since somebody else did something first; says what."""
@@ -46,12 +56,23 @@ class WriteResult(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """One line of ``fingerpost doctor``: what was checked, whether it is well, and what to do when not."""
+    """One line of ``fingerpost doctor``: what was checked, whether it is well, and what to do when not. ``looked`` is False where it could
+    not be looked at: then nothing is known, neither good nor bad, and ``ok`` stays True."""
 
     check: str
     ok: bool
     detail: str
     advice: str = ""
+    looked: bool = True
+
+
+SAME = "they would fail for the same reason"
+
+
+def left_out(checks: Iterable[str], because: str) -> list[Finding]:
+    """That those checks were not made; nothing where there are none."""
+    names = ", ".join(checks)
+    return [Finding("left out", True, f"not looked at, as {because}: {names}", looked=False)] if names else []
 
 
 class Reader(Protocol):
@@ -67,11 +88,18 @@ class Reader(Protocol):
         """
         ...
 
+    def merged_into(self, entity: str, ids: Sequence[str]) -> dict[str, str]:
+        """Of these records, which ``read`` does not find, those that were merged into another: id -> id of the one that is left.
+
+        Nothing where ``read`` answers for them (``Snapshot.into``), or where the system cannot say.
+        """
+        ...
+
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
         """All records of those entities as pages of ``snapshot`` events, each page of one entity; one that it has none of is passed over.
 
-        ``after`` holds, by entity, the ``cursor`` (where there is none the id) of the last record of a page that was stored: where the
-        connector can, it goes on behind it, otherwise it begins anew. ``occurred_at`` is when the record last changed as of the snapshot, so that what
+        ``after`` holds, by entity, the ``cursor`` of the last page that was stored (a ``Page``), or of its last record (where there is none,
+        its id): where the connector can, it goes on behind it, otherwise it begins anew. ``occurred_at`` is when the record last changed as of the snapshot, so that what
         was told of it meanwhile wins however late the page comes.
         """
         ...
@@ -95,6 +123,13 @@ class Source(Protocol):
     def reread(self, raw: bytes, observed_at: datetime) -> list[ChangeEvent]:
         """Reads again what was once ``Unreadable``. Raises ConnectorError when it still cannot be read."""
         ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """What a ``Source`` may be as well: one that asks for each kind of record, and goes on with the others where one is refused."""
+
+    aside: Aside
 
 
 class Webhook(Protocol):
@@ -135,8 +170,11 @@ class Sink(Protocol):
         """
         ...
 
-    def created(self, writes: Sequence[Write]) -> dict[str, str]:
-        """Of these creates, whose answer was lost, those that did happen: write id -> id of the new record. Changes nothing."""
+    def created(self, writes: Sequence[Write], since: datetime) -> dict[str, str]:
+        """Of these creates, whose answer was lost, those that did happen: write id -> id of the new record. Changes nothing.
+
+        ``since``: before then none of them was owed, however long ago that is.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ a secret, a token or a body with personal data.
 | class | means | what the daemon does |
 |---|---|---|
 | Transient | the system is down, busy, slow | pause the connection, try again with growing waits |
+| MalformedAnswer | something answered that is not the system: a page of a gateway | the same; a write that alone is still answered so is parked in the end |
 | RateLimited | a limit was hit | pause the connection for ``retry_after`` seconds |
 | AuthenticationFailed | credentials or session refused after a renewal | pause the connection, alarm, try again slowly |
 | PermissionDenied | the integration user may not | park the write |
@@ -39,6 +40,18 @@ def is_page(body: object) -> bool:
     return text.lstrip().lower().startswith(("<!doctype html", "<html"))
 
 
+def advice(error: ConnectorError, *, limit: str, network: str, refused: str) -> str:
+    """What to do about an error by its kind: a ``limit`` was reached, nothing (or only a failure) comes over the ``network``, we are
+    ``refused`` or misunderstood."""
+    return limit if isinstance(error, RateLimited) else network if isinstance(error, Transient) else refused
+
+
+def is_gateways(status: int, body: object) -> bool:
+    """Whether an answer comes from something on the way: it leads elsewhere, or is a page, with a status that asks for nothing (to log in,
+    to wait). Nobody knows from it what became of a request."""
+    return 301 <= status < 400 or (status < 500 and status not in (401, 408, 429) and is_page(body))
+
+
 class ConnectorError(Exception):
     """Base of the table. ``code`` is the vendor's own code, "" when there is none.
 
@@ -64,6 +77,10 @@ class ConnectorError(Exception):
 
 class Transient(ConnectorError):
     """The system is down, busy or slow."""
+
+
+class MalformedAnswer(Transient):
+    """What came is no answer of the system's, as when a gateway answers with a page of its own. ``outcome_unknown`` of a write."""
 
 
 class RateLimited(ConnectorError):

@@ -14,7 +14,7 @@ from hubspot.crm.objects.exceptions import ApiException as ObjectsException
 from hubspot.crm.owners.exceptions import ApiException as OwnersException
 from hubspot.crm.properties.exceptions import ApiException as PropertiesException
 
-from connectors.errors import ConnectorBug, is_page
+from connectors.errors import ConnectorBug, MalformedAnswer, is_page
 from connectors.hubspot import errors
 from connectors.hubspot.quota import Quota
 from connectors.hubspot.settings import SYSTEM, HubSpotSettings
@@ -33,18 +33,17 @@ class Answer(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
 
-    def decode(self, shape: type[T], what: str) -> T:
-        """The body in that shape. Raises ConnectorBug when it has another."""
+    def decode(self, shape: type[T], what: str, *, writing: bool = False) -> T:
+        """The body in that shape. Raises MalformedAnswer when it is no JSON, or after a write has another; else ConnectorBug."""
         try:
             return msgspec.json.decode(self.body, type=shape)
         except msgspec.DecodeError as error:
+            said = f"HubSpot's answer to {what} has an unexpected shape ({error}); a newer version of the connector may be needed"
             if is_page(self.body):
-                raise ConnectorBug(f"{what}: a web page came. {errors.NO_API}", system=SYSTEM) from error
-            raise ConnectorBug(
-                f"HubSpot's answer to {what} has an unexpected shape ({error}); a newer version of the connector may "
-                "be needed",
-                system=SYSTEM,
-            ) from error
+                said = f"{what}: a web page came. {errors.NO_API}"
+            if isinstance(error, msgspec.ValidationError) and not writing:
+                raise ConnectorBug(said, system=SYSTEM) from error
+            raise MalformedAnswer(said, system=SYSTEM, outcome_unknown=writing) from error
 
 
 class Client:
@@ -58,6 +57,7 @@ class Client:
         self.settings = settings
         self.quota = Quota(clock, settings.daily_reserve)
         self.hold, self.search_hold = Hold(SYSTEM, clock), Hold(SYSTEM, clock, "searches")
+        self.spare_hold = Hold(SYSTEM, clock, "requests that can wait")
         # retry=False: urllib3 would otherwise repeat GETs by itself; repeating is decided in one place, elsewhere.
         crm = hubspot.HubSpot(access_token=settings.access_token, host=settings.host.rstrip("/"), retry=False).crm
         self.batch = crm.objects.batch_api
@@ -66,7 +66,7 @@ class Client:
         self.owners = crm.owners.owners_api
         self.properties = crm.properties.core_api
         self.calls = 0
-        self._lock = threading.Lock()
+        self._lock, self._closed = threading.Lock(), threading.Event()
 
     def call(
         self,
@@ -77,13 +77,19 @@ class Client:
         urgent: bool = True,
         **options: Any,
     ) -> Answer:
-        """Makes one request and blocks until it is answered or timed out. Never repeats it.
+        """Makes one request, in its turn (``quota``), and blocks until it is answered or timed out. Never repeats it.
 
         ``what`` names it for the operator; what is not ``urgent`` leaves the day's last requests to others. Raises ConnectorError.
         """
-        self.quota.check(urgent=urgent)
-        # Searches have a limit of their own.
-        with (self.search_hold if function == self.search.do_search else self.hold).heeded():
+        if urgent:
+            self.quota.check(urgent=True)
+        else:
+            with self.spare_hold.noticed():
+                self.quota.check(urgent=False)
+        searches = function == self.search.do_search  # they have a limit of their own
+        if not searches:
+            self._closed.wait(self.quota.turn())
+        with (self.search_hold if searches else self.hold).heeded():
             return self._exchange(what, function, *args, writing=writing, **options)
 
     def _exchange(self, what: str, function: Callable[..., Any], *args: Any, writing: bool, **options: Any) -> Answer:
@@ -134,7 +140,8 @@ class Client:
         )
 
     def close(self) -> None:
-        """Lets go of the connections."""
+        """Lets go of the connections, and of whoever waits for a turn."""
+        self._closed.set()
         for api in (self.batch, self.objects, self.search, self.owners, self.properties):
             api.api_client.rest_client.pool_manager.clear()
             api.api_client.close()

@@ -45,7 +45,7 @@ class HubSpotConnection:
     @property
     def holds(self) -> list[Hold]:
         """What the account asked to wait with."""
-        return [self._client.hold, self._client.search_hold]
+        return [self._client.hold, self._client.search_hold, self._client.spare_hold]
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         """See ``contract.Reader``; 100 ids a request."""
@@ -55,6 +55,11 @@ class HubSpotConnection:
         """See ``HubSpotReader.last_change``: who overtook us, asked for one record when it matters."""
         return self._reader.last_change(entity, record_id, field)
 
+    def merged_into(self, entity: str, ids: Sequence[str]) -> dict[str, str]:
+        """See ``contract.Reader``: ``read`` answers for what was merged."""
+        del entity, ids
+        return {}
+
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
         """See ``contract.Reader``; 100 records a request, owners 500."""
         return self._reader.backfill(entities, after)
@@ -63,7 +68,7 @@ class HubSpotConnection:
         """See ``contract.Sink``."""
         return self._sink.write(writes)
 
-    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+    def created(self, writes: Sequence[Write], since: datetime) -> dict[str, str]:  # noqa: ARG002 - looked for by what is unique
         """See ``contract.Sink.created``."""
         return self._sink.created(writes)
 

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import msgspec
 
 from connectors.contract import Maps, WriteResult
-from connectors.errors import ConnectorBug, ConnectorError, Misconfigured, RecordRejected
+from connectors.errors import ConnectorError, Misconfigured, RecordRejected
 from connectors.hubspot.client import Client
 from connectors.hubspot.errors import ErrorBody, of_input
 from connectors.hubspot.objects import OWNERS, own_maps
@@ -223,11 +223,7 @@ class Creator:
         what = f"creating {len(inputs)} {remote}"
         function = self._client.batch.upsert if remote == "contacts" else self._client.batch.create
         answer = self._client.call(what, function, remote, {"inputs": inputs}, writing=True)
-        try:
-            outcome = answer.decode(_Outcome, what)
-        except ConnectorBug as error:
-            error.outcome_unknown = True
-            raise
+        outcome = answer.decode(_Outcome, what, writing=True)
         made = {
             one.object_write_trace_id: WriteResult(one.object_write_trace_id, None, one.id)
             for one in outcome.results

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from connectors.contract import Finding, Maps
-from connectors.errors import ConnectorError, Misconfigured
+from connectors.contract import SAME, Finding, Maps, left_out
+from connectors.errors import ConnectorError, Misconfigured, RateLimited, advice
+from connectors.hubspot.automation import CHECK, workflows
 from connectors.hubspot.client import Answer, Client
 from connectors.hubspot.journal import HubSpotJournal
 from connectors.hubspot.objects import OWNERS, own_maps
@@ -19,6 +21,12 @@ from connectors.hubspot.quota import spent_at
 from connectors.hubspot.reader import HubSpotReader
 from routing.core.model import EntityMap
 
+_LOGIN = "HubSpot answers and accepts the token"
+_SCOPES, _OWNERS = "scopes of the token", "owners can be read"
+_LIMIT = (
+    "All who use this token share its requests, and all apps those of the account: Settings, Integrations, Private Apps, Logs shows ours. The "
+    "day's begin anew at midnight in the account's time zone, other limits are over in seconds; the daemon goes on by itself."
+)
 _SKEW_LIMIT = 60.0  # seconds; webhooks older or newer than 300 are refused, so a minute is time to act
 _DAILY_FLOOR = 0.1  # of the day's requests left
 
@@ -62,48 +70,61 @@ class Doctor:
 
     def check(self) -> list[Finding]:
         """Blocks for about one request a check. Never raises ConnectorError."""
+        looks = self._looks()
         try:
             answer = self._client.get("the account's details", "/account-info/v3/details")
             account = answer.decode(_Account, "the account's details")
         except ConnectorError as error:
-            host = self._client.settings.host
-            advice = f"Check the access token, the setting host ({host}) and the network."
-            return [Finding("HubSpot answers and accepts the token", False, str(error), advice), self._webhook()]
+            refused = f"Check the access token, whether its private app was deactivated, and the setting host ({self._client.settings.host})."
+            failed = Finding(_LOGIN, False, str(error), self._advice(error, refused))
+            return [failed, *left_out(looks, SAME), self._webhook()]
         detail = f"portal {account.portal_id} ({account.account_type or 'unknown type'})"
-        findings = [Finding("HubSpot answers and accepts the token", True, detail)]
-        findings.extend(self._clock_and_limits(answer, account.time_zone))
-        maps = own_maps(self._maps())
-        findings.append(self._guarded("scopes of the token", lambda: self._scopes(maps)))
-        findings.append(self._guarded("owners can be read", self._owners))
-        for found in maps.values():
-            if found.remote != OWNERS:
-                findings.extend(self._object(found))
-        findings.append(self._webhook())
-        return findings
+        findings = [Finding(_LOGIN, True, detail), *self._clock_and_limits(answer, account.time_zone)]
+        left = list(looks)
+        for check, look in looks.items():
+            left.remove(check)
+            try:
+                findings += look()
+            except ConnectorError as error:
+                refused = "Add the scope it names to the private app, or check fields.yaml."
+                findings.append(Finding(check, False, str(error), self._advice(error, refused)))
+                if isinstance(error, RateLimited):
+                    findings += left_out(left, SAME)
+                    break
+        return [*findings, self._webhook()]
 
-    def _guarded(self, check: str, run: Callable[[], Finding]) -> Finding:
-        try:
-            return run()
-        except ConnectorError as error:
-            return Finding(check, False, str(error), "Add the scope it names to the private app, or check fields.yaml.")
+    def _looks(self) -> dict[str, Callable[[], Iterable[Finding]]]:
+        """What is asked of an account that lets us in, by the name of the check."""
+        maps = own_maps(self._maps())
+        looks: dict[str, Callable[[], Iterable[Finding]]] = {
+            _SCOPES: lambda: [self._scopes(maps)],
+            _OWNERS: lambda: [self._owners()],
+        }
+        objects = [found for found in maps.values() if found.remote != OWNERS]
+        looks |= {_there(found): partial(self._object, found) for found in objects}
+        return looks | {CHECK: lambda: [workflows(self._client, maps)]}
+
+    def _advice(self, error: ConnectorError, refused: str) -> str:
+        network = f"Check the setting host ({self._client.settings.host}), DNS, proxy and firewall, or try again once HubSpot is well."
+        return advice(error, limit=_LIMIT, network=network, refused=refused)
 
     def _clock_and_limits(self, answer: Answer, time_zone: str) -> Iterator[Finding]:
         date = _moment(answer.headers.get("Date"))
         if date:
             skew = (self._clock() - date).total_seconds()
             fine = abs(skew) <= _SKEW_LIMIT
-            advice = "" if fine else "Set this machine's clock (NTP): webhooks off by more than 300 s are refused."
-            yield Finding("the clocks agree", fine, f"this machine is {skew:+.0f} s from HubSpot", advice)
+            to_do = "" if fine else "Set this machine's clock (NTP): webhooks off by more than 300 s are refused."
+            yield Finding("the clocks agree", fine, f"this machine is {skew:+.0f} s from HubSpot", to_do)
         left, most = (_count(answer.headers, f"X-HubSpot-RateLimit-Daily{part}") for part in ("-Remaining", ""))
         window = _count(answer.headers, "X-HubSpot-RateLimit-Max")
         if left is not None and most:
             fine = left >= most * _DAILY_FLOOR
-            advice = "" if fine else "Find what else uses this app's quota, or ask HubSpot for a higher limit."
-            yield Finding("requests are left today", fine, f"{left} of {most}, {window or '?'} in ten seconds", advice)
+            to_do = "" if fine else "Find what else uses this app's quota, or ask HubSpot for a higher limit."
+            yield Finding("requests are left today", fine, f"{left} of {most}, {window or '?'} in ten seconds", to_do)
             end = spent_at(most - left, most, self._clock().astimezone(_zone(time_zone)))
             if end is not None:
-                advice = "Raise search_seconds, or ask HubSpot for a higher limit."
-                yield Finding("requests last for the day", False, f"at today's pace they end at {end:%H:%M %Z}", advice)
+                to_do = "Raise search_seconds, or ask HubSpot for a higher limit."
+                yield Finding("requests last for the day", False, f"at today's pace they end at {end:%H:%M %Z}", to_do)
 
     def _scopes(self, maps: Mapping[str, EntityMap]) -> Finding:
         what = "the token's scopes"
@@ -118,38 +139,29 @@ class Doctor:
                     wanted.add(f"crm.objects.{scope}.write")
         missing = sorted(wanted - set(token.scopes))
         if missing:
-            return Finding(
-                "scopes of the token", False, f"missing: {', '.join(missing)}", "Add them to the private app."
-            )
-        return Finding("scopes of the token", True, f"all {len(wanted)} needed are granted")
+            return Finding(_SCOPES, False, f"missing: {', '.join(missing)}", "Add them to the private app.")
+        return Finding(_SCOPES, True, f"all {len(wanted)} needed are granted")
 
     def _owners(self) -> Finding:
         events = [event for page in self._reader.backfill(["person"]) for event in page]
         active = sum(1 for event in events if event.values.get("active"))
         if not active:
-            return Finding(
-                "owners can be read", False, "no active owner", "Give somebody a seat, or check the account."
-            )
-        return Finding("owners can be read", True, f"{active} active, {len(events) - active} archived")
+            return Finding(_OWNERS, False, "no active owner", "Give somebody a seat, or check the account.")
+        return Finding(_OWNERS, True, f"{active} active, {len(events) - active} archived")
 
     def _object(self, found: EntityMap) -> Iterator[Finding]:
-        check = f"{found.remote}: every mapped property is there"
         what = f"the properties of {found.remote}"
-        try:
-            answer = self._client.call(what, self._client.properties.get_all, found.remote)
-            there = {item.name: item for item in answer.decode(_Properties, what).results}
-        except ConnectorError as error:
-            yield Finding(check, False, str(error), "Check the object's name in fields.yaml and the app's scopes.")
-            return
+        answer = self._client.call(what, self._client.properties.get_all, found.remote)
+        there = {item.name: item for item in answer.decode(_Properties, what).results}
         missing = sorted(remote for remote in set(found.fields.values()) if remote not in there)
-        advice = (
+        to_do = (
             "Create them in HubSpot (Settings, Properties) or correct their names in fields.yaml." if missing else ""
         )
         yield Finding(
-            check,
+            _there(found),
             not missing,
             f"missing: {', '.join(missing)}" if missing else f"{len(found.fields)} properties",
-            advice,
+            to_do,
         )
         locked = sorted(
             field
@@ -157,8 +169,8 @@ class Doctor:
             if field not in found.read_only and remote in there and not there[remote].writable()
         )
         if locked:
-            advice = "Mark them read_only in fields.yaml, so that nothing tries to write them."
-            yield Finding(f"{found.remote}: mapped properties can be written", False, ", ".join(locked), advice)
+            to_do = "Mark them read_only in fields.yaml, so that nothing tries to write them."
+            yield Finding(f"{found.remote}: mapped properties can be written", False, ", ".join(locked), to_do)
 
     def _webhook(self) -> Finding:
         check = "webhooks can be verified"
@@ -182,11 +194,15 @@ class Doctor:
         try:
             found = HubSpotJournal(self._client.settings, self._maps, self._clock).try_login()
         except ConnectorError as error:
-            advice = (
+            refused = (
                 "Check client_id, client_secrets and portal_id, and the app's scope developer.webhooks_journal.read."
             )
-            return Finding(check, False, str(error), advice)
+            return Finding(check, False, str(error), self._advice(error, refused))
         return Finding(check, True, found)
+
+
+def _there(found: EntityMap) -> str:
+    return f"{found.remote}: every mapped property is there"
 
 
 def _zone(name: str) -> tzinfo:

@@ -13,22 +13,25 @@ from connectors.errors import (
     Conflict,
     ConnectorBug,
     ConnectorError,
+    MalformedAnswer,
     Misconfigured,
     OwnerRefused,
     PermissionDenied,
     RateLimited,
     RecordRejected,
     Transient,
+    is_gateways,
     is_page,
     vendor_words,
 )
 from connectors.hubspot.settings import SYSTEM
 from connectors.patience import wait_asked
 
-# Without a Retry-After: the ten-second window is over after ten seconds; the daily one at midnight of the account, so ask
-# again every ten minutes.
+# Without a Retry-After: the ten-second window is over after ten seconds; the daily one at midnight of the account, or when somebody buys
+# more: one request a minute costs less than waiting past it.
 _TEN_SECONDS = 10.0
-_DAILY_RETRY = 600.0
+_DAILY_RETRY = 60.0
+_DAILY = "The day's requests are used up: they begin anew at midnight in the account's time zone, and are asked for every minute."
 _MIGRATION_RETRY = 60.0
 _SECOND = 1.0  # searches have a limit a second
 
@@ -115,10 +118,14 @@ def of_status(
     if status in (400, 409):
         found = of_category(said)
     message = f"{what}: {sentence}. HubSpot says: {said.words()} (correlation id {said.correlation_id or 'none'})"
-    if is_page(body):
-        message = f"{what}: {status} and a web page came. {NO_API}"
+    if is_page(body) or 301 <= status < 400:
+        message = f"{what}: {status} and {'a web page' if is_page(body) else 'another address'} came. {NO_API}"
+    if is_gateways(status, body):
+        return MalformedAnswer(message, system=SYSTEM, code=str(status), retry_after=wait, outcome_unknown=writing)
+    policy = said.policy_name.upper()
+    if status == 429 and "DAILY" in policy:
+        message = f"{message}. {_DAILY}"
     if status == 429 and wait is None:
-        policy = said.policy_name.upper()
         wait = _DAILY_RETRY if "DAILY" in policy else _SECOND if policy == "SECONDLY" else _TEN_SECONDS
     if status == 477 and wait is None:
         wait = _MIGRATION_RETRY

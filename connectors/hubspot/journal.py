@@ -3,13 +3,13 @@
 For accounts whose app may subscribe to the journal: nothing has to be reachable from outside, and an event is not lost because nobody
 answered in time. It needs a token of the app itself (client credentials) with the scope ``developer.webhooks_journal.read``; subscriptions
 are made in HubSpot. Addresses and answers as in HubSpot's reference of 2026-03; the form of the files is not specified there: it is read
-as published examples show it, and what looks different is kept as ``Unreadable``.
+as published examples show it, and an event that looks different is kept as ``Unreadable``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -25,7 +25,7 @@ from connectors.hubspot.objects import targets
 from connectors.hubspot.payload import Hook, Unknown
 from connectors.hubspot.settings import SYSTEM, HubSpotSettings
 from connectors.mapping import mended
-from connectors.patience import patient
+from connectors.patience import Hold, patient
 from routing.core.model import ChangeEvent, Unreadable, derived_id
 
 log = structlog.get_logger(__name__)
@@ -33,6 +33,10 @@ T = TypeVar("T")
 
 _BASE = "/webhooks-journal/journal-local/2026-03"
 _LONGEST_WAIT = 60.0  # seconds between tries while HubSpot is unwell
+# HubSpot keeps the files for three days; less what its clock and ours may be apart.
+_KEPT = timedelta(days=3) - timedelta(hours=1)
+_EMPTY = "empty at "  # how a position begins while there is no file
+_REMEMBERED = timedelta(hours=1)  # how often that is written down
 _SUBSCRIPTION = "journal"  # in the events' ids, where webhooks have the number of a subscription
 
 # What an entry calls an action -> what a webhook calls it. A property change is told by its properties.
@@ -81,8 +85,9 @@ class Happening(msgspec.Struct, frozen=True, rename="camel"):
 class HubSpotJournal:
     """``contract.Source`` over the journal. One call a file, and one every ``journal_seconds`` while there is none.
 
-    The position is the offset of the last file; "" before there was any. An offset that HubSpot no longer knows becomes a ``gap`` for each
-    mapped object, so that everything is read again, and the journal goes on from its beginning.
+    The position is the offset of the last file; before there was any, when we last looked. An offset that HubSpot no longer knows, or a
+    look so long ago that files may have come and gone since, becomes a ``gap`` for each mapped object, so that everything is read again, and
+    the journal goes on from its beginning. What comes instead of a file is waited out like an outage.
     """
 
     system = SYSTEM
@@ -92,6 +97,7 @@ class HubSpotJournal:
         settings.require_journal()
         self._settings, self._maps, self._clock = settings, maps, clock
         self._http = urllib3.PoolManager(retries=False)
+        self.hold = Hold(SYSTEM, clock, "journal")
         self._token = ""
 
     def run(self, position: bytes | None, accept: Accept, stop: Event) -> None:
@@ -102,7 +108,7 @@ class HubSpotJournal:
             accept([], offset.encode())
             while not stop.is_set():
                 after = trying(self._look, offset, accept)
-                if after == offset:
+                if after == offset or after.startswith(_EMPTY):
                     stop.wait(self._settings.journal_seconds)
                 offset = after
         except (Transient, RateLimited):
@@ -124,29 +130,49 @@ class HubSpotJournal:
 
     def _latest(self) -> str:
         entry = self._entry("the journal's end", "latest")
-        return entry.current_offset if entry is not None else ""
+        return entry.current_offset if entry is not None else self._empty()
+
+    def _empty(self) -> str:
+        return f"{_EMPTY}{self._clock().isoformat()}"
 
     def _look(self, offset: str, accept: Accept) -> str:
-        """The next file, if there is one: hands it on, and gives its offset; otherwise the one we had."""
+        """The next file, if there is one: hands it on, and gives its position; otherwise the one we had, or the same of now."""
+        looked = _looked(offset)
+        if looked is not None and self._clock() - looked > _KEPT:
+            return self._too_late(offset, accept)
         try:
-            entry = self._entry("the journal", f"offset/{offset}/next" if offset else "earliest")
+            entry = self._entry("the journal", f"offset/{offset}/next" if looked is None else "earliest")
         except _Forgotten:
-            log.warning("hubspot_journal_position_too_old", offset=offset)
-            accept([self._gap(entity) for entity in self._entities()], b"")
-            return ""
-        if entry is None:
-            return offset
-        accept(self._read(self._file(entry.url)), entry.current_offset.encode())
-        return entry.current_offset
+            return self._too_late(offset, accept)
+        if entry is not None:
+            return self._move(accept, self._read(self._file(entry.url)), entry.current_offset)
+        if looked is not None and self._clock() - looked > _REMEMBERED:
+            return self._move(accept, [], self._empty())
+        return offset
+
+    def _too_late(self, offset: str, accept: Accept) -> str:
+        log.warning("hubspot_journal_position_too_old", offset=offset)
+        return self._move(accept, [self._gap(entity) for entity in self._entities()], self._empty())
+
+    @staticmethod
+    def _move(accept: Accept, events: Sequence[ChangeEvent | Unreadable], position: str) -> str:
+        accept(events, position.encode())
+        return position
 
     def _read(self, body: bytes) -> list[ChangeEvent | Unreadable]:
+        """Raises Transient."""
         now = self._clock()
         try:
-            raws = [bytes(raw) for raw in msgspec.json.decode(mended(body), type=_File).journal_events]
+            file = msgspec.json.decode(mended(body), type=_File)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return [payload.unreadable(body, f"a file of the journal is not shaped as HubSpot's are: {error}", now)]
+            # Nothing behind it is read before it: whatever is kept of a page that came on the way, the events of the file would be lost.
+            raise Transient(
+                f"what came for a file of HubSpot's journal is none ({error}); it is asked for again. If this stays, see whether a "
+                "proxy answers instead of HubSpot; else a newer version of the connector may be needed",
+                system=SYSTEM,
+            ) from error
         found: list[ChangeEvent | Unreadable] = []
-        for raw in raws:
+        for raw in map(bytes, file.journal_events):
             try:
                 found.extend(self._events(raw, now))
             except Unknown as error:
@@ -237,17 +263,25 @@ class HubSpotJournal:
     ) -> urllib3.BaseHTTPResponse:
         """An answer of success, or 404. Raises ConnectorError."""
         timeout = urllib3.Timeout(connect=self._settings.connect_timeout, read=self._settings.read_timeout)
-        try:
-            answer = self._http.request(method, url, headers=headers, body=body, timeout=timeout)
-        except urllib3.exceptions.HTTPError as error:
-            raise errors.of_network(error, what, writing=False) from error
-        if answer.status < 300 or answer.status == 404:
-            return answer
-        raise errors.of_status(answer.status, answer.data, answer.headers, what, writing=False)
+        with self.hold.heeded():
+            try:
+                answer = self._http.request(method, url, headers=headers, body=body, timeout=timeout)
+            except urllib3.exceptions.HTTPError as error:
+                raise errors.of_network(error, what, writing=False) from error
+            if answer.status < 300 or answer.status == 404:
+                return answer
+            raise errors.of_status(answer.status, answer.data, answer.headers, what, writing=False)
 
 
 class _Forgotten(Exception):
     """HubSpot does not know the offset, or no longer."""
+
+
+def _looked(position: str) -> datetime | None:
+    """When there was no file yet; None for the offset of one. An earlier version wrote down only that there was none."""
+    if position.startswith(_EMPTY):
+        return datetime.fromisoformat(position.removeprefix(_EMPTY))
+    return None if position else datetime.min.replace(tzinfo=UTC)
 
 
 def _hooks(happening: Happening) -> list[Hook]:

@@ -14,8 +14,9 @@ from threading import Event
 import msgspec
 import structlog
 
+from connectors.aside import Aside
 from connectors.contract import Accept, Maps
-from connectors.errors import Misconfigured, RateLimited, Transient
+from connectors.errors import Misconfigured, PermissionDenied, RateLimited, Transient
 from connectors.hubspot import history
 from connectors.hubspot.client import Client
 from connectors.hubspot.history import Moment, Told, Value
@@ -59,6 +60,7 @@ class HubSpotSearch:
         self._lag = timedelta(seconds=client.settings.index_lag_seconds)
         self._queries = Queries(client, clock)
         self._bin_looked: datetime | None = None
+        self.aside = Aside(SYSTEM)
         # By object, what ``run`` told, back to the lag before ``Place.since``.
         self._told: dict[str, set[Value]] = {}
 
@@ -95,13 +97,18 @@ class HubSpotSearch:
 
     def _begin(self, places: dict[str, Place]) -> None:
         """A place for each object that has none yet: what happens from now on is told."""
-        for remote in self._targets():
-            if remote not in places:
+        new, refused = [one for one in self._targets() if one not in places], None
+        for remote in new:
+            try:
                 # By HubSpot's clock: with ours ahead of it, what happens next would seem to be over already.
-                settled = self._queries.settled(remote)
-                places |= {
-                    one: Place(settled + self._lag, settled + self._lag) for one in self._targets() if one not in places
-                }
+                began = self._queries.settled(remote) + self._lag
+            except (Misconfigured, PermissionDenied) as error:
+                refused = error  # any other object says the time as well
+            else:
+                places |= {one: Place(began, began) for one in new}
+                return
+        if refused is not None:
+            raise refused
 
     def _targets(self) -> dict[str, Target]:
         return {remote: target for remote, target in targets(self._maps()).items() if remote != OWNERS}
@@ -112,16 +119,18 @@ class HubSpotSearch:
             self._client.settings.deletions_seconds
         )
         self._begin(places)  # fields.yaml may map more than before
+        self.aside.keep([target.entity for target in self._targets().values()])
         for remote, target in self._targets().items():
             place = places[remote]
-            for found, settled, whole in self._queries.changed(remote, place.since):
-                self._deliver(remote, target, place, found, settled, places, accept)
-                if whole:
-                    self._settle(remote, place, settled, places, accept)
-                if stop.is_set():
-                    return
-            if bin_due:
-                self._look_into_bin(remote, target, place, places, accept)
+            with self.aside.of(target.entity):
+                for found, settled, whole in self._queries.changed(remote, place.since):
+                    self._deliver(remote, target, place, found, settled, places, accept)
+                    if whole:
+                        self._settle(remote, place, settled, places, accept)
+                    if stop.is_set():
+                        return
+                if bin_due:
+                    self._look_into_bin(remote, target, place, places, accept)
         if bin_due:
             self._bin_looked = now
 

@@ -122,11 +122,7 @@ def _translate(write: Write, maps: Mapping[str, EntityMap]) -> tuple[str, dict[s
 
 def _judge(answer: Answer, writes: list[Write], what: str) -> dict[str, ConnectorError | None]:
     """Which inputs came through: by trace id, else by record id. What is named nowhere is not known."""
-    try:
-        outcome = answer.decode(_Outcome, what)
-    except ConnectorBug as error:
-        error.outcome_unknown = True
-        raise
+    outcome = answer.decode(_Outcome, what, writing=True)
     by_record = {write.record_id: write.write_id for write in writes}
     known = set(by_record.values())
     verdicts: dict[str, ConnectorError | None] = {}

@@ -28,7 +28,7 @@ Written = frozenset[tuple[str, str]]  # object and field, as Salesforce names th
 
 
 class Flow(Struct, frozen=True):
-    """An active flow, or process, that runs when records of ``object`` are saved. ``sets`` are object and field of what it changes.
+    """An active flow, process or workflow rule that runs when records of ``object`` are saved. ``sets`` are object and field of what it changes.
 
     ``asks_who``: it looks at who saves. ``known`` is False where Salesforce does not show what is in it (a managed package). ``at_birth``:
     only when one is made, before we hear of it.
@@ -45,8 +45,7 @@ class Flow(Struct, frozen=True):
 def rows(connection: SalesforceConnection, query: str, path: str = QUERY) -> list[dict[str, Any]]:
     """The rows of a query about Setup. Raises Misconfigured or PermissionDenied where the integration user may not look, or the org has
     no such thing; other ConnectorErrors as always."""
-    answer = connection.client.call("GET", path, params={"q": query}, what="looking at the org's setup")
-    return list(answer["records"])
+    return list(connection.client.query(query, path=path, what="looking at the org's setup")["records"])
 
 
 def looked(check: str, look: Callable[[], Finding]) -> Finding:
@@ -55,20 +54,13 @@ def looked(check: str, look: Callable[[], Finding]) -> Finding:
         return look()
     except (Misconfigured, PermissionDenied) as error:
         advice = "With 'View Setup and Configuration' the integration user could look."
-        return Finding(check, True, f"not looked at: {error}", advice)
+        return Finding(check, True, f"not looked at: {error}", advice, looked=False)
 
 
 def automation(connection: SalesforceConnection, maps: Mapping[str, EntityMap]) -> Iterator[Finding]:
     """One finding for each kind of thing that runs by itself. Blocks for a call each, and one for each flow."""
     mapped = _Mapped(connection, maps)
-    kinds: dict[str, Callable[[str, _Mapped], Finding]] = {
-        "assignment rules": _assignment_rules,
-        "duplicate rules": _duplicate_rules,
-        "validation rules": _validation_rules,
-        "flows": _flows,
-        "Apex triggers": _apex_triggers,
-    }
-    for check, look in kinds.items():
+    for check, look in AUTOMATION.items():
         yield looked(check, lambda check=check, look=look: look(check, mapped))  # type: ignore[misc]
 
 
@@ -152,24 +144,31 @@ def _apex_triggers(check: str, mapped: _Mapped) -> Finding:
 
 
 def _flows(check: str, mapped: _Mapped) -> Finding:
-    flows, left = _active_flows(mapped)
-    if not flows:
+    return _running(check, mapped, *_active_flows(mapped))
+
+
+def _workflow_rules(check: str, mapped: _Mapped) -> Finding:
+    return _running(check, mapped, *_active_rules(mapped))
+
+
+def _running(check: str, mapped: _Mapped, found: Sequence[Flow], left: int) -> Finding:
+    if not found:
         return Finding(check, True, "none runs when a mapped object is saved, as far as the integration user sees")
     fighting = [
-        f"{flow.name} sets {', '.join(f'{field} of {of}' for of, field in sorted(flow.sets & mapped.written))}"
-        for flow in flows
-        if not flow.asks_who and not flow.at_birth and flow.sets & mapped.written
+        f"{one.name} sets {', '.join(f'{field} of {of}' for of, field in sorted(one.sets & mapped.written))}"
+        for one in found
+        if not one.asks_who and not one.at_birth and one.sets & mapped.written
     ]
-    others = ", ".join(_described(flow) for flow in flows)
+    others = ", ".join(_described(one) for one in found)
     more = f"; {left} more were not looked into" if left else ""
     if not fighting:
-        unseen = _RUNS if left or not all(flow.known for flow in flows) else ""
+        unseen = _RUNS if left or not all(one.known for one in found) else ""
         return Finding(check, True, f"run when a record is saved, also by us: {others}{more}", unseen)
     return Finding(
         check,
         False,
-        f"what we write is written by flows too: {'; '.join(fighting)}. All that run: {others}{more}",
-        "No header switches a flow off: it undoes what we write, or we undo what it sets. Let it pass the saves of the integration user "
+        f"what we write is written by {check} too: {'; '.join(fighting)}. All that run: {others}{more}",
+        "No header switches them off: one undoes what we write, or we undo what it sets. Let it pass the saves of the integration user "
         "(an entry condition with $User.Id), or mark the fields read_only in fields.yaml.",
     )
 
@@ -196,14 +195,67 @@ def _active_flows(mapped: _Mapped) -> tuple[list[Flow], int]:
     # A process says which object it is about in its metadata alone.
     wanted = [row for row in listed if not row["TriggerObjectOrEventId"] or mapped.named(row["TriggerObjectOrEventId"])]
     for row in wanted[:MOST_FLOWS]:
-        one = flow_of(row["ApiName"], mapped.named(row["TriggerObjectOrEventId"]), _metadata(mapped.connection, row))
+        one = flow_of(
+            row["ApiName"],
+            mapped.named(row["TriggerObjectOrEventId"]),
+            _shown(mapped.connection, "Flow", row["ActiveVersionId"]),
+        )
         if one.object in mapped.names:
             found.append(one)
     return found, max(0, len(wanted) - MOST_FLOWS)
 
 
-def _metadata(connection: SalesforceConnection, row: Mapping[str, Any]) -> dict[str, Any] | None:
-    query = f"SELECT Metadata FROM Flow WHERE Id = '{row['ActiveVersionId']}'"  # noqa: S608 - the id is Salesforce's own
+def _active_rules(mapped: _Mapped) -> tuple[list[Flow], int]:
+    """As ``_active_flows``. Whether a rule is active, and what it does, stands in its metadata alone; what a field update sets in that one's."""
+    listed = rows(mapped.connection, "SELECT Id, Name, TableEnumOrId FROM WorkflowRule ORDER BY Name", TOOLING)
+    wanted = [row for row in listed if mapped.named(row["TableEnumOrId"])]
+    shown = [(row, _shown(mapped.connection, "WorkflowRule", row["Id"])) for row in wanted[:MOST_FLOWS]]
+    active = [(row, rule) for row, rule in shown if rule is None or rule.get("active")]
+    updates = _field_updates(mapped) if any(_updates_of(rule) for _, rule in active) else {}
+    found = [rule_of(row["Name"], mapped.named(row["TableEnumOrId"]), rule, updates) for row, rule in active]
+    return found, max(0, len(wanted) - MOST_FLOWS)
+
+
+def _field_updates(mapped: _Mapped) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """By object and API name the metadata of the field updates of mapped objects."""
+    listed = rows(mapped.connection, "SELECT Id, SourceTableEnumOrId FROM WorkflowFieldUpdate", TOOLING)
+    about = [(mapped.named(row["SourceTableEnumOrId"]), row["Id"]) for row in listed]
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for of, one in [(of, one) for of, one in about if of][:MOST_FLOWS]:
+        query = f"SELECT FullName, Metadata FROM WorkflowFieldUpdate WHERE Id = '{one}'"  # noqa: S608 - the id is Salesforce's own
+        for row in rows(mapped.connection, query, TOOLING):
+            found[of, str(row["FullName"]).rpartition(".")[2]] = row["Metadata"] or {}
+    return found
+
+
+def _updates_of(rule: Mapping[str, Any] | None) -> list[str]:
+    """The API names of the field updates that a rule makes, at once or later."""
+    holders = [rule or {}, *_parts(rule or {}, "workflowTimeTriggers")]
+    actions = [action for holder in holders for action in _parts(holder, "actions")]
+    return [str(action["name"]) for action in actions if action.get("type") == "FieldUpdate"]
+
+
+def rule_of(
+    name: str, about: str, rule: Mapping[str, Any] | None, updates: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> Flow:
+    """A workflow rule by its metadata (None: not shown), and that of the field updates by object and API name."""
+    if rule is None:
+        return Flow(name, about, known=False)
+    named = _updates_of(rule)
+    known = [updates[about, one] for one in named if (about, one) in updates]
+    # A detail may update its master: targetObject is then the field that refers to it, and not looked into.
+    sets = frozenset((about, str(one.get("field"))) for one in known if not one.get("targetObject"))
+    conditions = [str(item.get("field", "")) for item in _parts(rule, "criteriaItems")]
+    asks_who = any(one.startswith("User.") for one in conditions) or any(
+        word in str(rule.get("formula") or "") for word in _ASKS_WHO
+    )
+    at_birth = rule.get("triggerType") == "onCreateOnly"
+    return Flow(name, about, sets, asks_who, known=len(known) == len(named), at_birth=at_birth)
+
+
+def _shown(connection: SalesforceConnection, kind: str, record_id: str) -> dict[str, Any] | None:
+    """The metadata of one; None where Salesforce does not show it."""
+    query = f"SELECT Metadata FROM {kind} WHERE Id = '{record_id}'"  # noqa: S608 - the id is Salesforce's own
     try:
         return next((one["Metadata"] for one in rows(connection, query, TOOLING)), None)
     except (Misconfigured, PermissionDenied):
@@ -234,3 +286,13 @@ def flow_of(name: str, about: str, metadata: Mapping[str, Any] | None) -> Flow:
 
 def _parts(holder: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
     return holder.get(name) or ()
+
+
+AUTOMATION: Mapping[str, Callable[[str, _Mapped], Finding]] = {
+    "assignment rules": _assignment_rules,
+    "duplicate rules": _duplicate_rules,
+    "validation rules": _validation_rules,
+    "flows": _flows,
+    "workflow rules": _workflow_rules,
+    "Apex triggers": _apex_triggers,
+}

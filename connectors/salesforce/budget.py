@@ -18,6 +18,7 @@ import structlog
 from msgspec import Struct
 
 from connectors.errors import RateLimited
+from connectors.patience import Hold
 from connectors.salesforce.errors import SYSTEM
 
 log = structlog.get_logger(__name__)
@@ -66,29 +67,30 @@ class ApiBudget:
         self._shared: dict[datetime, int] = {}  # and all others
         self._heard: tuple[datetime, int, int] | None = None  # when, used, limit
         self._samples: deque[tuple[datetime, int]] = deque()
-        self._warned = False
+        self.holds = {urgency: Hold(SYSTEM, clock, f"{urgency.name.lower()} calls") for urgency in Urgency}
         self._asked = datetime.min.replace(tzinfo=UTC)  # when, in the reserve, one was let through
         self._foretold = datetime.min.replace(tzinfo=UTC)
 
     def spend(self, urgency: Urgency) -> None:
         """Counts one call that is about to be made. Raises RateLimited when it has to wait; then nothing is counted."""
-        now = self._clock()
+        now, hold = self._clock(), self.holds[urgency]
         with self._lock:
             wait, why = self._wait(now, urgency)
-            if wait is not None:
-                if not self._warned:
-                    self._warned = True
-                    log.warning("salesforce_budget_short", why=why, urgency=urgency.name.lower(), seconds=round(wait))
-                raise RateLimited(
-                    f"No call was made to Salesforce: {why}. It goes on by itself; more urgent calls may go before. To change "
-                    "this, set daily_share or reserve in the section salesforce.",
-                    system=SYSTEM,
-                    code=SHORT,
-                    retry_after=wait,
-                )
-            self._warned = self._warned and urgency is not Urgency.BACKGROUND
-            quarter = now - timedelta(seconds=now.timestamp() % _BUCKET.total_seconds())
-            self._new[quarter] += 1
+            if wait is None:
+                quarter = now - timedelta(seconds=now.timestamp() % _BUCKET.total_seconds())
+                self._new[quarter] += 1
+                if not self._in_reserve():  # one that goes to hear how things are ends no wait
+                    hold.answered()
+                return
+        error = RateLimited(
+            f"No call was made to Salesforce: {why}. It goes on by itself; more urgent calls may go before. To change "
+            "this, set daily_share or reserve in the section salesforce.",
+            system=SYSTEM,
+            code=SHORT,
+            retry_after=wait,
+        )
+        hold.unwell(error)
+        raise error
 
     def exchange(self, add: Callable[[Mapping[str, int]], Mapping[str, int]]) -> None:
         """See ``contract.Tally``. Says, once an hour, when nothing will be left for us within a day."""
@@ -135,7 +137,7 @@ class ApiBudget:
         if self._heard is None:
             return None, ""
         at, used, limit = self._heard
-        if used >= limit * (1 - self._reserve):
+        if self._in_reserve():
             since = now - max(at, self._asked)
             if since < _NEWS:
                 left = f"{limit - used:,} of {limit:,} calls of the day are left"
@@ -147,6 +149,9 @@ class ApiBudget:
             wait = min((oldest + _BUCKET + DAY - now).total_seconds(), _BUCKET.total_seconds())
             return max(1.0, wait), f"{ours:,} of the {int(limit * self._share):,} calls of its daily share are used up"
         return None, ""
+
+    def _in_reserve(self) -> bool:
+        return self._heard is not None and self._heard[1] >= self._heard[2] * (1 - self._reserve)
 
     def _count(self, now: datetime) -> int:
         for counts in (self._new, self._shared):

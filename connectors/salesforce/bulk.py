@@ -17,7 +17,6 @@ import structlog
 
 from connectors.errors import (
     AuthenticationFailed,
-    ConnectorBug,
     ConnectorError,
     Misconfigured,
     RateLimited,
@@ -26,7 +25,7 @@ from connectors.errors import (
 )
 from connectors.salesforce.budget import Urgency
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.errors import SYSTEM
+from connectors.salesforce.errors import SYSTEM, malformed
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +95,7 @@ class BulkQueries:
                 raise JobGone(job) from error
             following = headers.get("Sforce-Locator")
             if not following:
-                raise ConnectorBug(f"Salesforce answered {what} without saying where the next page is.", system=SYSTEM)
+                raise malformed("no page of a job", what)
             page: list[tuple[Row, str]] = []
             for number, raw in enumerate(csv.DictReader(io.StringIO(text, newline="")), 1):
                 if number <= skip:
@@ -129,7 +128,7 @@ class BulkQueries:
     def _call(self, method: str, path: str, what: str, body: object = None) -> Row:
         answer = self._client.call(method, path, body=body, what=what, urgency=Urgency.BACKGROUND)
         if not isinstance(answer, dict):
-            raise ConnectorBug(f"Salesforce answered {what} in another shape than expected.", system=SYSTEM)
+            raise malformed("another shape than expected", what)
         return answer
 
 

@@ -7,8 +7,9 @@ guard and Sforce-Auto-Assign would vanish. So it is given a session id and never
 from __future__ import annotations
 
 import base64
+import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,10 +24,10 @@ from simple_salesforce.login import token_login
 from simple_salesforce.util import call_salesforce
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
-from connectors.errors import ConnectorBug, ConnectorError, Misconfigured
+from connectors.errors import ConnectorError, Misconfigured
 from connectors.patience import Hold
 from connectors.salesforce.budget import SHORT, ApiBudget, Urgency
-from connectors.salesforce.errors import SYSTEM, from_network, from_response, login_error, no_api, no_login
+from connectors.salesforce.errors import SYSTEM, from_network, from_response, login_error, malformed, no_api, no_login
 from connectors.salesforce.settings import SalesforceSettings
 from connectors.salesforce.transport import Transport, make_session
 
@@ -106,6 +107,23 @@ class SalesforceClient:
         read = lambda r: r.json() if r.content else None  # noqa: E731 - as short as the one below
         return self._exchange(method, path, what, urgency, headers, read, writing, params=params, **content)
 
+    def query(
+        self, query: str, *, what: str, path: str = "query/", urgency: Urgency = Urgency.URGENT
+    ) -> dict[str, Any]:
+        """The first answer to a query; it has ``records``, and ``done``. Raises ConnectorError."""
+        return _with_records(self.call("GET", path, params={"q": query}, what=what, urgency=urgency), what)
+
+    def pages(self, query: str, *, what: str) -> Iterator[list[dict[str, Any]]]:
+        """All rows of a query, as they come: a call for each page. Raises ConnectorError."""
+        answer = self.query(query, what=what)
+        for page in itertools.count(2):
+            yield answer["records"]
+            if answer["done"]:
+                return
+            # .../services/data/v66.0/query/01g…-2000: the part below the version is ours to ask for
+            rest = str(answer["nextRecordsUrl"]).partition(f"/v{self.settings.api_version}/")[2]
+            answer = _with_records(self.call("GET", rest, what=f"{what} (page {page})"), what)
+
     def text(
         self, path: str, *, what: str, params: Mapping[str, str], urgency: Urgency
     ) -> tuple[str, Mapping[str, str]]:
@@ -165,7 +183,7 @@ class SalesforceClient:
         except requests.RequestException as error:
             raise from_network(error, what, writing=writing) from error
         except UnicodeDecodeError as error:
-            raise ConnectorBug(f"Salesforce answered {what} with text that is not UTF-8.", system=SYSTEM) from error
+            raise malformed("text that is not UTF-8", what) from error
         raise AssertionError("tenacity returns or raises")
 
     def post(
@@ -242,6 +260,12 @@ class SalesforceClient:
         except (ValueError, TypeError, jwt.PyJWTError) as error:
             raise _unusable_key() from error
         return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}, {}
+
+
+def _with_records(answer: Any, what: str) -> dict[str, Any]:
+    if not isinstance(answer, dict) or not isinstance(answer.get("records"), list):
+        raise malformed("an answer without records", what)
+    return answer
 
 
 def _unusable_key() -> ConnectorError:

@@ -12,8 +12,8 @@ from email.utils import format_datetime
 from typing import Any
 
 from connectors.contract import WriteResult
-from connectors.errors import ConnectorBug, ConnectorError
-from connectors.salesforce.errors import CONVERTED, SYSTEM, row_error
+from connectors.errors import ConnectorError
+from connectors.salesforce.errors import CONVERTED, malformed, row_error
 from routing.core.model import Write
 
 ROWS = 25  # subrequests a Composite call takes
@@ -40,14 +40,11 @@ def body(writes: Sequence[Write], rows: Sequence[Row], headers: Mapping[str, str
 
 
 def judged(writes: Sequence[Write], answer: Any) -> list[WriteResult]:
-    """One result a write. Raises ConnectorBug where the answer does not fit what was asked."""
-    said = {one.get("referenceId"): one for one in (answer or {}).get("compositeResponse", ())}
+    """One result a write. Raises MalformedAnswer where the answer does not fit what was asked."""
+    results = answer.get("compositeResponse") if isinstance(answer, dict) else None
+    said = {one.get("referenceId"): one for one in results or ()}
     if len(said) != len(writes):
-        raise ConnectorBug(
-            f"Salesforce answered {len(writes)} changes of rows with {len(said)} results; what was written must be read back.",
-            system=SYSTEM,
-            outcome_unknown=True,
-        )
+        raise malformed(f"{len(said)} results", f"a guarded write of {len(writes)} records", writing=True)
     return [_judged(write, said[f"row{number}"]) for number, write in enumerate(writes)]
 
 

@@ -58,6 +58,10 @@ class SalesforceConnection:
         """See ``contract.Reader.read``."""
         return self.reader.read(entity, ids, fields)
 
+    def merged_into(self, entity: str, ids: Sequence[str]) -> dict[str, str]:
+        """See ``contract.Reader.merged_into``; a call for 200. Salesforce knows for as long as they are in the recycle bin: 15 days."""
+        return self.reader.merged_into(entity, ids)
+
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
         """See ``contract.Reader.backfill``."""
         return self.reader.backfill(entities, after)
@@ -66,9 +70,9 @@ class SalesforceConnection:
         """See ``contract.Sink.write``."""
         return self._sink.write(writes)
 
-    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+    def created(self, writes: Sequence[Write], since: datetime) -> dict[str, str]:
         """See ``contract.Sink.created``."""
-        return self._sink.created(writes)
+        return self._sink.created(writes, since)
 
     def check(self) -> list[Finding]:
         """See ``contract.Connection.check``."""

@@ -2,7 +2,7 @@
 
 A creation carries its ``write_id`` as the last line of the new record's description. That is how it is found again: there is
 no other field that every org has, and without one a lost answer would leave two tasks. Descriptions cannot be filtered by,
-so the few records are read that the integration user made about the same record lately.
+so the few records are read that the integration user made about the same record since the first of those looked for was owed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from connectors.salesforce.values import to_salesforce
 from routing.core.model import Write
 
 MARK = "Fingerpost "
-# An unknown outcome is asked about within minutes; a day more covers a CRM that was down over night.
-LOOK_BACK = timedelta(days=2)
+# What was made was made after it was owed: by our clock, which Salesforce's may be behind.
+CLOCKS_APART = timedelta(hours=1)
 IDS_PER_QUERY = 200
 _PEOPLE = ("lead", "contact")  # what a task's WhoId may name; WhatId names anything else
 _TASK = {"subject": "Subject", "owner": "OwnerId", "note": "Description"}
@@ -35,6 +35,7 @@ TASK_FIELDS = (
     "WhoId",
     "WhatId",
 )
+MEMBER_FIELDS = ("CampaignId", "LeadId", "ContactId", "Status")  # and a campaign member
 _ABOUT = frozenset({"about", "about_entity"})
 _MEMBER_ALREADY = "DUPLICATE_VALUE"
 
@@ -102,15 +103,18 @@ def _marked(text: Any, write_id: str) -> str:
     return f"{text}\n{MARK}{write_id}" if text else f"{MARK}{write_id}"
 
 
-def found_again(writes: Sequence[Write], maps: Maps, user_id: str, now: datetime, rows: Rows) -> dict[str, str]:
-    """The ids of those creations that did happen, by ``write_id``. ``rows`` runs a query. Raises ConnectorError."""
+def found_again(writes: Sequence[Write], maps: Maps, user_id: str, since: datetime, rows: Rows) -> dict[str, str]:
+    """The ids of those creations that did happen, by ``write_id``; none was owed before ``since``. ``rows`` runs a query.
+
+    Raises ConnectorError.
+    """
     found: dict[str, str] = {}
     for name, some, parent in _groups(writes, maps):
         if name == "CampaignMember":
             found |= _members(some, parent, rows)
             continue
         marks = {f"{MARK}{write.write_id}": write.write_id for write in some}
-        made_by = f"CreatedById = '{user_id}' AND CreatedDate >= {now - LOOK_BACK:%Y-%m-%dT%H:%M:%SZ}"
+        made_by = f"CreatedById = '{user_id}' AND CreatedDate >= {since - CLOCKS_APART:%Y-%m-%dT%H:%M:%SZ}"
         for ids in _chunks([write.about[1] for write in some]) if parent else [""]:
             about = f"{parent} IN ({ids}) AND " if parent else ""
             query = f"SELECT Id, Description FROM {name} WHERE {about}{made_by}"  # noqa: S608 - ids and names of our own

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from connectors.contract import Finding
-from connectors.errors import ConnectorError, Misconfigured
-from connectors.salesforce.automation import TOOLING, automation, looked, rows
-from connectors.salesforce.creations import TASK_FIELDS
+from connectors.contract import SAME, Finding, left_out
+from connectors.errors import ConnectorError, Misconfigured, advice
+from connectors.salesforce.automation import AUTOMATION, TOOLING, automation, looked, rows
+from connectors.salesforce.creations import MEMBER_FIELDS, TASK_FIELDS
 from connectors.salesforce.errors import from_rpc
+from connectors.salesforce.owners import Owners
 from routing.core.model import EntityMap
 
 if TYPE_CHECKING:
     from connectors.salesforce.connection import SalesforceConnection
+    from connectors.salesforce.settings import SalesforceSettings
 
 MOST_SKEW_SECONDS = 60  # a JWT lives three minutes, and decisions are compared with the CRM's times
 LITTLE_LEFT = 0.1  # of the daily limit
@@ -26,14 +28,47 @@ Maps = Mapping[str, EntityMap]
 
 
 def examine(connection: SalesforceConnection, maps: Maps, clock: Callable[[], datetime]) -> list[Finding]:
-    """Runs all checks; what depends on a failed one is left out. Never raises ConnectorError."""
+    """Runs all checks; those that depend on a failed one are named as left out. Never raises ConnectorError."""
     findings: list[Finding] = []
+    left = list(planned(connection.settings, maps))
     try:
         for finding in _checks(connection, maps, clock):
-            findings.append(finding)  # noqa: PERF402 - what was found before an error is kept
+            findings.append(finding)
+            left = left[left.index(finding.check) + 1 :] if finding.check in left else left
     except ConnectorError as error:
-        findings.append(Finding("Salesforce", False, str(error), "See the message; the checks after it were left out."))
+        # The first of those that are left has failed so.
+        refused = "See the message, and the integration user's permission set."
+        findings.append(Finding(left.pop(0), False, str(error), _advice(connection, error, refused)))
+    if findings and not findings[-1].ok:
+        findings += left_out(left, SAME)
     return findings
+
+
+def planned(settings: SalesforceSettings, maps: Maps) -> Iterator[str]:
+    """The names of all checks, in their order; a few are of what not every org has."""
+    yield from ("reachable", "clock", "API version", "login", "integration user")
+    for entity_map in maps.values():
+        yield f"fields of {entity_map.remote}"
+        if "convert" in entity_map.does:
+            yield "conversions"
+    yield from (f"creating {remote} records" for remote in _made(maps))
+    if settings.changes == "stream":
+        yield from (f"change events {name}" for name in dict.fromkeys(settings.topics))
+        yield "change events selected"
+    yield "limits"
+    if settings.changes == "stream":
+        yield "event deliveries"
+    yield from AUTOMATION
+
+
+def _advice(connection: SalesforceConnection, error: ConnectorError, refused: str) -> str:
+    return advice(
+        error,
+        limit="Setup, Company Information, API usage shows who uses the org's calls (those of the last 24 hours count, so they free themselves bit "
+        "by bit); too many logins are over within an hour. The daemon goes on by itself.",
+        network=f"Check login_url ({connection.settings.login_url}), DNS, proxy and firewall, or try again once Salesforce is well.",
+        refused=refused,
+    )
 
 
 def _checks(connection: SalesforceConnection, maps: Maps, clock: Callable[[], datetime]) -> Iterator[Finding]:
@@ -41,9 +76,8 @@ def _checks(connection: SalesforceConnection, maps: Maps, clock: Callable[[], da
     try:
         versions = connection.client.versions()
     except ConnectorError as error:
-        yield Finding(
-            "reachable", False, str(error), f"Check login_url ({settings.login_url}), DNS, proxy and firewall."
-        )
+        refused = f"Check login_url ({settings.login_url}), DNS, proxy and firewall."
+        yield Finding("reachable", False, str(error), _advice(connection, error, refused))
         return
     yield Finding("reachable", True, f"{settings.login_url} answers")
     yield _clock_skew(connection.client.transport.date, clock())
@@ -51,9 +85,8 @@ def _checks(connection: SalesforceConnection, maps: Maps, clock: Callable[[], da
     try:
         session = connection.client.session()
     except ConnectorError as error:
-        yield Finding(
-            "login", False, str(error), "Check client_id, the secret or key, and the connected app's policies."
-        )
+        refused = "Check client_id, the secret or key, and the connected app's policies."
+        yield Finding("login", False, str(error), _advice(connection, error, refused))
         return
     yield Finding("login", True, f"logged in to org {session.org_id}")
     yield _integration_user(connection)
@@ -63,6 +96,8 @@ def _checks(connection: SalesforceConnection, maps: Maps, clock: Callable[[], da
             yield looked("conversions", lambda: _conversion(connection))
     for remote, fields in _made(maps).items():
         yield _creation(connection, remote, fields)
+    if any(one.queues for one in maps.values()):
+        yield looked("queues", lambda: _queues(Owners(connection.client, clock), maps))
     if settings.changes == "stream":
         yield from _topics(connection)
         yield looked("change events selected", lambda: _selections(connection, maps))
@@ -163,7 +198,9 @@ def _conversion(connection: SalesforceConnection) -> Finding:
             "the policy converts leads, and the integration user may not",
             "Give 'Convert Leads' in the permission set, or take 'convert' out of the rungs.",
         )
-    return Finding("conversions", True, "leads can be converted" if found else "not looked at: the org does not tell")
+    if not found:
+        return Finding("conversions", True, "not looked at: the org does not tell", looked=False)
+    return Finding("conversions", True, "leads can be converted")
 
 
 def _made(maps: Maps) -> dict[str, tuple[str, ...]]:
@@ -174,6 +211,8 @@ def _made(maps: Maps) -> dict[str, tuple[str, ...]]:
         made["Opportunity"] = ("Name", "OwnerId")
     if "task" in does:
         made["Task"] = TASK_FIELDS
+    if "campaign_member" in does:
+        made["CampaignMember"] = MEMBER_FIELDS
     return made
 
 
@@ -183,30 +222,48 @@ def _creation(connection: SalesforceConnection, remote: str, fields: Sequence[st
         described = connection.client.call("GET", f"sobjects/{remote}/describe", what=what)
     except Misconfigured:
         described = {"createable": False, "fields": []}
-    advice = "Give Create on the object and edit access to its fields in the permission set, or take what makes them out of the policy."
+    to_do = "Give Create on the object and edit access to its fields in the permission set, or take what makes them out of the policy."
     if not described["createable"]:
-        return Finding(check, False, f"the policy has {remote} records made, and the integration user may not", advice)
+        return Finding(check, False, f"the policy has {remote} records made, and the integration user may not", to_do)
     can = {field["name"] for field in described["fields"] if field["createable"]}
     locked = sorted(set(fields) - can)
     if locked:
-        return Finding(check, False, f"cannot be filled in by the integration user: {', '.join(locked)}", advice)
+        return Finding(check, False, f"cannot be filled in by the integration user: {', '.join(locked)}", to_do)
     return Finding(check, True, "the integration user may make them")
 
 
+def _queues(owners: Owners, maps: Maps) -> Finding:
+    """Whether each queue that engagement.yaml names is there, and takes something that the policy routes."""
+    routed = {name: one.remote for name, one in maps.items() if one.queues}
+    named = {queue: name for one in maps.values() for name, queue in one.queues.items()}
+    takes = owners.taken_by(named)
+    wrong = [f"{name} ({queue}) is no queue of this org" for queue, name in named.items() if queue[:15] not in takes]
+    wrong += [
+        f"{name} ({queue}) takes {', '.join(sorted(takes[queue[:15]])) or 'nothing'}, and no {' or '.join(routed.values())}"
+        for queue, name in named.items()
+        if takes.get(queue[:15], {*routed.values()}).isdisjoint(routed.values())
+    ]
+    if wrong:
+        advice = "Correct the ids under 'queues' in engagement.yaml, or add the object to the queue's supported objects in Setup."
+        return Finding("queues", False, "; ".join(wrong), advice)
+    return Finding("queues", True, f"{', '.join(named.values())}: there, and may own what is routed")
+
+
 def _topics(connection: SalesforceConnection) -> Iterator[Finding]:
-    advice = (
+    to_do = (
         "In Setup, open Change Data Capture and select the mapped objects; give the integration user 'View All' on them. "
         f"The Pub/Sub host is {connection.settings.pubsub_address}."
     )
-    names = connection.settings.topics
-    for name in dict.fromkeys(names):
+    names = list(dict.fromkeys(connection.settings.topics))
+    for place, name in enumerate(names, 1):
         try:
             info = connection.pubsub().topic(name, connection.client.session())
         except grpc.RpcError as error:
-            yield Finding(f"change events {name}", False, str(from_rpc(error, f"the topic {name}")), advice)
-            return  # the others would say the same
+            yield Finding(f"change events {name}", False, str(from_rpc(error, f"the topic {name}")), to_do)
+            yield from left_out((f"change events {one}" for one in names[place:]), SAME)
+            return
         if not info.can_subscribe:
-            yield Finding(f"change events {name}", False, "the integration user may not subscribe", advice)
+            yield Finding(f"change events {name}", False, "the integration user may not subscribe", to_do)
         else:
             yield Finding(f"change events {name}", True, "can be subscribed to")
 
@@ -252,8 +309,10 @@ def _limits(connection: SalesforceConnection) -> Iterator[Finding]:
     # Shared by all subscribers of the org's platform and change events; it cannot be exceeded without an add-on licence.
     events = answer.get("DailyDeliveredPlatformEvents", {})
     most, left = int(events.get("Max", 0)), int(events.get("Remaining", 0))
-    if most and settings.changes == "stream":
+    if settings.changes == "stream" and not most:
+        yield Finding("event deliveries", True, "not looked at: the org does not tell", looked=False)
+    elif settings.changes == "stream":
         detail = f"{left:,} of {most:,} events can be delivered in the next 24 hours, to all who listen"
         well = left >= most * LITTLE_LEFT
-        advice = "Then nothing is heard until some are free again. Select fewer objects for Change Data Capture, or set changes: poll."
-        yield Finding("event deliveries", well, detail, "" if well else advice)
+        to_do = "Then nothing is heard until some are free again. Select fewer objects for Change Data Capture, or set changes: poll."
+        yield Finding("event deliveries", well, detail, "" if well else to_do)

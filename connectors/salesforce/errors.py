@@ -16,12 +16,14 @@ from connectors.errors import (
     Conflict,
     ConnectorBug,
     ConnectorError,
+    MalformedAnswer,
     Misconfigured,
     OwnerRefused,
     PermissionDenied,
     RateLimited,
     RecordRejected,
     Transient,
+    is_gateways,
     is_page,
     vendor_words,
 )
@@ -114,6 +116,7 @@ _ADVICE: dict[type[ConnectorError], str] = {
     RecordRejected: "Correct the record or the rule in Salesforce, then retry the parked write.",
     Transient: "It is tried again by itself.",
     ConnectorBug: "Please report this with the message.",
+    MalformedAnswer: "If that lasts, see what stands on the way to Salesforce (a proxy, a gateway, a firewall).",
 }
 
 
@@ -206,8 +209,10 @@ def from_response(error: SalesforceError, what: str, *, writing: bool, retry_aft
         return login_error(str(error.code), error.auth_message)
     code, said = _first(error.content)
     kind = _BY_CODE.get(code) or _BY_STATUS.get(error.status) or (Transient if error.status >= 500 else ConnectorBug)
-    # 503 says that nothing was begun. Any other 5xx may come after the work was done.
-    unknown = writing and error.status >= 500 and error.status != 503
+    # 503 says that nothing was begun. Any other 5xx may come after the work was done; so may a page, which is nobody's word on it.
+    page = is_gateways(error.status, error.content)
+    kind = MalformedAnswer if page else kind
+    unknown = writing and (page or (error.status >= 500 and error.status != 503))
     return kind(
         f"Salesforce answered {error.status} {code} to {what}: {said}. {_ADVICE[kind]}",
         system=SYSTEM,
@@ -220,14 +225,17 @@ def from_response(error: SalesforceError, what: str, *, writing: bool, retry_aft
 def from_soap(status: int, code: str, said: str, what: str, retry_after: float | None) -> ConnectorError:
     """A fault of the SOAP API, or an answer that is none. Faults come as HTTP 500, also where nothing was begun."""
     kind = _BY_CODE.get(code) or (RecordRejected if code else None) or _BY_STATUS.get(status)
-    kind = kind or (Transient if status >= 500 else ConnectorBug)
+    kind = kind or (Transient if status >= 500 else MalformedAnswer)
+    if not code and kind in (PermissionDenied, Misconfigured):  # Salesforce itself says so by a fault
+        kind = MalformedAnswer
     return kind(
         f"Salesforce answered {status} {code} to {what}: {vendor_words(said)}. {_ADVICE[kind]}",
         system=SYSTEM,
         code=code or str(status),
         retry_after=retry_after,
         outcome_unknown=code == "UNKNOWN_EXCEPTION"
-        or (not code and (status == 200 or (status >= 500 and status != 503))),
+        or kind is MalformedAnswer
+        or (not code and status >= 500 and status != 503),
     )
 
 
@@ -267,9 +275,7 @@ def from_network(error: requests.RequestException, what: str, *, writing: bool) 
             code="TLS",
         )
     if isinstance(error, requests.exceptions.InvalidJSONError):
-        return ConnectorBug(
-            f"Salesforce answered {what} with something that is not JSON.", system=SYSTEM, outcome_unknown=writing
-        )
+        return malformed("something that is not JSON", what, writing=writing)
     sent = not _never_sent(error)
     heard = "No answer came in time" if isinstance(error, requests.Timeout) else "The connection was lost"
     if not sent:
@@ -282,6 +288,12 @@ def from_network(error: requests.RequestException, what: str, *, writing: bool) 
         code=type(error).__name__,
         outcome_unknown=writing and sent,
     )
+
+
+def malformed(came: str, what: str, *, writing: bool = False) -> ConnectorError:
+    """An answer that is none of Salesforce's to this call."""
+    said = f"To {what}, {came} was the answer. {_ADVICE[MalformedAnswer]}"
+    return MalformedAnswer(said, system=SYSTEM, outcome_unknown=writing)
 
 
 def from_rpc(error: grpc.RpcError, what: str) -> ConnectorError:

@@ -1,12 +1,13 @@
 """Two records made one: a lead that becomes a contact of its account, and duplicates that go into one record.
 
-Neither can be undone, and both may happen though no answer came. So the records are read before each try: what is so
-already is done, and what a person did meanwhile is left as they did it.
+Neither can be undone, and both may happen though no answer came. So the records, all of them, are read right before each try: what is so
+already is done, and what a person did meanwhile is left as they did it. SOAP knows no condition: what a person changes between that look
+and the call is joined all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -17,6 +18,7 @@ from connectors.mapping import Unconvertible, outward
 from connectors.salesforce import soap
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import CONVERTED, SYSTEM, save_error
+from connectors.salesforce.reader import values_of
 from connectors.salesforce.values import reader_of, to_salesforce
 from routing.core.model import Write
 
@@ -27,8 +29,9 @@ _IDS = 200
 _TIMEOUT = 120.0
 _CONVERTIBLE = "Lead"
 _MERGEABLE = ("Lead", "Contact", "Account")
-_LOOKED_AT = ("Id", "IsDeleted", "MasterRecordId")
-_WHO = ("merged", "into")
+_LOOKED_AT = ("Id", "IsDeleted", "MasterRecordId", "LastModifiedById")
+_CONVERSION = ("Id", "IsConverted", "ConvertedAccountId", "ConvertedContactId", "LastModifiedById")
+_WHO = ("merged", "into", "seen")
 
 Row = dict[str, Any]
 Asked = Callable[[Element], None]
@@ -50,15 +53,14 @@ class Joins:
         sound = [write for write in writes if write.write_id not in refused]
         for write_id, error in refused.items():
             yield WriteResult(write_id, error)
-        held = self._read(
-            "query/",
-            _CONVERTIBLE,
-            "Id, IsConverted, ConvertedAccountId, ConvertedContactId",
-            [write.record_id for write in sound],
-        )
+        watched = [
+            self._maps()[write.entity].fields[name] for write in sound for name in self._known(write, write.still)
+        ]
+        held = self._read("query/", _CONVERTIBLE, (*_CONVERSION, *watched), [write.record_id for write in sound])
         going: list[Write] = []
         for write in sound:
-            done = _converted(write, held.get(write.record_id[:15]))
+            row = held.get(write.record_id[:15])
+            done = _converted(write, row) or self._moved(write, row or {}, _still(write))
             if done is None:
                 going.append(write)
             else:
@@ -82,7 +84,9 @@ class Joins:
             ids = [one for write in some for one in _merging(write)]
             own = self._own_fields(entity)
             more = ("IsConverted",) if name == _CONVERTIBLE else ()
-            held = self._read("queryAll/", name, ", ".join(dict.fromkeys((*_LOOKED_AT, *more, *own.values()))), ids)
+            asked = {field for write in some for field in self._known(write, (*write.still, *_seen(write)))}
+            watched = [self._maps()[entity].fields[field] for field in sorted(asked)]
+            held = self._read("queryAll/", name, (*_LOOKED_AT, *more, *own.values(), *watched), ids)
             for write in some:
                 try:
                     requests[write.write_id] = self._merger(write, name, held)
@@ -94,13 +98,29 @@ class Joins:
         for part in _parts(going, MERGES):
             yield from self._send("merge", part, [requests[write.write_id] for write in part])
 
-    def _read(self, path: str, name: str, columns: str, ids: Sequence[str]) -> dict[str, Row]:
+    def _known(self, write: Write, fields: Iterable[str]) -> list[str]:
+        """Those of the fields that Salesforce has."""
+        return [name for name in fields if name in self._maps()[write.entity].fields]
+
+    def _moved(self, write: Write, row: Row, may: Mapping[str, Sequence[Any]]) -> WriteResult | None:
+        """Says so where a record holds something else than it may, as somebody was faster."""
+        entity_map = self._maps()[write.entity]
+        values, _ = values_of(entity_map, self._known(write, may), row)
+        for name, value in values.items():
+            if not any(_same(one, value) for one in may[name]):
+                by = f"; last changed by {row['LastModifiedById']}" if row.get("LastModifiedById") else ""
+                said = f"{write.entity} {row['Id']}: {name} is now {value!r}, not {may[name][0]!r}{by}"
+                return WriteResult(write.write_id, overtaken=said)
+        return None
+
+    def _read(self, path: str, name: str, fields: Iterable[str], ids: Sequence[str]) -> dict[str, Row]:
         found: dict[str, Row] = {}
+        columns = ", ".join(dict.fromkeys(fields))
         known = [one for one in dict.fromkeys(ids) if len(one) in (15, 18) and one.isascii() and one.isalnum()]
         for start in range(0, len(known), _IDS):
             listed = ",".join(f"'{one}'" for one in known[start : start + _IDS])
             query = f"SELECT {columns} FROM {name} WHERE Id IN ({listed})"  # noqa: S608 - ids and names of our own
-            answer = self._client.call("GET", path, params={"q": query}, what=f"looking at {len(known)} {name} records")
+            answer = self._client.query(query, path=path, what=f"looking at {len(known)} {name} records")
             found |= {row["Id"][:15]: row for row in answer["records"]}
         return found
 
@@ -119,9 +139,7 @@ class Joins:
         with self._lock:
             if not self._status:
                 query = "SELECT ApiName FROM LeadStatus WHERE IsConverted = true ORDER BY SortOrder LIMIT 1"
-                answer = self._client.call(
-                    "GET", "query/", params={"q": query}, what="asking what converted leads are called"
-                )
+                answer = self._client.query(query, what="asking what converted leads are called")
                 if not answer["records"]:
                     raise Misconfigured(
                         "No lead status of the org means converted. Tick Converted for one of them in Setup (Lead Status), or "
@@ -146,6 +164,11 @@ class Joins:
             raise _Settled(WriteResult(write.write_id, overtaken="what was to be merged was deleted meanwhile"))
         if any(row.get("IsConverted") for row in (master, *left)):
             raise _Settled(WriteResult(write.write_id, overtaken=f"the {write.entity} was converted meanwhile"))
+        for row in (master, *left):
+            own = row["Id"][:15] == write.record_id[:15]
+            moved = self._moved(write, row, _still(write) if own else _seen(write))
+            if moved is not None:
+                raise _Settled(moved)
         values = self._gained(write.entity, master, left) | outward(
             write, self._maps()[write.entity], to_salesforce, _WHO
         )
@@ -246,6 +269,22 @@ def _judged(write: Write, answer: Element) -> WriteResult:
         # Somebody was faster by a moment: the next try sees how.
         error = Conflict(str(error), system=SYSTEM, code=error.code)
     return WriteResult(write.write_id, error)
+
+
+def _still(write: Write) -> dict[str, Sequence[Any]]:
+    return {name: [value] for name, value in write.still.items()}
+
+
+def _seen(write: Write) -> Mapping[str, Sequence[Any]]:
+    found: Mapping[str, Sequence[Any]] = write.fields.get("seen", {})
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether a value is what was expected; a text may have been trimmed, or put in lower case, by a correction of ours."""
+    if isinstance(one, str) and isinstance(other, str):
+        return one.strip().casefold() == other.strip().casefold()
+    return one == other or (one in (None, "") and other in (None, ""))
 
 
 def _merging(write: Write) -> list[str]:

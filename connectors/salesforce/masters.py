@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import Event
 
 import msgspec
@@ -35,9 +36,20 @@ def merged_into(client: SalesforceClient, entity_map: EntityMap, ids: Sequence[s
             f"WHERE IsDeleted = true AND MasterRecordId != null AND Id IN ({listed})"
         )
         what = "asking which deleted records were merged"
-        answer = client.call("GET", "queryAll/", params={"q": query}, what=what, urgency=Urgency.NORMAL)
+        answer = client.query(query, path="queryAll/", what=what, urgency=Urgency.NORMAL)
         found |= {row["Id"]: row["MasterRecordId"] for row in answer["records"]}
     return found
+
+
+def masters_of(entity_map: EntityMap, ask: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """What ``ask`` gives; nothing where Salesforce will not tell. Raises ConnectorError where it answers later only."""
+    try:
+        return ask()
+    except (Transient, RateLimited, AuthenticationFailed):
+        raise
+    except ConnectorError as error:
+        log.warning("salesforce_merges_unknown", entity=entity_map.entity, reason=str(error))
+        return {}
 
 
 def with_masters(
@@ -60,14 +72,8 @@ def with_masters(
     for entity, ids in gone.items():
         if entity not in maps:
             continue
-        try:
-            found = trying(merged_into, client, maps[entity], ids)
-        except (Transient, RateLimited, AuthenticationFailed):
-            raise
-        except ConnectorError as error:
-            log.warning("salesforce_merges_unknown", entity=entity, records=len(ids), reason=str(error))
-        else:
-            masters |= {(entity, one): master for one, master in found.items()}
+        found = masters_of(maps[entity], partial(trying, merged_into, client, maps[entity], ids))
+        masters |= {(entity, one): master for one, master in found.items()}
     if not masters:
         return items
     return [

@@ -4,12 +4,17 @@ Three questions an entity. *Which rows have a later SystemModstamp?* comes every
 becomes visible when its transaction ends, with the stamp of when it was saved: so each time the last minutes are asked for again,
 and what was told is not told twice. *Which were deleted?* (getDeleted) and *which changed, as Salesforce itself keeps count?*
 (getUpdated, which knows of transactions still open) come every five minutes, which is as often as Salesforce recommends.
+
+All moments are by Salesforce's clock: with ours ahead of it, what happens next would seem to be over already. What is refused for one kind of
+record (a field that is hidden, an object that is gone) keeps no other one waiting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from threading import Event
 from typing import Any
 
@@ -17,6 +22,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from connectors.aside import Aside
 from connectors.contract import Accept, Maps
 from connectors.errors import AuthenticationFailed, ConnectorError, Misconfigured, RateLimited, Transient
 from connectors.patience import patient
@@ -35,7 +41,11 @@ log = structlog.get_logger(__name__)
 LATE = timedelta(minutes=10)  # how long a transaction may take and still be seen by the next question
 SWEEP = timedelta(minutes=5)  # between questions for deletions and for what was passed over
 _NARROW = timedelta(minutes=2)  # getUpdated and getDeleted cut seconds off and want more than a minute in between
-_TOO_MANY, _TOO_OLD = "EXCEEDED_ID_LIMIT", "INVALID_REPLICATION_DATE"
+_TOO_MANY = "EXCEEDED_ID_LIMIT"
+_LOST = {  # what Salesforce cannot tell any more, and then all is read again
+    _TOO_MANY: "more happened within a few minutes than Salesforce tells in one answer",
+    "INVALID_REPLICATION_DATE": "it is too long ago: Salesforce does not know it any more",
+}
 _KEPT = frozenset({"person"})  # users are never deleted
 
 
@@ -59,6 +69,8 @@ class SalesforcePolling:
     def __init__(self, connection: SalesforceConnection, maps: Maps, clock: Callable[[], datetime]) -> None:
         self._connection, self._maps, self._clock = connection, maps, clock
         self._seconds = connection.settings.poll_seconds
+        self.aside = Aside(SYSTEM)
+        self._ahead: timedelta | None = None  # our clock, of Salesforce's; None before the first answer
         self._told: dict[str, dict[str, datetime]] = {}  # entity -> event id -> stamp, as far back as is asked again
         self._known: dict[str, dict[str, datetime]] = {}  # entity -> record id -> when it was told
 
@@ -94,22 +106,39 @@ class SalesforcePolling:
         return [msgspec.structs.replace(event, observed_at=observed_at)]
 
     def ask(self, marks: dict[str, Mark], accept: Accept) -> None:
-        """Asks once for each entity; what was accepted stays accepted where a later question fails."""
-        now = self._clock()
-        new = [name for name in self._maps() if name not in marks]
+        """Asks once for each entity; what was accepted stays accepted where a later question fails. One that is refused is set ``aside``."""
+        now, maps = self._now(), self._maps()
+        new = [name for name in maps if name not in marks]
         for name in new:
             marks[name] = Mark(now, now, now, now)
         if new:
             accept([], msgspec.json.encode(marks))
+        self.aside.keep(list(maps))
         # What was saved together is mostly told together: the accounts before the leads.
-        for name, entity_map in sorted(self._maps().items(), key=lambda one: rank_of(one[0])):
-            mark = marks[name]
-            for events in self._changes(entity_map, mark):
-                accept(events, msgspec.json.encode(marks))
-            if name not in _KEPT and now - mark.deleted >= SWEEP:
-                accept(self._deletions(entity_map, mark, now), msgspec.json.encode(marks))
-            if now - mark.covered >= SWEEP:
-                accept(self._passed_over(entity_map, mark, now), msgspec.json.encode(marks))
+        for name, entity_map in sorted(maps.items(), key=lambda one: rank_of(one[0])):
+            with self.aside.of(name):
+                self._ask_about(entity_map, marks, now, accept)
+        self._compare_clocks()
+
+    def _ask_about(self, entity_map: EntityMap, marks: dict[str, Mark], now: datetime, accept: Accept) -> None:
+        mark = marks[entity_map.entity]
+        for events in self._changes(entity_map, mark):
+            accept(events, msgspec.json.encode(marks))
+        if entity_map.entity not in _KEPT and now - mark.deleted >= SWEEP:
+            accept(self._deletions(entity_map, mark, now), msgspec.json.encode(marks))
+        if now - mark.covered >= SWEEP:
+            accept(self._passed_over(entity_map, mark, now), msgspec.json.encode(marks))
+
+    def _now(self) -> datetime:
+        """By Salesforce's clock."""
+        if self._ahead is None:
+            self._connection.client.versions()  # its answer says the time, without a login
+            self._compare_clocks()
+        return self._clock() - (self._ahead or timedelta())
+
+    def _compare_clocks(self) -> None:
+        with suppress(ValueError, TypeError):  # an answer without a time, or without its zone
+            self._ahead = self._clock() - parsedate_to_datetime(self._connection.client.transport.date)
 
     # What changed
 
@@ -220,10 +249,14 @@ class SalesforcePolling:
                 if error.code == _TOO_MANY and end - start >= 2 * _NARROW:
                     end = start + (end - start) / 2
                     continue
-                if error.code not in (_TOO_OLD, _TOO_MANY):
+                if error.code not in _LOST:
                     raise
-                log.error(  # noqa: TRY400 - expected, and said in words
-                    "salesforce_changes_lost", entity=entity_map.entity, since=start.isoformat(), reason=str(error)
+                log.warning(
+                    "salesforce_changes_lost",
+                    entity=entity_map.entity,
+                    since=start.isoformat(),
+                    reason=_LOST[error.code],
+                    advice=f"all {entity_map.entity} records are read again now, which finds it; nothing is to be done",
                 )
                 return None, end
 

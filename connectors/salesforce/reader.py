@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
 
 from connectors.contract import Maps, Snapshot
-from connectors.errors import ConnectorBug, Misconfigured
+from connectors.errors import Misconfigured
 from connectors.mapping import inward
 from connectors.salesforce.budget import Urgency
 from connectors.salesforce.bulk import BulkQueries, JobGone, JobRefused, is_place
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.errors import SYSTEM
+from connectors.salesforce.errors import SYSTEM, malformed
+from connectors.salesforce.masters import masters_of, merged_into
 from connectors.salesforce.values import parse_instant, reader_of
 from routing.core.model import ChangeEvent, EntityMap, Values, derived_id
 
@@ -46,8 +47,7 @@ class SalesforceReader:
                 raise Misconfigured(
                     f"{entity}.{name} has no Salesforce field. Add one for it in fields.yaml.", system=SYSTEM, code=name
                 )
-        # What is no Salesforce id cannot be a record: it is absent, like a deleted one. Nothing else enters the query.
-        known = [one for one in dict.fromkeys(ids) if len(one) in (15, 18) and one.isascii() and one.isalnum()]
+        known = _possible(ids)
         ask, most = (
             (self._query_ids, IDS_PER_QUERY) if len(known) <= IDS_PER_QUERY else (self._retrieve, IDS_PER_RETRIEVE)
         )
@@ -62,7 +62,7 @@ class SalesforceReader:
     def _query_ids(self, entity_map: EntityMap, fields: Sequence[str], ids: Sequence[str]) -> Iterator[dict[str, Any]]:
         listed = ",".join(f"'{one}'" for one in ids)
         query = f"SELECT {_columns(entity_map, fields)} FROM {entity_map.remote} WHERE Id IN ({listed})"  # noqa: S608 - checked by ``read``
-        for page in self._pages(query, f"reading {len(ids)} {entity_map.entity} records"):
+        for page in self._client.pages(query, what=f"reading {len(ids)} {entity_map.entity} records"):
             yield from page
 
     def _retrieve(self, entity_map: EntityMap, fields: Sequence[str], ids: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -73,8 +73,13 @@ class SalesforceReader:
         path = f"composite/sobjects/{entity_map.remote}"
         answer = self._client.call("POST", path, body={"ids": list(ids), "fields": names}, what=what, reading=True)
         if not isinstance(answer, list) or len(answer) != len(ids):
-            raise ConnectorBug(f"Salesforce answered {what} with another number of rows.", system=SYSTEM)
+            raise malformed("another number of rows", what)
         return (row for row in answer if row is not None and not row.get("IsDeleted"))
+
+    def merged_into(self, entity: str, ids: Sequence[str]) -> dict[str, str]:
+        """See ``contract.Reader.merged_into``. Where Salesforce will not tell, none are known. Raises ConnectorError."""
+        entity_map = self._map(entity)
+        return masters_of(entity_map, partial(merged_into, self._client, entity_map, _possible(ids)))
 
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
         """See ``contract.Reader.backfill``; pages of up to 2,000: in the order of ids, one call each, or by a bulk job where there are
@@ -138,9 +143,7 @@ class SalesforceReader:
 
     def _page(self, query: str, what: str, urgency: Urgency) -> tuple[list[dict[str, Any]], bool]:
         """The rows of a query that is limited to a page, and whether there may be more behind them."""
-        answer = self._client.call("GET", "query/", params={"q": query}, what=what, urgency=urgency)
-        if not isinstance(answer, dict) or "records" not in answer:
-            raise ConnectorBug(f"Salesforce answered {what} without records.", system=SYSTEM)
+        answer = self._client.query(query, what=what, urgency=urgency)
         rows: list[dict[str, Any]] = answer["records"]
         # Wide rows come fewer at once; the next query goes on behind them.
         return rows, len(rows) == PAGE or not answer["done"]
@@ -190,17 +193,10 @@ class SalesforceReader:
             )
         return found
 
-    def _pages(self, query: str, what: str) -> Iterator[list[dict[str, Any]]]:
-        answer = self._client.call("GET", "query/", params={"q": query}, what=what)
-        for page in itertools.count(2):
-            if not isinstance(answer, dict) or "records" not in answer:
-                raise ConnectorBug(f"Salesforce answered {what} without records.", system=SYSTEM)
-            yield answer["records"]
-            if answer["done"]:
-                return
-            # .../services/data/v66.0/query/01g…-2000: the part below the version is ours to ask for
-            rest = str(answer["nextRecordsUrl"]).partition(f"/v{self._client.settings.api_version}/")[2]
-            answer = self._client.call("GET", rest, what=f"{what} (page {page})")
+
+def _possible(ids: Sequence[str]) -> list[str]:
+    """What is no Salesforce id cannot be a record: it is absent, like a deleted one. Nothing else enters a query."""
+    return [one for one in dict.fromkeys(ids) if len(one) in (15, 18) and one.isascii() and one.isalnum()]
 
 
 def _paged(entity_map: EntityMap, fields: Sequence[str], order: str, where: str) -> str:

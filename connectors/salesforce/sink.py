@@ -15,7 +15,7 @@ from connectors.salesforce.budget import SHORT, Urgency
 from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.conditional import ROWS, refused
 from connectors.salesforce.creations import already, found_again, row_of
-from connectors.salesforce.errors import SYSTEM, save_error
+from connectors.salesforce.errors import SYSTEM, malformed, save_error
 from connectors.salesforce.joins import Joins
 from connectors.salesforce.owners import Owners
 from connectors.salesforce.values import to_salesforce
@@ -37,7 +37,6 @@ class SalesforceSink:
     def __init__(self, client: SalesforceClient, maps: Maps, clock: Callable[[], datetime]) -> None:
         self._client = client
         self._maps = maps
-        self._clock = clock
         self._owners = Owners(client, clock)
         self._joins = Joins(client, maps)
         self._headers = {
@@ -93,20 +92,16 @@ class SalesforceSink:
             if joined:
                 yield joined, partial(_numbered, writes, joined, join)
 
-    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+    def created(self, writes: Sequence[Write], since: datetime) -> dict[str, str]:
         """See ``contract.Sink.created``. Raises ConnectorError."""
         if not writes:
             return {}
         user_id = self._client.session().user_id
-        return found_again(writes, self._maps, user_id, self._clock(), self._rows)
+        return found_again(writes, self._maps, user_id, since, self._rows)
 
     def _rows(self, query: str, what: str) -> Iterator[Row]:
-        answer = self._client.call("GET", "query/", params={"q": query}, what=what)
-        yield from answer["records"]
-        while not answer["done"]:
-            rest = str(answer["nextRecordsUrl"]).partition(f"/v{self._client.settings.api_version}/")[2]
-            answer = self._client.call("GET", rest, what=what)
-            yield from answer["records"]
+        for page in self._client.pages(query, what=what):
+            yield from page
 
     def _refused(self, records: Sequence[Numbered]) -> dict[int, ConnectorError]:
         """Which records name an owner that Salesforce would refuse."""
@@ -151,12 +146,7 @@ class SalesforceSink:
             urgency=_urgency(method, records),
         )
         if not isinstance(answer, list) or len(answer) != len(records):
-            raise ConnectorBug(
-                f"Salesforce answered a write of {len(records)} records with another number of results; "
-                "what was written must be read back.",
-                system=SYSTEM,
-                outcome_unknown=True,
-            )
+            raise malformed("another number of results", f"a write of {len(records)} records", writing=True)
         for (index, _), result in zip(records, answer, strict=True):
             yield index, _judged(writes[index], result)
 

@@ -12,10 +12,10 @@ from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, 
 
 import requests
 
-from connectors.errors import AuthenticationFailed, ConnectorBug
+from connectors.errors import AuthenticationFailed
 from connectors.salesforce.budget import SHORT
 from connectors.salesforce.client import SalesforceClient
-from connectors.salesforce.errors import SYSTEM, from_soap
+from connectors.salesforce.errors import from_soap, malformed
 
 _ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 _PARTNER = "urn:partner.soap.sforce.com"
@@ -98,11 +98,7 @@ def call(
             session = client.renew(session)
             continue
         if len(results) != len(fill):
-            raise ConnectorBug(
-                f"Salesforce answered {what} with {len(results)} results for {len(fill)} requests; what was done must be read back.",
-                system=SYSTEM,
-                outcome_unknown=True,
-            )
+            raise malformed(f"{len(results)} results for {len(fill)} requests", what, writing=True)
         return results
     raise AssertionError("returns or raises")
 

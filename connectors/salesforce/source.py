@@ -16,6 +16,7 @@ from tenacity.nap import sleep_using_event
 
 from connectors.contract import Accept, Maps
 from connectors.errors import AuthenticationFailed, ConnectorError
+from connectors.patience import Hold
 from connectors.salesforce import pubsub_pb2 as pb
 from connectors.salesforce.client import ApiSession
 from connectors.salesforce.connection import SalesforceConnection
@@ -75,6 +76,7 @@ class SalesforceSource:
         )  # of its own: another thread reads again while we listen
         self._topic = topic
         self.stream = f"{SYSTEM}:{topic}"
+        self.hold = Hold(SYSTEM, clock, f"change events {topic}")
 
     def run(self, position: bytes | None, accept: Accept, stop: Event) -> None:
         """See ``contract.Source.run``. Waits of up to a minute between reconnects; each is logged."""
@@ -84,7 +86,7 @@ class SalesforceSource:
             stop=stop_when_event_set(stop),
             wait=wait_random_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT),
             sleep=sleep_using_event(stop),
-            before_sleep=_log_lost,
+            before_sleep=self._lost,
             reraise=True,
         )
         while not stop.is_set():
@@ -115,7 +117,7 @@ class SalesforceSource:
             self._handle(error, place, accept, session)
             if not place.heard:
                 raise _StreamLost from error
-            log.warning("salesforce_stream_lost", topic=self._topic, reason=_reason(error))
+            log.warning("salesforce_stream_lost", topic=self._topic, reason=str(from_rpc(error, "the subscription")))
         finally:
             watch.end()
             requests.close()
@@ -143,6 +145,7 @@ class SalesforceSource:
                     hand_on(saved.release())
                     continue
                 watch.heard()
+                self.hold.answered()
                 pending = responses[-1].pending_num_requested
                 if pending < MOST_OUTSTANDING // 2:
                     # Asked for before these are worked on, so that the next ones are on their way meanwhile.
@@ -191,6 +194,20 @@ class SalesforceSource:
             )
             accept(self._gaps(place.replay_id), None)
             place.replay_id, place.preset = None, pb.EARLIEST
+
+    def _lost(self, state: RetryCallState) -> None:
+        """Before a wait. Of several in a row the first is told."""
+        lost = state.outcome.exception() if state.outcome is not None else None
+        cause = lost.__cause__ if lost is not None else None
+        error = from_rpc(cause, "the subscription") if isinstance(cause, grpc.RpcError) else cause
+        if isinstance(error, ConnectorError):
+            self.hold.unwell(error)
+        record = log.error if isinstance(error, AuthenticationFailed) else log.warning
+        wait = state.next_action.sleep if state.next_action is not None else 0.0
+        if state.attempt_number == 1:
+            record(
+                "salesforce_stream_lost", topic=self._topic, reason=str(error), next_attempt_in_seconds=round(wait, 2)
+            )
 
     def _gaps(self, lost: bytes) -> Sequence[ChangeEvent]:
         """One gap per mapped entity; the same position gives the same events, should we die before the next one."""
@@ -262,22 +279,3 @@ class _Watch:
 
     def end(self) -> None:
         self._ended.set()
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, grpc.RpcError):
-        return str(from_rpc(error, "the subscription"))
-    return str(error)
-
-
-def _log_lost(state: RetryCallState) -> None:
-    lost = state.outcome.exception() if state.outcome is not None else None
-    cause = lost.__cause__ if lost is not None and lost.__cause__ is not None else lost
-    wait = state.next_action.sleep if state.next_action is not None else 0.0
-    record = log.error if isinstance(cause, AuthenticationFailed) else log.warning
-    record(
-        "salesforce_stream_lost",
-        reason=_reason(cause) if cause is not None else "",
-        attempt=state.attempt_number,
-        next_attempt_in_seconds=round(wait, 2),
-    )

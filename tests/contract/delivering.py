@@ -17,10 +17,11 @@ from connectors.contract import WriteResult
 from connectors.errors import ConnectorError, Misconfigured
 from connectors.sandbox.faults import Fault, FaultKind
 from routing.core.model import Write
-from routing.delivery import retrying
+from routing.delivery import retrying, verdicts
 from routing.delivery.courier import Courier
 from routing.ledger import outbox
 from routing.ledger.engine import Ledger
+from routing.runtime.clock import utcnow
 from routing.runtime.feed import Feed
 from tests.conftest import ManualClock
 from tests.contract.suites import ANY_TEXT, Stand, unless_exempt, write_of
@@ -139,6 +140,8 @@ class DeliverySuite:
             "unavailable",
             "expired_session",
             "lock",
+            "nonsense",
+            "page",
         ],
     )
     def test_whatever_goes_wrong_meanwhile_it_is_written_once(self, stand: Stand, post: Post, kind: FaultKind) -> None:
@@ -168,7 +171,22 @@ class DeliverySuite:
         assert (state, stand.held(record)[stand.text_field]) == ("superseded", "theirs")
         assert stand.times_written(record) == 0
 
-    def test_what_was_given_up_in_doubt_is_looked_at_before_it_is_sent_again(self, stand: Stand, post: Post) -> None:
+    @pytest.mark.parametrize("operation", ["write_operation", "read_operation"])
+    def test_pages_of_a_gateway_are_waited_out_and_nothing_is_given_up(
+        self, stand: Stand, post: Post, operation: str
+    ) -> None:
+        records = [stand.create({stand.text_field: "old"}) for _ in range(3)]
+        stand.faults.add(Fault(system=stand.system, operation=getattr(stand, operation), kind="page", times=6))
+        guards, ours = {stand.text_field: "old"}, {stand.text_field: "new"}
+        fates = post.deliver(*(guarded(stand, one, guards, **ours) for one in records))
+        assert stand.faults.all() == []  # it did go wrong
+        assert [state for state, _ in fates] == ["confirmed"] * 3
+        assert [stand.times_written(one) for one in records] == [1] * 3
+
+    def test_what_was_given_up_in_doubt_is_looked_at_before_it_is_sent_again(
+        self, stand: Stand, post: Post, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(verdicts, "MOST_ATTEMPTS", 1)
         record = stand.create({stand.text_field: "old"})
         stand.faults.add(Fault(system=stand.system, operation=stand.write_operation, kind="nonsense"))
         [(state, _)] = post.deliver(guarded(stand, record, {stand.text_field: "old"}, **{stand.text_field: "new"}))
@@ -224,20 +242,23 @@ class DeliverySuite:
     def test_after_a_lost_answer_what_was_made_is_found_and_nothing_else(self, stand: Stand) -> None:
         unless_exempt(stand, "creation")
         lost, never = creation(stand, "lost@example.com"), creation(stand, "never@example.com")
+        owed = utcnow()
         stand.faults.add(Fault(system=stand.system, operation=stand.create_operation, kind="timeout_after_commit"))
         with pytest.raises(ConnectorError) as caught:
             stand.connection.write([lost])
         assert caught.value.outcome_unknown
         [made] = stand.with_email("lost@example.com")
-        assert stand.connection.created([lost, never]) == {lost.write_id: made}
+        assert stand.connection.created([lost, never], owed) == {lost.write_id: made}
         assert stand.with_email("never@example.com") == []  # looking makes nothing
 
     def test_nothing_to_look_for_needs_no_call(self, stand: Stand) -> None:
         before = stand.connection.calls
-        assert stand.connection.created([]) == {}
+        assert stand.connection.created([], utcnow()) == {}
         assert stand.connection.calls == before
 
-    @pytest.mark.parametrize("kind", ["timeout", "timeout_after_commit", "broken", "broken_after_commit"])
+    @pytest.mark.parametrize(
+        "kind", ["timeout", "timeout_after_commit", "broken", "broken_after_commit", "nonsense", "page"]
+    )
     def test_whatever_is_lost_meanwhile_it_is_made_once(self, stand: Stand, post: Post, kind: FaultKind) -> None:
         unless_exempt(stand, "creation")
         email = f"{kind}@example.com"

@@ -129,7 +129,7 @@ class SmallWorld:
 
 
 class SalesforceStand:
-    """See ``listening.SourceStand``."""
+    """See ``heard.SourceStand``."""
 
     system = "salesforce"
     entity = "lead"

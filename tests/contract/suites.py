@@ -17,8 +17,8 @@ from connectors.contract import Connection
 from connectors.errors import (
     AuthenticationFailed,
     Conflict,
-    ConnectorBug,
     ConnectorError,
+    MalformedAnswer,
     Misconfigured,
     OwnerRefused,
     PermissionDenied,
@@ -43,7 +43,8 @@ ROWS: Sequence[tuple[FaultKind, type[ConnectorError], bool, bool]] = (
     ("daily_limit", RateLimited, False, False),
     ("expired_session", AuthenticationFailed, False, False),
     ("forbidden", PermissionDenied, False, False),
-    ("nonsense", ConnectorBug, True, True),
+    ("nonsense", MalformedAnswer, True, True),
+    ("page", MalformedAnswer, True, False),
 )
 each_row = pytest.mark.parametrize(("kind", "row", "unknown", "done"), ROWS, ids=[row[0] for row in ROWS])
 

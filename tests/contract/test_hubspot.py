@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 import pytest
 
+from connectors.contract import Finding
 from connectors.errors import (
     AuthenticationFailed,
     ConnectorBug,
@@ -23,11 +24,12 @@ from connectors.hubspot.settings import HubSpotSettings
 from connectors.hubspot.signature import sign
 from connectors.hubspot.webhook import HubSpotWebhook
 from connectors.sandbox.faults import Fault
+from connectors.sandbox.hubspot.workflows import setting
 from routing.core.model import Write
 from routing.runtime.clock import utcnow
+from tests.contract.calling import WebhookSuite
 from tests.contract.delivering import DeliverySuite, post  # noqa: F401 - a fixture
 from tests.contract.hubspot_stand import MAPS, SECRET, HubSpotStand, hubspot_stand
-from tests.contract.listening import WebhookSuite
 from tests.contract.suites import ReaderSuite, SinkSuite, write_of
 
 
@@ -42,6 +44,12 @@ def stand(running: HubSpotStand) -> HubSpotStand:
     running.faults.clear()
     running.connection._client.hold.release()
     return running
+
+
+@pytest.fixture
+def own() -> Iterator[HubSpotStand]:
+    with hubspot_stand() as stand:
+        yield stand
 
 
 class TestReader(ReaderSuite):
@@ -150,6 +158,25 @@ class TestSink(SinkSuite):
         assert "pat-very-secret" not in str(caught.value) + repr(settings) + repr(caught.value.__cause__)
 
 
+def test_each_request_but_a_search_takes_its_turn_when_half_of_the_ten_seconds_is_used() -> None:
+    with hubspot_stand(ten_seconds=20) as stand:
+        client, record = stand.connection._client, stand.create({})
+        turns: list[float] = []
+        ask = client.quota.turn
+
+        def turn() -> float:
+            turns.append(ask())
+            return turns[-1]
+
+        client.quota.turn = turn  # type: ignore[method-assign]
+        for _ in range(12):
+            stand.connection.read("lead", [record], ["email"])
+        client.call("a search", client.search.do_search, "contacts", {"filterGroups": [], "limit": 1})
+        assert len(turns) == 12
+        assert turns[:10] == [0.0] * 10
+        assert all(turns[11:])
+
+
 def test_the_ten_second_limit_says_how_long_to_wait() -> None:
     now = utcnow()
     with hubspot_stand(ten_seconds=3, clock=lambda: now) as stand:
@@ -171,11 +198,6 @@ def test_a_system_that_is_not_there_is_unreachable_and_nothing_was_sent() -> Non
 
 class TestRevoked:
     """What an administrator takes away while we run."""
-
-    @pytest.fixture
-    def own(self) -> Iterator[HubSpotStand]:
-        with hubspot_stand() as stand:
-            yield stand
 
     def test_a_property_that_was_archived_parks_only_what_writes_it(self, own: HubSpotStand) -> None:
         one, two = own.create({"city": "Rome"}), own.create({"company": "old"})
@@ -221,6 +243,22 @@ class TestFill:
         assert anew == whole
 
 
+class TestReserve:
+    def test_what_can_wait_says_that_it_does_and_writes_go_on(self, own: HubSpotStand) -> None:
+        record = own.create({"company": "old"})
+        names = ("Remaining", "Max", "Daily-Remaining", "Daily")
+        left = dict(zip((f"X-HubSpot-RateLimit-{name}" for name in names), ("100", "100", "9", "100"), strict=True))
+        own.connection._client.quota.note(left)
+        with pytest.raises(RateLimited, match="kept for writes"):
+            next(iter(own.connection.backfill(["lead"])))
+        [told] = [trouble for hold in own.connection.holds if (trouble := hold.trouble())]
+        assert (told.name, "9 of 100 requests left today" in told.why) == ("hubspot requests that can wait", True)
+        [result] = own.connection.write([write_of(own, record, company="new")])
+        assert result.error is None
+        assert list(own.connection.backfill(["lead"]))  # its answer said that there are more
+        assert [hold.trouble() for hold in own.connection.holds] == [None] * 3
+
+
 class TestDoctor:
     def test_a_healthy_account(self, stand: HubSpotStand) -> None:
         findings = stand.connection.check()
@@ -238,13 +276,52 @@ class TestDoctor:
         assert "created_at" in wrong["contacts: mapped properties can be written"].detail
         assert "read_only" in wrong["contacts: mapped properties can be written"].advice
 
+    def test_workflows_that_set_what_we_write_are_named(self, own: HubSpotStand) -> None:
+        def look() -> Finding:
+            [found] = [finding for finding in own.connection.check() if finding.check == "workflows"]
+            return found
+
+        rotating = {"target_property": "hubspot_owner_id", "user_ids": ["1"]}
+        shown = own.sandbox.workflows
+        assert "none is on" in look().detail
+        shown.show("Asleep", "contacts", setting("hubspot_owner_id", "1"), on=False)
+        shown.show("Not ours", "deals", setting("hubspot_owner_id", "1"))
+        shown.show("Harmless", "contacts", setting("favourite_colour", "red"))
+        shown.show(
+            "Gentle",
+            "contacts",
+            {"type": "SINGLE_CONNECTION", "fields": rotating | {"overwrite_current_owner": "false"}},
+        )
+        shown.show("Own code", "contacts", {"type": "CUSTOM_CODE", "secretNames": []})
+        for n in range(100):  # more than a page
+            shown.show(f"Asleep {n}", "companies", on=False)
+        fine = look()
+        assert fine.ok
+        assert fine.detail == (
+            "on for the mapped objects: Harmless on contacts, Gentle on contacts (gives an owner to records without one), "
+            "Own code on contacts (runs code, of which nothing is shown)"
+        )
+        shown.show("Rotates", "contacts", {"type": "SINGLE_CONNECTION", "fields": rotating})
+        shown.show("Renames", "companies", setting("name", "x"))
+        wrong = look()
+        assert not wrong.ok
+        assert "Rotates sets hubspot_owner_id of contacts; Renames sets name of companies. All" in wrong.detail
+
+    def test_workflows_that_may_not_be_looked_at_are_neither_well_nor_not(self, own: HubSpotStand) -> None:
+        own.sandbox.withdraw("automation")
+        [found] = [finding for finding in own.connection.check() if finding.check == "workflows"]
+        assert (found.ok, found.looked) == (True, False)
+        assert "scope automation" in found.advice
+        assert "Rotate record to owner" in found.advice
+
     def test_a_wrong_token_is_the_first_thing_said(self, stand: HubSpotStand) -> None:
         settings = HubSpotSettings(access_token="wrong", host=stand.sandbox.url)
         connection = HubSpotConnection(settings, lambda: MAPS, utcnow)
-        first, webhook = connection.check()
+        first, left, webhook = connection.check()
         connection.close()
         assert not first.ok
         assert "access token" in first.detail
+        assert "scopes of the token" in left.detail
         assert not webhook.ok
         assert "client secret" in webhook.detail
 
@@ -293,7 +370,7 @@ class TestCreating:
         with pytest.raises(ConnectorError) as caught:
             stand.connection.write([write])
         assert caught.value.outcome_unknown
-        found = stand.connection.created([write, new(stand, never, creates, **fields[never])])
+        found = stand.connection.created([write, new(stand, never, creates, **fields[never])], utcnow())
         assert list(found) == [write.write_id]
 
     def test_a_lead_object_has_its_contact(self, stand: HubSpotStand) -> None:
@@ -344,7 +421,7 @@ class TestCreating:
             assert [one.error for one in stand.connection.write(tasks[start : start + 100])] == [None] * len(
                 tasks[start : start + 100]
             )
-        assert list(stand.connection.created([tasks[0], tasks[-1]])) == ["task-0", "task-529"]
+        assert list(stand.connection.created([tasks[0], tasks[-1]], utcnow())) == ["task-0", "task-529"]
 
     def test_a_contact_without_an_address_is_refused_before_it_leaves(self, stand: HubSpotStand) -> None:
         before = stand.connection.calls
@@ -379,7 +456,7 @@ class TestCreating:
 
 
 class HookStand:
-    """See ``listening.WebhookStand``."""
+    """See ``calling.WebhookStand``."""
 
     url = "https://leads.example.com/hooks/hubspot"
     text_field = "company"

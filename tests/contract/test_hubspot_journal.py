@@ -13,13 +13,15 @@ from connectors.hubspot import journal
 from connectors.hubspot.connection import HubSpotConnection
 from connectors.hubspot.journal import HubSpotJournal
 from connectors.hubspot.settings import HubSpotSettings
-from connectors.sandbox.faults import Fault
+from connectors.sandbox.faults import Fault, FaultKind
 from connectors.sandbox.hubspot.journal import CLIENT_ID
 from connectors.sandbox.hubspot.store import Event
 from connectors.sandbox.hubspot.webhooks import PORTAL_ID
 from routing.runtime.clock import utcnow
+from tests.conftest import ManualClock
+from tests.contract.heard import Heard, Running
 from tests.contract.hubspot_stand import MAPS, SECRET, HubSpotStand, hubspot_stand
-from tests.contract.listening import Heard, NewsSuite, Running
+from tests.contract.listening import NewsSuite
 
 
 class JournalStand(HubSpotStand):
@@ -155,6 +157,66 @@ def test_what_happens_in_other_accounts_of_the_app_is_not_ours(stand: JournalSta
         stand.change(record, {"company": "ours"})
         heard.until(lambda: bool(heard.events))
     assert [event.record_id for event in heard.events] == [record]
+
+
+DAY = 24 * 3600
+
+
+@pytest.mark.parametrize("files", [0, 1], ids=["while there was none", "behind a file"])
+def test_what_hubspot_forgot_while_nobody_looked_is_a_gap(stand: JournalStand, files: int) -> None:
+    stand.sandbox.forget_journal()
+    clock, before, after = ManualClock(), Heard(), Heard()
+    source = HubSpotJournal(stand.settings, lambda: MAPS, clock)
+    with Running(source, None, before):
+        before.until(lambda: bool(before.positions))
+        for _ in range(files):
+            stand.create({})
+        before.until(lambda: len(before.events) == files)
+    stand.create({})
+    stand.sandbox.forget_journal()
+    clock.advance(3 * DAY)
+    with Running(source, before.positions[-1], after):
+        after.until(lambda: bool(after.events))
+        record = stand.create({})
+        after.until(lambda: after.events[-1].record_id == record)
+    gaps = [one.entity for one in after.events if one.kind == "gap"]
+    assert "lead" in gaps
+    assert len(gaps) == len(set(gaps)) == len(after.events) - 1  # each is told once
+
+
+def test_what_came_first_into_an_empty_journal_is_read_within_the_three_days(stand: JournalStand) -> None:
+    stand.sandbox.forget_journal()
+    clock, before, after = ManualClock(), Heard(), Heard()
+    source = HubSpotJournal(stand.settings, lambda: MAPS, clock)
+    with Running(source, None, before):
+        before.until(lambda: bool(before.positions))
+    record = stand.create({})
+    clock.advance(2 * DAY)
+    with Running(source, before.positions[-1], after):
+        after.until(lambda: bool(after.events))
+    assert [(one.kind, one.record_id) for one in after.events] == [("created", record)]
+
+
+def test_an_empty_journal_that_is_looked_at_all_the_time_is_no_gap(stand: JournalStand) -> None:
+    stand.sandbox.forget_journal()
+    clock, heard = ManualClock(), Heard()
+    with Running(HubSpotJournal(stand.settings, lambda: MAPS, clock), None, heard):
+        for n in range(5):
+            heard.until(lambda n=n: len(heard.positions) > n)  # type: ignore[misc]
+            clock.advance(DAY)
+    assert heard.events == []
+
+
+@pytest.mark.parametrize("kind", ["nonsense", "timeout", "unavailable"])
+def test_whatever_comes_instead_of_a_file_the_file_is_read(stand: JournalStand, kind: FaultKind) -> None:
+    heard = Heard()
+    with Running(stand.source, None, heard):
+        heard.until(lambda: bool(heard.positions))
+        stand.faults.add(Fault(system="hubspot", operation="journal_file", kind=kind, times=2))
+        records = [stand.create({}) for _ in range(3)]
+        heard.until(lambda: len(heard.events) == 3)
+    assert [one.record_id for one in heard.events] == records
+    assert heard.unreadable == []
 
 
 def test_a_wrong_secret_is_told_without_showing_it(running: HubSpotStand) -> None:

@@ -18,9 +18,11 @@ from connectors.sandbox.hubspot.store import Entry, Source
 from routing.core.merge import merge
 from routing.core.model import ChangeEvent, Unreadable, Values
 from routing.runtime.clock import utcnow
+from tests.contract.heard import Heard, Running
 from tests.contract.hubspot_stand import MAPS, HubSpotStand, hubspot_stand
-from tests.contract.listening import Heard, Running, SourceSuite
+from tests.contract.listening import SourceSuite
 from tests.contract.suites import write_of
+from tests.processes import wait_for
 
 
 class SearchStand(HubSpotStand):
@@ -175,6 +177,33 @@ def test_a_merge_tells_who_went_and_which_record_goes_on_for_them(stand: SearchS
         assert {one: snapshot.into for one, snapshot in found.items()} == {
             one: "" if one == new else new for one in asked
         }
+
+
+@pytest.mark.parametrize("from_the_start", [False, True])
+def test_an_object_that_is_refused_keeps_no_other_waiting_and_loses_nothing(
+    stand: SearchStand, from_the_start: bool
+) -> None:
+    heard, aside = Heard(), stand.connection.search.aside
+    if from_the_start:
+        stand.sandbox.withdraw("crm.objects.contacts.read")
+    try:
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            if not from_the_start:
+                stand.sandbox.withdraw("crm.objects.contacts.read")
+            contact = stand.create({"company": "x"})
+            company = stand.sandbox.create("companies", {"name": "Acme"})
+            heard.until(lambda: bool(heard.events))
+            wait_for("the refusal to be told", lambda: "lead" in aside.why)
+            assert [event.record_id for event in heard.events] == [company]
+            assert "scope" in aside.why["lead"]
+            assert set(aside.why) == {"lead"}
+            stand.sandbox.grant("crm.objects.contacts.read")
+            heard.until(lambda: len(heard.events) == 2)
+            wait_for("it to be taken back", lambda: not aside.why)
+    finally:
+        stand.sandbox.grant("crm.objects.contacts.read")
+    assert heard.events[-1].record_id == contact
 
 
 def test_what_a_workflow_takes_back_is_told_after_our_own_write(stand: SearchStand) -> None:

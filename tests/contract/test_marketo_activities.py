@@ -16,7 +16,8 @@ from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.marketo import MarketoSandbox
 from routing.core.model import ChangeEvent, EntityMap, Unreadable, Values
 from routing.runtime.clock import utcnow
-from tests.contract.listening import Heard, NewsSuite, Running
+from tests.contract.heard import Heard, Running
+from tests.contract.listening import NewsSuite
 from tests.contract.suites import write_of
 from tests.contract.test_marketo import LEAD, MarketoStand, sandbox
 

@@ -73,10 +73,10 @@ class Parrot:
                 return Response(b"{}", STATUS[kind], headers=wait)
             if fault is not None and kind == "slow":
                 await asyncio.sleep(fault.seconds)
-            answer = b"" if kind == "timeout" else msgspec.json.encode(handle(request, body, fault))
+            answer = b"" if kind in ("timeout", "page") else msgspec.json.encode(handle(request, body, fault))
             if kind.startswith("timeout"):
                 await break_off(request)
-            if kind == "nonsense":
+            if kind in ("nonsense", "page"):
                 return page()
             return Response(answer, media_type="application/json")
 
@@ -125,7 +125,7 @@ class Parrot:
 
 
 class ParrotStand:
-    """See ``listening.SourceStand``."""
+    """See ``heard.SourceStand``."""
 
     system, entity, text_field, other_field, owner_field = "parrot", "lead", *NAMES
     owners = ("ana", "ben")

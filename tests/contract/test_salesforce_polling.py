@@ -11,11 +11,14 @@ import pytest
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.polling import SWEEP, SalesforcePolling
 from connectors.sandbox.faults import Fault, Faults
+from connectors.sandbox.ids import salesforce_id
 from connectors.sandbox.salesforce import SalesforceSandbox
 from routing.core.model import Values
 from routing.runtime.clock import utcnow
-from tests.contract.listening import Heard, Running, SourceSuite
+from tests.contract.heard import Heard, Running
+from tests.contract.listening import SourceSuite
 from tests.contract.salesforce_stand import MAPS, SalesforceStand, SmallWorld
+from tests.processes import wait_for
 
 
 class PollingStand(SalesforceStand):
@@ -140,3 +143,20 @@ class TestSource(SourceSuite):
             with Running(stand.source, position, again):
                 again.until(lambda again=again: bool(again.events))  # type: ignore[misc]
             assert again.events[0].event_id == heard.events[0].event_id
+
+    def test_a_field_that_goes_while_we_listen_loses_nothing(self, stand: PollingStand, heard: Heard) -> None:  # type: ignore[override]
+        """The records with that field wait until they can be asked for again, and are told aside meanwhile; no others wait with them."""
+        record, account = stand.create({}), salesforce_id("001", 1)
+        with Running(stand.source, None, heard):
+            heard.until(lambda: bool(heard.positions))
+            remote = stand.lose(stand.other_field)
+            stand.change(record, {stand.text_field: "meanwhile"})
+            stand.sandbox.update("Account", account, {"BillingCity": "Rome"})
+            wait_for("the refusal to be told", lambda: stand.source.aside.why and heard.events)  # type: ignore[attr-defined]
+            assert {event.record_id for event in heard.events} == {account}
+            [(entity, why)] = stand.source.aside.why.items()  # type: ignore[attr-defined]
+            assert (entity, remote in why) == ("lead", True)
+            stand.regain(stand.other_field)
+            heard.until(lambda: heard.events[-1].record_id == record)
+            wait_for("it to be taken back", lambda: not stand.source.aside.why)  # type: ignore[attr-defined]
+        assert heard.events[-1].values[stand.text_field] == "meanwhile"

@@ -11,7 +11,7 @@ import structlog
 from connectors.errors import RateLimited, Transient
 from connectors.salesforce import bulk, reader
 from connectors.salesforce.connection import SalesforceConnection
-from connectors.sandbox.faults import Fault
+from connectors.sandbox.faults import Fault, FaultKind
 from routing.core.model import ChangeEvent
 from tests.contract.salesforce_stand import ANA, SalesforceStand, salesforce_stand
 
@@ -127,6 +127,29 @@ def test_where_no_job_can_be_had_queries_do_it(
         found = ids(list(connection.backfill(["lead"])))
     assert found == all_leads(filled)
     assert [one["event"] for one in said] == ["salesforce_bulk_refused"]
+
+
+LOST: list[FaultKind] = ["page", "nonsense", "timeout", "timeout_after_commit", "broken", "unavailable"]
+
+
+@pytest.mark.parametrize("behind", [1, 2, 4, 7])
+@pytest.mark.parametrize("kind", LOST)
+def test_whatever_interrupts_a_fill_it_goes_on_where_it_was(
+    filled: SalesforceStand, connection: SalesforceConnection, kind: FaultKind, behind: int
+) -> None:
+    pages: list[list[ChangeEvent]] = []
+    interrupted = 0
+    for _ in range(5):
+        try:
+            for page in connection.backfill(["lead"], {"lead": pages[-1][-1].cursor} if pages else None):
+                pages.append(page)
+                if len(pages) == behind:
+                    filled.faults.add(Fault(system="salesforce", operation="bulk", kind=kind, times=2))
+            break
+        except Transient:
+            interrupted += 1
+    assert interrupted == 2
+    assert sorted(ids(pages)) == all_leads(filled)
 
 
 @pytest.mark.parametrize(("kind", "error"), [("unavailable", Transient), ("rate_limited", RateLimited)])

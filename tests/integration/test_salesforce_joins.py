@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from connectors.errors import (
     AuthenticationFailed,
     Conflict,
-    ConnectorBug,
     ConnectorError,
+    MalformedAnswer,
     Misconfigured,
     PermissionDenied,
     RateLimited,
@@ -20,9 +21,13 @@ from connectors.errors import (
 )
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.soap import NotXml, parse
-from connectors.sandbox.faults import Fault
+from connectors.sandbox.faults import Fault, FaultKind
 from connectors.sandbox.ids import salesforce_id
 from routing.core.model import Write
+from routing.delivery import retrying
+from routing.ledger.engine import Ledger
+from tests.conftest import ManualClock
+from tests.contract.delivering import Post
 from tests.contract.salesforce_stand import ANA, BEN, SalesforceStand, salesforce_stand
 from tests.contract.suites import write_of
 
@@ -103,6 +108,42 @@ def test_each_conversion_is_judged_on_its_own(stand: SalesforceStand, connection
     assert "INVALID_CROSS_REFERENCE_KEY" in str(results[1].error)
     assert results[2].overtaken == "the lead was deleted or merged meanwhile"
     assert stand.held(wrong)["title"] == "x"
+
+
+LOST: list[FaultKind] = [
+    "timeout",
+    "timeout_after_commit",
+    "nonsense",
+    "page",
+    "broken",
+    "broken_after_commit",
+    "unavailable",
+]
+
+
+@pytest.mark.parametrize("times", [1, 5])
+@pytest.mark.parametrize("kind", LOST)
+def test_whatever_goes_wrong_meanwhile_records_are_joined_once(
+    stand: SalesforceStand,
+    connection: SalesforceConnection,
+    ledger: Ledger,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: FaultKind,
+    times: int,
+) -> None:
+    monkeypatch.setattr(retrying, "wait_as_asked", lambda _state: 0.0)
+    lead, kept, gone, plain = (stand.create({"owner": ANA}) for _ in range(4))
+    stand.connection = connection
+    stand.faults.add(Fault(system="salesforce", operation="soap", kind=kind, times=times))
+    change = write_of(stand, plain, title="new")
+    fates = Post(stand, ledger, clock).deliver(conversion(lead), join("merge", "lead", gone, into=kept), change)
+    assert sum(one.times for one in stand.faults.all()) < times  # it did go wrong
+    assert [state for state, _ in fates] == ["confirmed"] * 3
+    [contact] = stand.sandbox.records("Contact")
+    assert contact["Id"] in fates[0][1]
+    assert stand.sandbox.record("Lead", gone) is None
+    assert stand.times_written(plain) == 1
 
 
 @pytest.mark.parametrize(("kind", "contacts"), [("timeout", 0), ("timeout_after_commit", 1)])
@@ -291,6 +332,41 @@ def test_a_merge_that_came_too_late_changes_nothing(stand: SalesforceStand, conn
     assert stand.held(third)
 
 
+@pytest.mark.parametrize("kind", ["into", "merged", "convert"])
+@pytest.mark.parametrize("changes", ["own", "other"])
+def test_a_person_who_changes_either_of_the_two_right_before_is_not_overruled(
+    stand: SalesforceStand, connection: SalesforceConnection, kind: str, changes: str
+) -> None:
+    """Other writes of the batch go before: the courier's own look is seconds old by then."""
+    kept, gone = (stand.create({"email": "z@acme.example", "owner": ANA}) for _ in range(2))
+    fields = {"account": ACME, "owner": ANA} if kind == "convert" else {kind: kept if kind == "into" else [kept]}
+    fields |= {} if kind == "convert" else {"seen": {"owner": [BEN, ANA], "email": ["z@acme.example"]}}
+    write = msgspec.structs.replace(
+        join("convert" if kind == "convert" else "merge", "lead", gone, **fields), still={"owner": ANA}
+    )
+    changed = {"own": gone, "other": kept}[changes]
+    stand.change(changed, {"owner": BEN} if changes == "own" else {"email": "other@acme.example"})
+    [result] = connection.write([write])
+    if kind == "convert" and changes == "other":
+        assert result.error is None
+        return
+    said = f"lead {changed}: {'owner' if changes == 'own' else 'email'} is now "
+    assert result.overtaken.startswith(said)
+    assert stand.person in result.overtaken
+    rows = [stand.sandbox.record("Lead", one) for one in (kept, gone)]
+    assert [row is not None and not row["IsConverted"] for row in rows] == [True, True]
+
+
+def test_whom_we_gave_the_other_record_meanwhile_is_no_reason_not_to_merge(
+    stand: SalesforceStand, connection: SalesforceConnection
+) -> None:
+    kept, gone = (stand.create({"email": "z@acme.example", "owner": ANA}) for _ in range(2))
+    [result] = connection.write(
+        [join("merge", "lead", gone, into=kept, seen={"owner": [BEN, ANA], "email": [" Z@Acme.example"]})]
+    )
+    assert (result.error, result.record_id) == (None, kept)
+
+
 def test_accounts_and_contacts_are_merged_but_nothing_else(
     stand: SalesforceStand, connection: SalesforceConnection
 ) -> None:
@@ -356,6 +432,6 @@ def test_an_answer_that_is_no_soap_leaves_the_outcome_open(
     lead = stand.create({})
     connection.write([conversion(stand.create({}))])
     monkeypatch.setattr("connectors.salesforce.soap.parse", lambda body: parse(b"<html>" + body[:0]))
-    with pytest.raises(ConnectorBug) as caught:
+    with pytest.raises(MalformedAnswer) as caught:
         connection.write([conversion(lead)])
     assert caught.value.outcome_unknown

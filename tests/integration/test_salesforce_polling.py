@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import structlog
 
 from connectors.errors import Transient
 from connectors.salesforce.connection import SalesforceConnection
@@ -213,6 +214,34 @@ def test_a_delete_log_that_was_purged_means_reading_everything(org: Org) -> None
     assert told(events) == [("gap", ALL_RECORDS)]
     assert not events[0].complete
     assert org.later(minutes=6) == []
+
+
+def test_what_is_too_much_or_too_old_to_be_told_is_a_warning_and_no_bug(org: Org) -> None:
+    org.begin()
+    org.now += timedelta(minutes=2)
+    for lead in [org.create({}) for _ in range(3)]:
+        org.delete(lead)
+    org.sandbox.replication.most_ids = 2
+    with structlog.testing.capture_logs() as logs:
+        assert ("gap", ALL_RECORDS) in told(org.later(minutes=3))
+    [lost] = [line for line in logs if line["event"] == "salesforce_changes_lost"]
+    assert (lost["log_level"], lost["entity"]) == ("warning", "lead")
+    assert "more happened" in lost["reason"]
+    assert "read again now" in lost["advice"]
+
+
+@pytest.mark.parametrize("ahead", [-240, -30, 15, 60, 240])
+def test_with_a_clock_that_is_off_everything_is_told_from_the_first_question_on(org: Org, ahead: int) -> None:
+    org.source = SalesforcePolling(org.connection, lambda: org.maps, lambda: org.now + timedelta(seconds=ahead))
+    old = org.create({})
+    org.begin()
+    org.now += timedelta(seconds=10)
+    new, gone = org.create({"title": "new"}), org.create({})
+    events = org.later(seconds=50)
+    assert told(events) == [("created", new), ("created", gone)]
+    org.delete(gone)
+    assert ("deleted", gone) in told([event for _ in range(12) for event in org.later(minutes=1)])
+    assert old not in {event.record_id for event in events}
 
 
 def test_too_many_ids_are_asked_for_in_smaller_windows(org: Org) -> None:

@@ -9,6 +9,7 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
+from connectors.contract import Finding
 from connectors.errors import (
     AuthenticationFailed,
     Conflict,
@@ -24,10 +25,14 @@ from connectors.salesforce import soap
 from connectors.salesforce.budget import SHORT, Urgency
 from connectors.salesforce.connection import SalesforceConnection
 from connectors.salesforce.settings import Secret
-from connectors.sandbox.faults import Fault
+from connectors.sandbox.faults import Fault, FaultKind
 from connectors.sandbox.ids import salesforce_id
 from routing.core.model import Write
+from routing.delivery import retrying
+from routing.ledger.engine import Ledger
 from routing.runtime.clock import utcnow
+from tests.conftest import ManualClock
+from tests.contract.delivering import Post
 from tests.contract.salesforce_stand import ANA, BEN, LEAD, ZOE, SalesforceStand, salesforce_stand
 from tests.contract.suites import write_of
 
@@ -106,12 +111,13 @@ def test_a_creation_without_an_answer_is_found_again(stand: SalesforceStand, kin
     lead = stand.create({})
     tasks = [creation("task", ("lead", lead), number=n, subject="Call", owner=ANA) for n in range(2)]
     stand.connection.user_id  # noqa: B018 - logged in
+    owed = utcnow()
     assert stand.connection.write([creation("task", ("lead", lead), 9, subject="Call", owner=ANA)])[0].error is None
     stand.faults.add(Fault(system="salesforce", operation="collections", kind=kind))
     with pytest.raises(ConnectorError) as caught:
         stand.connection.write(tasks)
     assert caught.value.outcome_unknown
-    found = stand.connection.created(tasks)
+    found = stand.connection.created(tasks, owed)
     assert set(found) == ({"task-0", "task-1"} if made else set())
     assert all(stand.sandbox.record("Task", one) for one in found.values())
     assert len(stand.sandbox.records("Task")) == 1 + made
@@ -178,15 +184,43 @@ def test_leads_and_contacts_are_made_and_refused_in_the_words_of_the_duplicate_r
         one.close()
 
 
+@pytest.mark.parametrize("times", [1, 4])
+@pytest.mark.parametrize(
+    "kind", ["timeout", "timeout_after_commit", "nonsense", "page", "broken", "broken_after_commit"]
+)
+def test_whatever_goes_wrong_meanwhile_each_is_made_once(
+    stand: SalesforceStand,
+    ledger: Ledger,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: FaultKind,
+    times: int,
+) -> None:
+    monkeypatch.setattr(retrying, "wait_as_asked", lambda _state: 0.0)
+    campaign = stand.sandbox.create("Campaign", {"Name": "Fair"})
+    leads = [stand.create({}) for _ in range(2)]
+    writes = [
+        *(creation("campaign_member", ("lead", one), n, campaign=campaign) for n, one in enumerate(leads)),
+        *(creation("task", ("lead", one), n, subject="Call", owner=ANA) for n, one in enumerate(leads)),
+        creation("lead", None, 1, last_name="Doe", company="Acme"),
+    ]
+    stand.faults.add(Fault(system="salesforce", operation="collections", kind=kind, times=times))
+    fates = Post(stand, ledger, clock).deliver(*writes)
+    assert sum(one.times for one in stand.faults.all()) < times  # it did go wrong
+    assert [state for state, _ in fates] == ["confirmed"] * 5
+    made = [len(stand.sandbox.records(name)) for name in ("CampaignMember", "Task", "Lead")]
+    assert made == [2, 2, 3]
+
+
 def test_a_campaign_member_is_made_once(stand: SalesforceStand) -> None:
     campaign = stand.sandbox.create("Campaign", {"Name": "Fair"})
     lead = stand.create({})
     member = creation("campaign_member", ("lead", lead), campaign=campaign, status="Sent")
-    assert stand.connection.created([member]) == {}
+    assert stand.connection.created([member], utcnow()) == {}
     first, again = stand.connection.write([member])[0], stand.connection.write([member])[0]
     assert first.error is None
     assert again.error is None  # it is one already: that is what we want
-    assert stand.connection.created([member]) == {member.write_id: first.record_id}
+    assert stand.connection.created([member], utcnow()) == {member.write_id: first.record_id}
     assert [row["LeadId"] for row in stand.sandbox.records("CampaignMember")] == [lead]
 
 
@@ -242,7 +276,46 @@ def test_a_queue_owns_only_what_it_takes(stand: SalesforceStand) -> None:
     assert stand.held(lead)["owner"] == queue
     assert isinstance(results[1].error, RecordRejected)
     assert "Case, Lead" in str(results[1].error)
+    # Nothing of a refusal is remembered: what the administrator puts right counts at once.
+    stand.sandbox.create("QueueSobject", {"QueueId": queue, "SobjectType": "Deal__c"})
+    assert connection.write([change("deal", DEAL, owner=queue)])[0].error is None
     connection.close()
+
+
+def test_a_queue_that_is_not_there_is_told_from_one_that_takes_other_things(stand: SalesforceStand) -> None:
+    cases, empty = stand.sandbox.add_queue("Cases", ["Case"]), stand.sandbox.add_queue("Empty", [])
+    lead, gone = stand.create({"owner": ANA}), "00GFp000009999AAAA"
+    said = [str(stand.connection.write([write_of(stand, lead, owner=one)])[0].error) for one in (gone, cases, empty)]
+    assert f"Salesforce has no queue {gone}" in said[0]
+    assert "engagement.yaml" in said[0]
+    assert f"{cases} takes no Lead (it takes Case)" in said[1]
+    assert f"{empty} takes no Lead (it takes nothing)" in said[2]
+    assert stand.held(lead)["owner"] == ANA
+
+
+def test_doctor_looks_at_each_queue_that_the_policy_names(stand: SalesforceStand) -> None:
+    ids = {
+        "Intake": stand.sandbox.add_queue("Intake", ["Lead"]),
+        "Support": stand.sandbox.add_queue("Cases", ["Case"]),
+        "Gone": "00GFp000009999AAAA",
+        "Typo": "Intake",
+    }
+
+    def found(**queues: str) -> Finding:
+        maps = {"lead": msgspec.structs.replace(LEAD, queues=queues)}
+        connection = SalesforceConnection(stand.connection.settings, lambda: maps, utcnow)
+        [finding] = [one for one in connection.check() if one.check == "queues"]
+        connection.close()
+        return finding
+
+    assert found(Intake=ids["Intake"]).ok
+    wrong = found(**ids)
+    assert not wrong.ok
+    assert "engagement.yaml" in wrong.advice
+    assert wrong.detail == (
+        f"Gone ({ids['Gone']}) is no queue of this org; Typo (Intake) is no queue of this org; "
+        f"Support ({ids['Support']}) takes Case, and no Lead"
+    )
 
 
 def test_an_inactive_owner_is_found_before_anything_is_sent(stand: SalesforceStand) -> None:
@@ -253,9 +326,13 @@ def test_an_inactive_owner_is_found_before_anything_is_sent(stand: SalesforceSta
     assert not results[0].error.outcome_unknown
     assert results[1].error is None
     before = stand.sandbox.api_requests
+    [fine] = stand.connection.write([write_of(stand, other, owner=BEN)])
+    assert (fine.error, stand.sandbox.api_requests) == (None, before + 1)  # that Ben is fine is known by now
+    # Whoever is activated may own records at once.
+    stand.sandbox.update("User", ZOE, {"IsActive": True})
     [again] = stand.connection.write([write_of(stand, lead, owner=ZOE)])
-    assert again.error is not None
-    assert stand.sandbox.api_requests == before  # known by now
+    assert again.error is None
+    assert stand.held(lead)["owner"] == ZOE
 
 
 def test_a_flow_that_takes_the_lead_back_is_left_to_the_change_events(stand: SalesforceStand) -> None:
@@ -433,6 +510,33 @@ def test_doctor_knows_flows_by_what_they_do(stand: SalesforceStand) -> None:
     assert "Harmless on Lead" in finding.detail
     assert "Not_ours" not in finding.detail
     assert "$User.Id" in finding.advice
+    connection.close()
+
+
+def test_doctor_knows_workflow_rules_by_the_fields_that_they_update(stand: SalesforceStand) -> None:
+    connection = stand.with_more()
+    org = stand.sandbox
+    org.run_rule("Not_ours", "Campaign", "Name")
+    org.run_rule("Asleep", "Lead", "OwnerId", active=False)
+    org.run_rule("Harmless", "Lead", "Fax")
+    org.run_rule("Greets", "Lead", "OwnerId", triggerType="onCreateOnly")
+    org.run_rule("Polite", "Lead", "OwnerId", criteriaItems=[{"field": "User.Username", "operation": "notEqual"}])
+    finding = {one.check: one for one in connection.check()}["workflow rules"]
+    assert finding.ok
+    assert finding.detail.endswith(
+        "Greets on Lead (only of new ones), Harmless on Lead, Polite on Lead (asks who saves)"
+    )
+    org.run_rule("Values_deals", "Deal__c", "Stage__c")
+    later = {"actions": [], "workflowTimeTriggers": [{"actions": [{"name": "Later_OwnerId", "type": "FieldUpdate"}]}]}
+    org.run_rule("Later", "Lead", "OwnerId", **later)
+    finding = {one.check: one for one in connection.check()}["workflow rules"]
+    assert not finding.ok
+    assert finding.detail.startswith(
+        "what we write is written by workflow rules too: Later sets OwnerId of Lead; Values_deals sets Stage__c of Deal__c."
+    )
+    org.revoke("WorkflowFieldUpdate", "FullName")
+    unseen = {one.check: one for one in connection.check()}["workflow rules"]
+    assert (unseen.ok, unseen.looked) == (True, False)
     connection.close()
 
 

@@ -13,6 +13,7 @@ from connectors.errors import (
     Conflict,
     ConnectorBug,
     ConnectorError,
+    MalformedAnswer,
     Misconfigured,
     OwnerRefused,
     PermissionDenied,
@@ -42,7 +43,9 @@ from connectors.hubspot import errors
         (502, "<html>", Transient),
         (503, {}, Transient),
         (418, {}, ConnectorBug),
-        (302, {}, ConnectorBug),
+        (302, {}, MalformedAnswer),
+        (403, "<html>", MalformedAnswer),
+        (401, "<html>", AuthenticationFailed),
     ],
 )
 def test_status(status: int, body: Any, expected: type[ConnectorError]) -> None:
@@ -51,14 +54,14 @@ def test_status(status: int, body: Any, expected: type[ConnectorError]) -> None:
     assert type(found) is expected
     assert "updating 3 contacts" in str(found)
     # Only where work may have been done before the failure.
-    assert found.outcome_unknown == (status in (500, 502))
+    assert found.outcome_unknown == (status in (500, 502) or expected is MalformedAnswer)
 
 
 @pytest.mark.parametrize(
     ("body", "headers", "seconds"),
     [
         ({"policyName": "TEN_SECONDLY_ROLLING"}, {}, 10.0),
-        ({"policyName": "DAILY"}, {}, 600.0),
+        ({"policyName": "DAILY"}, {}, 60.0),
         ({"policyName": "DAILY"}, {"Retry-After": "42"}, 42.0),
         ({}, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, 10.0),  # and no Date by which to tell how long that is
         ({}, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT", "date": "Wed, 21 Oct 2026 07:27:18 GMT"}, 42.0),

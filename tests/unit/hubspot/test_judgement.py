@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.errors import ConnectorBug, ConnectorError, RecordRejected
+from connectors.errors import ConnectorError, MalformedAnswer, RecordRejected
 from connectors.hubspot.client import Answer
 from connectors.hubspot.sink import _judge
 from routing.core.model import Write
@@ -59,7 +59,8 @@ def test_an_error_that_names_no_input_is_passed_on_to_those_unaccounted_for() ->
     assert "who knows" in str(verdicts["w3"])
 
 
-def test_an_answer_in_another_shape_leaves_the_outcome_open() -> None:
-    with pytest.raises(ConnectorBug) as caught:
-        _judge(Answer(200, {}, b"<html>"), WRITES, "updating")
+@pytest.mark.parametrize("body", [b"<html>", b"", b'{"results": "all of them"}'])
+def test_an_answer_in_another_shape_leaves_the_outcome_open(body: bytes) -> None:
+    with pytest.raises(MalformedAnswer) as caught:
+        _judge(Answer(200, {}, body), WRITES, "updating")
     assert caught.value.outcome_unknown

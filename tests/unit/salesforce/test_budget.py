@@ -65,6 +65,24 @@ def test_a_share_comes_back_after_a_day() -> None:
     day.call(times=10)
 
 
+def test_who_waits_for_the_budget_is_told_once_until_calls_go_again() -> None:
+    day = Day(reserve=0.1)
+    day.budget.heard(900, 1000)
+    with structlog.testing.capture_logs() as said:
+        for _ in range(3):
+            day.refused(Urgency.NORMAL)
+            day.now += timedelta(minutes=5)
+            day.call(Urgency.NORMAL)  # to hear how things are
+        trouble = day.budget.holds[Urgency.NORMAL].trouble()
+        assert trouble is not None
+        assert "100 of 1,000 calls of the day are left" in trouble.why
+        assert day.budget.holds[Urgency.BACKGROUND].trouble() is None
+        day.budget.heard(10, 1000)
+        day.call(Urgency.NORMAL)
+    assert [one["event"] for one in said] == ["a system keeps us waiting", "a system is well again"]
+    assert day.budget.holds[Urgency.NORMAL].trouble() is None
+
+
 def test_in_the_reserve_nothing_goes_but_one_call_to_hear_how_things_are() -> None:
     day = Day(reserve=0.1)
     day.budget.heard(900, 1000)

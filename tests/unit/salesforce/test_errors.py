@@ -11,7 +11,7 @@ from simple_salesforce.exceptions import SalesforceAuthenticationFailed, Salesfo
 from urllib3.exceptions import MaxRetryError, NewConnectionError, ProtocolError
 
 from connectors import errors
-from connectors.salesforce.errors import from_network, from_response, from_rpc, login_error, save_error
+from connectors.salesforce.errors import from_network, from_response, from_rpc, from_soap, login_error, save_error
 
 
 def rest_error(status: int, code: str, message: str = "words") -> SalesforceError:
@@ -42,6 +42,18 @@ def test_answers(status: int, code: str, expected: type[errors.ConnectorError], 
     assert made.outcome_unknown is unknown
     assert made.retry_after == 4.0
     assert "a write" in str(made)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(403, errors.MalformedAnswer), (404, errors.MalformedAnswer), (401, errors.AuthenticationFailed)],
+)
+def test_a_page_is_nobodys_word_on_what_became_of_a_write(status: int, expected: type[errors.ConnectorError]) -> None:
+    page = SalesforceError("https://acme.example", status, "", "<html>Please log in</html>")
+    made = from_response(page, "a write", writing=True, retry_after=None)
+    assert (type(made), made.outcome_unknown) == (expected, expected is errors.MalformedAnswer)
+    soap = from_soap(status, "", "it is no XML", "a merge", None)
+    assert (type(soap), soap.outcome_unknown) == (expected, expected is errors.MalformedAnswer)
 
 
 def test_reading_never_has_an_unknown_outcome() -> None:
