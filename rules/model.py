@@ -13,7 +13,7 @@ WhyNot = Callable[[str], str | None]  # person key -> why this person cannot rec
 
 Guard = Literal["read", "conditional"]
 ActionKind = Literal["person", "field", "pool", "queue", "keep", "hold", "reject", "holdout"]
-EffectKind = Literal["set", "task", "notify", "convert", "attach", "merge"]
+EffectKind = Literal["set", "task", "notify", "convert", "attach", "merge", "campaign"]
 
 
 class Problem(Struct, frozen=True, order=True):
@@ -84,9 +84,9 @@ class Effect(Struct, frozen=True, gc=False, omit_defaults=True):
     """What a rung does beside choosing the owner, with its values filled in.
 
     ``target`` is a field's path for ``set``; the entity to go to (``account``) for ``convert`` and ``attach``; which of the two stays
-    (``older``, ``newer``) for ``merge``; and for ``task`` and ``notify`` whom it is for: a person's key, or ``owner`` for whoever gets
-    the record. ``value`` is what the field gets, the subject of the task, the message, the id of the record of the same person, or of ``convert``
-    whether an opportunity is made.
+    (``older``, ``newer``) for ``merge``; the id of the campaign for ``campaign``; and for ``task`` and ``notify`` whom it is for: a person's key, or ``owner`` for whoever gets
+    the record. ``value`` is what the field gets, the subject of the task, the message, the id of the record of the same person, of ``convert``
+    whether an opportunity is made, or of ``campaign`` the status in it.
     ``due`` is in how many seconds a task is due, 0 when nothing is said.
     """
 

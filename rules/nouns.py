@@ -1,8 +1,10 @@
-"""Kinds of records in sentences: an opportunity, opportunities."""
+"""Kinds of records, and systems, in sentences: an opportunity, opportunities, HubSpot."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+
+_SYSTEMS = {"hubspot": "HubSpot", "file": "a file"}  # that are not spelled as names usually are
 
 
 def an(noun: str) -> str:
@@ -23,3 +25,8 @@ def many(noun: str) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 rung``, ``2 rungs``, ``3 people``."""
     return f"{number:,} {noun if number == 1 else many(noun)}"
+
+
+def system_name(name: str) -> str:
+    """A system as people call it."""
+    return _SYSTEMS.get(name, name.replace("_", " ").capitalize())

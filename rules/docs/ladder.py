@@ -7,12 +7,12 @@ from datetime import date
 
 from rules.analysis.outline import tables
 from rules.docs.page import Anchors, Bullets, Code, Grid, Link, Paragraph, Section, Step, Steps, Strong, Tone, Words
-from rules.docs.sentences import Sentences, system_name
+from rules.docs.sentences import Sentences
 from rules.ladders.durations import length_of
 from rules.ladders.effects import OWNER, Doing
 from rules.ladders.engagement import OTHERWISE, Engagement, Rung, held_out
 from rules.model import Action
-from rules.nouns import an, counted
+from rules.nouns import an, counted, system_name
 from rules.policy import Policy
 from rules.tables.table import Column, Table, TableRow
 
@@ -138,6 +138,10 @@ class LadderPages:
             return (f"Besides, {whom()} is told" + (f": “{doing.value}”." if doing.value else "."),)
         if doing.kind == "merge":
             return (f"Besides, the {routes} and the same person's other one become one: the {doing.target} stays.",)
+        if doing.kind == "campaign":
+            which = f"that {sentences.field(doing.target)} names" if doing.read is not None else doing.target
+            status = f", as {doing.value}" if doing.value else ""
+            return (f"Besides, the {routes} is added to the campaign {which}{status}.",)
         word = "becomes a contact of" if doing.kind == "convert" else "is attached to"
         deal = ", and an opportunity is made" if doing.value else ""
         return (f"Besides, the {routes} {word} the account that it was matched to{deal}.",)

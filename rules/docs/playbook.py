@@ -9,12 +9,11 @@ from rules.analysis.outline import tables
 from rules.docs.ladder import LadderPages
 from rules.docs.page import Anchors, Bullets, Code, Grid, Page, Paragraph, Part, Section, Strong, Words
 from rules.docs.people import PeoplePages
-from rules.docs.sentences import system_name
 from rules.ladders.durations import length_of
 from rules.ladders.engagement import all_rungs
 from rules.language.named import key_of
 from rules.model import Bands
-from rules.nouns import counted, many
+from rules.nouns import counted, many, system_name
 from rules.policy import Policy
 from rules.policy_tests.words import expected, given
 
@@ -62,7 +61,7 @@ def _sections(policy: Policy, anchors: Anchors, ladder: LadderPages, people: Peo
             "of or behind their share."
         )
         if policy.open_when is not None:
-            lead = f"{lead} As open counts what somebody has while {policy.open_when.text}."
+            lead = f"{lead} As open counts what somebody has while {policy.open_when.text}. What is closed ends its clocks."
         yield _section(anchors, "Pools", (Paragraph((lead,)),), tuple(people.pools()))
     if policy.clocks:
         lead = "A clock runs in business time. What is due along it happens even where the daemon was down: it is made up for in order."

@@ -26,10 +26,9 @@ from rules.language.syntax import (
     Test,
 )
 from rules.model import Entity
-from rules.nouns import many
+from rules.nouns import many, system_name
 from rules.pools.model import Person
 
-_SYSTEMS = {"hubspot": "HubSpot", "file": "a file"}  # that are not spelled as names usually are
 _NUMBERS = {"<": "less than", "<=": "at most", ">": "more than", ">=": "at least"}
 _DATES = {"<": "before", "<=": "on or before", ">": "after", ">=": "on or after"}
 _TEXTS = {"contains": "contains", "starts with": "starts with", "ends with": "ends with", "matches": "fits the pattern"}
@@ -205,11 +204,6 @@ _OF_MATCH = {
 def lower(label: str) -> str:
     """A label within a sentence: "Country" is "country", "CSM" stays."""
     return label[:1].lower() + label[1:] if label[1:2].islower() or label[1:2] in ("-", " ") else label
-
-
-def system_name(name: str) -> str:
-    """A system as people call it."""
-    return _SYSTEMS.get(name, name.replace("_", " ").capitalize())
 
 
 def _choice(items: Iterable[str], word: str) -> str:

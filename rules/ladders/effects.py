@@ -1,7 +1,8 @@
-"""What a rung does beside choosing the owner: ``set``, ``task``, ``notify``, ``convert``, ``attach``, ``merge``."""
+"""What a rung does beside choosing the owner: ``set``, ``task``, ``notify``, ``convert``, ``attach``, ``merge``, ``campaign``."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +18,16 @@ from rules.source import Report, nearest
 from rules.values import is_blank, moment
 from rules.yamlfile import Block, Items, Node, Scalar, as_block, as_text, known_keys
 
-EFFECTS: tuple[EffectKind, ...] = ("set", "task", "notify", "convert", "attach", "merge")
+EFFECTS: tuple[EffectKind, ...] = ("set", "task", "notify", "convert", "attach", "merge", "campaign")
 TASK_KEYS = ("subject", "for", "due")
 NOTIFY_KEYS = ("message", "who")
+CAMPAIGN_KEYS = ("id", "status")
 OWNER = "owner"
 MATCHED = "matched account"
 WITH_OPPORTUNITY = f"{MATCHED} with an opportunity"  # in a conversion
-# Where two records can be made one that keeps its id, and of which kinds.
+# Where two records can be made one that keeps its id, and of which kinds; and those that can be members of campaigns.
 MERGED = {"salesforce": ("Lead", "Contact")}
+MEMBERS = MERGED
 BORN = "created_at"
 # Which of the two stays.
 STAYS = ("older", "newer")
@@ -32,6 +35,7 @@ STAYS = ("older", "newer")
 _SAME = {"lead": "match.duplicate_of", "contact": "match.contact"}
 _YES_NO = {"yes": True, "true": True, "no": False, "false": False}
 _LONGEST = 365 * 86_400
+_CAMPAIGN = re.compile("701[0-9A-Za-z]{12}([0-9A-Za-z]{3})?")  # an id of Salesforce
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,8 @@ class Doing:
     target: str
     value: Any = None
     due: int = 0
-    read: Getter | None = (
-        None  # of the value, for ``set``; of the person, for ``task`` and ``notify``; of the other record, for ``merge``
-    )
+    # Of the value, for ``set``; of the person, for ``task`` and ``notify``; of the other record, for ``merge``; of the id, for ``campaign``.
+    read: Getter | None = None
     source: str = ""  # for ``set``: the path of the field that ``read`` reads
 
     def effects(self, facts: Facts) -> Iterator[Effect]:
@@ -58,6 +61,8 @@ class Doing:
         elif self.kind == "merge":
             if type(found) is str:
                 yield Effect(self.kind, self.target, found)
+        elif self.kind == "campaign" and self.read is None:
+            yield Effect(self.kind, self.target, self.value)
         elif self.read is None:
             yield Effect(self.kind, self.target, self.value, self.due)
         elif type(found) is str and not is_blank(found):
@@ -88,6 +93,8 @@ class EffectReader:
                 found += self._merged(node)
                 if "convert" in block.entries:
                     self._report.error(key.place, f"{an(self._scope.routes)} is merged or converted, not both")
+            elif key.text == "campaign":
+                found += self._added(node)
         return tuple(found)
 
     def _set(self, node: Node) -> Iterator[Doing]:
@@ -221,6 +228,40 @@ class EffectReader:
             self._report.error(text.place, "nobody looks for duplicates", "take 'duplicates: no' out of matching.yaml")
         elif (same := self._scope.resolve(_SAME[routes])) is not None:
             yield Doing("merge", words[0], read=same.get)
+
+    def _added(self, node: Node) -> Iterator[Doing]:
+        """``campaign: 701…``, the id or a field that holds one; or with ``id`` and ``status``."""
+        status = None
+        if isinstance(node, Block):
+            known_keys(node, CAMPAIGN_KEYS, self._report, "'campaign'")
+            if (told := node.get("status")) is not None and (
+                said := as_text(told, self._report, "'status' of campaign")
+            ):
+                status = said.text.strip() or None
+            if node.get("id") is None:
+                self._report.error(node.place, "'campaign' does not say which", "add 'id: 701…'")
+                return
+        text = as_text(node.get("id") if isinstance(node, Block) else node, self._report, "'campaign'")
+        if text is None:
+            return
+        routes, word = self._scope.routes, text.text.strip()
+        path = self._scope.resolve(word) if "." in word else None
+        where = self._scope.remote(routes)
+        if not any(where.get(system) in kinds for system, kinds in MEMBERS.items()):
+            what = f"{an(routes)} cannot be added to a campaign"
+            self._report.error(text.place, what, "only Salesforce's leads and contacts can")
+        elif "." in word and path is None:
+            self._report.error(text.place, *self._scope.unknown(word))
+        elif path is not None and path.field.type not in ("text", "reference"):
+            what = f"{path.text} is a {path.field.type}: it holds no id of a campaign"
+            self._report.error(text.place, what, "write the campaign's id, or a field of text or reference")
+        elif path is not None:
+            yield Doing("campaign", path.text, status, read=path.get)
+        elif _CAMPAIGN.fullmatch(word):
+            yield Doing("campaign", word, status)
+        else:
+            hint = "write its id, 701…, which the address of the campaign's page in Salesforce shows"
+            self._report.error(text.place, f"'{text.text}' is no id of a campaign", hint)
 
 
 def constant(path: Path, text: str, people: People) -> tuple[Any, str, str]:

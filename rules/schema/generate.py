@@ -12,7 +12,7 @@ from typing import Any
 from rules.extras import BANDS, CORRECTION_KEYS, FIXERS, MATCHING_KEYS, TIE_BREAKERS
 from rules.fields import ENTITIES, ENTITY_KEYS, GUARDS, OPTIONS, TYPES
 from rules.ladders.durations import SECONDS
-from rules.ladders.effects import NOTIFY_KEYS, TASK_KEYS
+from rules.ladders.effects import CAMPAIGN_KEYS, NOTIFY_KEYS, TASK_KEYS
 from rules.ladders.file import KEYS, LADDER_KEYS, NOT_ROUTED
 from rules.ladders.reader import DOES, HOLD_KEYS, OTHERWISE_KEYS, RUNG_KEYS
 from rules.language.named import CONDITION_KEYS
@@ -78,6 +78,9 @@ def _engagement(kinds: Collection[str], systems: Collection[str]) -> Schema:
         },
         "convert": _TEXT,
         "attach": _TEXT,
+        "campaign": {
+            "anyOf": [_TEXT, _closed(CAMPAIGN_KEYS, required=CAMPAIGN_KEYS[:1], id=_TEXT, status=_TEXT)],
+        },
         "merge": _said("older lead, or newer lead: which of the two stays", _TEXT),
     }
     does: Schema = {
