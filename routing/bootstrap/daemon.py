@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -54,6 +55,7 @@ class Daemon(Process):
         self.intake = Intake(self.ledger, clock, self.feed, self.breaker.why)
         self.loop = Loop(self.ledger, self.policies, clock, self.feed)
         self._readings = [self._reading(system) for system in self.systems.values()]
+        self._opening_lock, self._closed = threading.Lock(), set(self.systems)
 
     def _reading(self, system: System) -> Reading:
         return Reading(system, self.ledger, self.policies, self.clock, self.feed, self.intake)
@@ -78,13 +80,23 @@ class Daemon(Process):
         for reading in self._readings:
             for name, run in reading.sources.items():
                 self.services.start("sources", name, run)
-        self.services.start("deciding", "start-up", self._open)
-
-    def _open(self, stop: threading.Event) -> None:
-        """Waits until every source stands, fills the mirror, then starts deciding and delivering."""
         self.waits_for = "the CRMs: each one's changes are subscribed to, then what it holds is read"
-        if not all(reading.open(stop) for reading in self._readings):
+        for reading in self._readings:
+            self.services.start("deciding", f"{reading.name} start-up", partial(self._open, reading))
+        if not self._readings:
+            self._begin()
+
+    def _open(self, reading: Reading, stop: threading.Event) -> None:
+        """Waits until the system's sources stand, and fills the mirror with what it holds; all systems at the same time. Once all are
+        read, deciding and delivering begin: before, a lead would not meet the one that the same person is in the other system."""
+        if not reading.open(stop):
             return
+        with self._opening_lock:
+            self._closed.discard(reading.name)
+            if not self._closed and not self.ready.is_set():
+                self._begin()
+
+    def _begin(self) -> None:
         self.waits_for = ""
         warm_up()
         start = self.services.start

@@ -13,9 +13,8 @@ from uuid import uuid4
 import structlog
 
 from routing.bootstrap.process import Process, warm_up
-from routing.ledger import journal
 from routing.ledger.schema import to_ms
-from routing.runtime.backfill import DONE
+from routing.runtime import filling
 from routing.runtime.kafka.client import faust_broker, faust_credentials, python_options
 from routing.runtime.kafka.gaps import GapFiller
 from routing.runtime.kafka.messages import receive
@@ -104,7 +103,7 @@ class Deciding:
         missing, process = set(self._process.systems), self._process
         while missing and not stop.is_set():
             with process.ledger.read() as conn:
-                missing = {name for name in missing if journal.get_position(conn, name, DONE) is None}
+                missing = {name for name in missing if not filling.done(conn, name)}
             if missing:
                 if not process.waits_for:
                     log.info("waiting until a gateway has read what the CRMs hold", systems=sorted(missing))

@@ -7,6 +7,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.contract import Webhook
+from connectors.patience import Trouble
 from routing.bootstrap.reading import System
 from routing.core.places import country
 from routing.core.sla.planning import looks, next_due
@@ -24,7 +26,7 @@ from routing.ledger import announcements, journal, match_index, outbox, timers
 from routing.ledger.check import current_revision, head_revision
 from routing.ledger.engine import Ledger, LedgerAway, LedgerError, is_lost, is_turned_away, reason
 from routing.ledger.seats import Seat
-from routing.runtime import tallies
+from routing.runtime import filling, tallies
 from routing.runtime.bound import MOST_OWED, Bound
 from routing.runtime.clock import Clock, monotonic, utcnow
 from routing.runtime.feed import Feed
@@ -115,6 +117,7 @@ class Process:
         self._backlog = dict.fromkeys(counted, 0)
         self.intake: Intake | None = None
         self.waits_for = ""  # what it waits for before it can begin its work
+        self._unfilled: dict[str, str] | None = None
 
     @property
     def webhooks(self) -> list[Webhook]:
@@ -233,6 +236,18 @@ class Process:
                     raise
         return self._backlog
 
+    def filling(self) -> dict[str, str]:
+        """The systems whose first fill is not done, and how far each is; as last known while the ledger is lost."""
+        assert self.services.ledger is not None
+        if self._unfilled != {} and self.services.ledger.since is None:
+            try:
+                with self.ledger.read() as conn:
+                    self._unfilled = filling.unfilled(conn, self.systems)
+            except SQLAlchemyError as error:
+                if not is_lost(error):
+                    raise
+        return self._unfilled or {}
+
     def _counted(self) -> dict[str, int]:
         with self.ledger.read() as conn:
             return {
@@ -245,27 +260,43 @@ class Process:
                 "timer_late_seconds": round(timers.late(conn, self.clock())),
             }
 
+    def _troubles(self) -> list[Trouble]:
+        """What the CRMs keep us waiting with."""
+        assert self.services.ledger is not None
+        look = self.services.ledger.since is None
+        found = [hold.trouble(look=look) for system in self.systems.values() for hold in system.holds]
+        return [one for one in found if one is not None]
+
+    def _measure(self, backlog: Mapping[str, int], troubles: Sequence[Trouble], lost: datetime | None) -> None:
+        now, metrics = self.clock(), self.metrics
+        metrics.backlog.set(backlog["events"])
+        metrics.outbox.set(backlog["writes"])
+        metrics.deciding_paused.set(1 if self.bound.paused else 0)
+        metrics.announcements.set(backlog["announcements"])
+        metrics.timer_late.set(backlog["timer_late_seconds"])
+        metrics.ledger_lost.set((now - lost).total_seconds() if lost else 0)
+        metrics.waits(troubles, now)
+        for name, system in self.systems.items():
+            calls = system.calls_today()
+            if calls is not None:
+                metrics.calls(name, calls, now)
+
     @property
     def needs_ledger(self) -> bool:
         """Whether it can do nothing of its work while the ledger is lost."""
         return True
 
     def health(self) -> Mapping[str, object]:
-        """What ``/healthz`` shows; ``/metrics`` is brought up to date by it."""
-        backlog = self.backlog()
-        self.metrics.backlog.set(backlog["events"])
-        self.metrics.outbox.set(backlog["writes"])
-        self.metrics.deciding_paused.set(1 if self.bound.paused else 0)
-        self.metrics.announcements.set(backlog["announcements"])
-        self.metrics.timer_late.set(backlog["timer_late_seconds"])
-        for name, system in self.systems.items():
-            calls = system.calls_today()
-            if calls is not None:
-                self.metrics.calls(name, calls, self.clock())
-        closed = self.intake.closed if self.intake is not None else ""
+        """What ``/healthz`` shows; ``/metrics`` is brought up to date by it. ``ok`` stays while a CRM keeps us waiting: a restart, or
+        another process, would not mend that."""
+        backlog, troubles = self.backlog(), self._troubles()
+        not_read = {name: system.not_read() for name, system in self.systems.items()}
+        for name, of in not_read.items():
+            self.metrics.not_read.labels(name).set(len(of))
         assert self.services.ledger is not None
         lost = self.services.ledger.since
-        self.metrics.ledger_lost.set((self.clock() - lost).total_seconds() if lost else 0)
+        self._measure(backlog, troubles, lost)
+        closed = self.intake.closed if self.intake is not None else ""
         return {
             "ok": self.ready.is_set()
             and not self.services.failed.is_set()
@@ -273,11 +304,14 @@ class Process:
             and (lost is None or not self.needs_ledger),
             "ready": self.ready.is_set(),
             "waits_for": self.waits_for,
+            "filling": self.filling(),
+            "crms_wait": [one.told() for one in troubles],
             "failure": self.services.failure,
             "intake_closed": closed,
             "ledger_lost_since": None if lost is None else lost.isoformat(timespec="seconds"),
             "ledger_lost_why": self.services.ledger.why,
             "paused": self.bound.paused,
+            "not_read": {name: why for name, why in not_read.items() if why},
             "policy": self.policies.current.digest,
             "policy_refused": self.policies.refused,
             "backlog": backlog,

@@ -12,7 +12,7 @@ import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_when_event_set
 from tenacity.nap import sleep_using_event
 
-from connectors.contract import CallsToday, Connection, Source, Tally, Webhook
+from connectors.contract import Asking, CallsToday, Connection, Source, Tally, Webhook
 from connectors.errors import ConnectorError
 from connectors.patience import Hold
 from routing.core.model import ChangeEvent, Unreadable
@@ -52,6 +52,12 @@ class System:
         self.calls_today = calls_today
         self.connection, self.sources, self.webhooks, self.tally = connection, sources, webhooks, tally
         self.name = connection.system
+        self.down: dict[str, str] = {}  # the sources that do not run, by stream, and why
+
+    def not_read(self) -> dict[str, str]:
+        """The sources that are down, and the kinds of records that one is refused, each with why."""
+        asides = [source.aside.why for source in self.sources if isinstance(source, Asking)]
+        return {**self.down, **{entity: why for aside in asides for entity, why in aside.items()}}
 
 
 class Reading:
@@ -125,6 +131,7 @@ class Reading:
 
         def accept(events: Sequence[ChangeEvent | Unreadable], position: bytes | None) -> None:
             nonlocal worked
+            self.system.down.pop(source.stream, None)
             self._intake.accept(events, (source.system, source.stream, position) if position is not None else None)
             worked = True
 
@@ -138,7 +145,7 @@ class Reading:
             except (ConnectorError, IntakeClosed) as error:
                 if not worked:
                     raise
-                self._source_waits(error)
+                self._source_waits(source, error)
 
         def run(stop: threading.Event) -> None:
             # Returns where a source stopped that had worked: the waits begin anew.
@@ -148,7 +155,9 @@ class Reading:
                     wait=wait_as_asked,
                     stop=stop_when_event_set(stop),
                     sleep=sleep_using_event(stop),
-                    before_sleep=lambda state: self._source_waits(state.outcome.exception() if state.outcome else None),
+                    before_sleep=lambda state: self._source_waits(
+                        source, state.outcome.exception() if state.outcome else None
+                    ),
                     retry_error_callback=lambda _state: None,
                 )
                 again(follow, stop)
@@ -157,7 +166,8 @@ class Reading:
 
         return run
 
-    def _source_waits(self, error: BaseException | None) -> None:
+    def _source_waits(self, source: Source, error: BaseException | None) -> None:
+        self.system.down[source.stream] = str(error)
         log.error("a source stopped and will be started again", system=self.name, error=str(error))
         self._feed.tell("paused", 1, f"{self.name} source: {error}")
 

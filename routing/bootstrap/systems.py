@@ -27,12 +27,12 @@ from rules.policy import Policy
 
 def connect(settings: Settings, clock: Clock = utcnow) -> Callable[[Policies], Sequence[System]]:
     """What ``Daemon`` needs to make its systems. Nothing is contacted yet. Raises SettingsError when there is no system."""
-    if not _configured(settings):
+    if not configured(settings):
         raise SettingsError(f"No system is configured. {ADD_ONE}")
 
     def systems(policies: Policies) -> Sequence[System]:
         made = []
-        for name, found in _configured(settings):
+        for name, found in configured(settings).items():
             maps = partial(policies.maps, name)
             connecting, listening = SYSTEMS[name]
             made.append(listening(connecting(found, maps, clock), found, maps, clock))
@@ -43,35 +43,39 @@ def connect(settings: Settings, clock: Clock = utcnow) -> Callable[[Policies], S
 
 def connections(settings: Settings, policy: Policy, clock: Clock = utcnow) -> list[Connection]:
     """The configured connections with a policy's fields, for whoever only wants to look. Nothing is contacted yet."""
-    return [SYSTEMS[name][0](found, partial(entity_maps, policy, name), clock) for name, found in _configured(settings)]
+    return [
+        SYSTEMS[name][0](found, partial(entity_maps, policy, name), clock)
+        for name, found in configured(settings).items()
+    ]
 
 
-def _configured(settings: Settings) -> list[tuple[str, Any]]:
+def configured(settings: Settings) -> dict[str, Any]:
     """The systems that have a section in the settings, with what it says."""
-    return [(name, found) for name in SYSTEMS if (found := getattr(settings, name)) is not None]
+    return {name: found for name in SYSTEMS if (found := getattr(settings, name)) is not None}
 
 
 def _salesforce(connection: SalesforceConnection, settings: SalesforceSettings, maps: Maps, clock: Clock) -> System:
-    if settings.changes == "poll":
-        sources: list[Source] = [SalesforcePolling(connection, maps, clock)]
-    else:
-        sources = [SalesforceSource(connection, maps, clock, topic) for topic in settings.topics]
+    poll = settings.changes == "poll"
+    streams = [] if poll else [SalesforceSource(connection, maps, clock, topic) for topic in settings.topics]
     return System(
         connection,
-        sources,
+        [SalesforcePolling(connection, maps, clock)] if poll else streams,
         tally=connection.client.budget,
         calls_today=connection.calls_today,
-        holds=[connection.client.hold],
+        holds=[connection.client.hold, *(stream.hold for stream in streams), *connection.client.budget.holds.values()],
     )
 
 
 def _hubspot(connection: HubSpotConnection, settings: HubSpotSettings, maps: Maps, clock: Clock) -> System:
     sources: list[Source] = [connection.search] if settings.changes in ("search", "both") else []
+    holds = connection.holds
     if settings.changes == "journal":
-        sources.append(HubSpotJournal(settings, maps, clock))
+        journal = HubSpotJournal(settings, maps, clock)
+        sources.append(journal)
+        holds.append(journal.hold)
     # Without webhooks no public address is needed, nor a secret to verify them with.
     hooks = [HubSpotWebhook(settings, maps)] if settings.changes in ("webhooks", "both") else []
-    return System(connection, sources, hooks, calls_today=connection.calls_today, holds=connection.holds)
+    return System(connection, sources, hooks, calls_today=connection.calls_today, holds=holds)
 
 
 def _marketo(connection: MarketoConnection, settings: MarketoSettings, maps: Maps, _: Clock) -> System:

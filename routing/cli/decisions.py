@@ -12,7 +12,7 @@ from routing.cli.options import Config, Json, LedgerAt
 from routing.cli.output import err, one_line, open_ledger, out, person_named, policy_if_live, print_json
 from routing.core.model import Decision, Step
 from routing.core.sla.model import ClockState
-from routing.core.sla.planning import span
+from routing.core.sla.wording import span
 from routing.ledger import clocks, decisions, outbox
 from routing.ledger.schema import from_ms, ref_of
 from routing.runtime.story import told
@@ -206,6 +206,9 @@ def _write(write: dict[str, Any], names: Names) -> str:
         fields = f"{write['entity']} is merged {into}"
     elif write["kind"] == "create" and write["entity"] == "association":
         fields = f"joined to {given.get('to_entity')} {given.get('to')}"
+    elif write["kind"] == "create" and write["entity"] == "campaign_member":
+        status = f" as {given['status']}" if given.get("status") else ""
+        fields = f"added to the campaign {given.get('campaign')}{status}"
     elif write["kind"] == "create":
         due = f", due {given['due'][:16].replace('T', ' ')} UTC" if "due" in given else ""
         fields = f"a {write['entity']} for {_named(given.get('owner'), system, names)}{due}: {given.get('subject')}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 from sqlalchemy import text as sql
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,13 +33,15 @@ def doctor(
             print_finding(finding)
     wrong = sum(not finding.ok for finding in findings)
     if not as_json:
-        err.print("All is well." if not wrong else f"{wrong} of {len(findings)} checks need attention.")
+        unseen = "" if all(finding.looked for finding in findings) else " Some could not be made: see the lines with –."
+        said = "All is well." if not wrong else f"{wrong} of {len(findings)} checks need attention."
+        err.print(f"{said}{unseen}")
     raise typer.Exit(1 if wrong else 0)
 
 
 def _findings(config: Path) -> Iterator[Finding]:
     from routing.bootstrap.settings import load
-    from routing.bootstrap.systems import ADD_ONE, connections
+    from routing.bootstrap.systems import ADD_ONE, configured, connections
     from routing.runtime.policy_folder import PolicyFolderError, read_folder
     from rules.policy import check
     from rules.source import render
@@ -54,7 +57,7 @@ def _findings(config: Path) -> Iterator[Finding]:
         yield Finding("policy", False, render(problems), "Correct it; `fingerpost policy check` shows the same.")
         return
     yield Finding("policy", True, f"{settings.policy} compiles ({policy.digest[:12]}), {len(problems)} warning(s)")
-    yield _ledger(settings.ledger)
+    yield from _ledger(settings.ledger, configured(settings))
     yield _port(settings.intake.host, settings.intake.port)
     if settings.kafka is not None:
         yield from _kafka(config, settings.kafka)
@@ -68,38 +71,46 @@ def _findings(config: Path) -> Iterator[Finding]:
         )
     for connection in made:
         for found in connection.check():
-            yield Finding(f"{connection.system}: {found.check}", found.ok, found.detail, found.advice)
+            yield replace(found, check=f"{connection.system}: {found.check}")
         connection.close()
 
 
-def _ledger(url: str) -> Finding:
+def _ledger(url: str, systems: Collection[str]) -> Iterator[Finding]:
     from routing.ledger.check import current_revision, head_revision
     from routing.ledger.engine import Ledger, LedgerError, reason
+    from routing.runtime import filling
 
     file = Path(url.removeprefix("sqlite:///"))
     if url.startswith("sqlite:///") and not file.exists():
         folder = next(one for one in file.absolute().parents if one.exists())
         writable = folder.is_dir() and os.access(folder, os.W_OK)
         detail = f"{file} is made when the daemon starts" if writable else f"{folder} cannot be written"
-        return Finding("ledger", writable, detail, "Give the daemon a folder it may write to, with free space.")
+        yield Finding("ledger", writable, detail, "Give the daemon a folder it may write to, with free space.")
+        return
     try:
         ledger = Ledger(url)
     except LedgerError as error:
-        return Finding("ledger", False, str(error), "Correct 'ledger' in the settings.")
+        yield Finding("ledger", False, str(error), "Correct 'ledger' in the settings.")
+        return
     try:
         # Looked at, not upgraded: a cluster of an older version may work on it at this moment.
         has, needs = current_revision(ledger), head_revision()
         if has != needs:
             detail = f"its schema is {has or 'not there yet'}, and this version needs {needs}"
-            return Finding("ledger", False, detail, "Run `fingerpost ledger upgrade`, with everything stopped.")
+            yield Finding("ledger", False, detail, "Run `fingerpost ledger upgrade`, with everything stopped.")
+            return
         with ledger.write() as conn:
             conn.execute(sql("UPDATE position SET updated_ms = updated_ms WHERE 1 = 0"))
+            left = filling.unfilled(conn, systems)
     except SQLAlchemyError as error:
         advice = "Check that the server runs, or that the file may be written, with free space."
-        return Finding("ledger", False, f"{ledger.name}: {reason(error)}", advice)
+        yield Finding("ledger", False, f"{ledger.name}: {reason(error)}", advice)
+        return
     finally:
         ledger.close()
-    return Finding("ledger", True, f"can be opened and written (schema {has})")
+    yield Finding("ledger", True, f"can be opened and written (schema {has})")
+    for system, words in left.items():
+        yield Finding(f"{system}: first fill", True, f"not done ({words}); until all are, nothing is decided")
 
 
 def _kafka(config: Path, settings: KafkaSettings) -> Iterator[Finding]:

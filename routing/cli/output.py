@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from rules.nouns import system_name
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -40,9 +42,10 @@ def problem(text: str) -> None:
 
 def print_finding(finding: Finding) -> None:
     """What was checked, whether it is well, and what to do when not."""
-    mark = Text("✓ " if finding.ok else "✗ ", style="green" if finding.ok else "red")
+    sign, style = ("✓ ", "green") if finding.ok else ("✗ ", "red")
+    mark = Text(sign, style=style) if finding.looked else Text("– ", style="yellow")
     out.print(mark.append(finding.check, style="bold").append(f"  {finding.detail}", style="default"), soft_wrap=True)
-    if finding.advice and not finding.ok:
+    if finding.advice and not (finding.ok and finding.looked):
         out.print(Text(f"    → {finding.advice}", style="yellow"), soft_wrap=True)
 
 
@@ -55,7 +58,12 @@ def one_line(text: str, most: int = 300) -> str:
 
 def available(not_for: Mapping[str, str]) -> str:
     """Of somebody who can receive leads: that, and why not those of single CRMs (by its name)."""
-    return "; ".join(["available", *(f"not for {crm.capitalize()} leads: {why}" for crm, why in not_for.items())])
+    return f"available{not_from(not_for)}"
+
+
+def not_from(not_for: Mapping[str, str]) -> str:
+    """What follows then: "; not for Salesforce leads: …"."""
+    return "".join(f"; not for {system_name(crm)} leads: {why}" for crm, why in not_for.items())
 
 
 @contextmanager

@@ -52,7 +52,7 @@ def serve(
     ] = None,
     fields: Annotated[
         Path | None,
-        typer.Option(help="A policy's fields.yaml: Salesforce has the custom fields that it names, empty."),
+        typer.Option(help="A policy's fields.yaml: Salesforce has the custom objects and fields that it names, empty."),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same world and the same leads.")] = 1,
     accounts: Annotated[int, typer.Option(min=0, help="How many accounts the world starts with.")] = 2000,
@@ -179,7 +179,7 @@ def _serve(
 
 
 def _add_fields(salesforce: SalesforceSandbox, path: Path) -> None:
-    """Adds the custom fields that a fields.yaml names and the sandbox does not have. Mistakes in the file are told by whoever runs
+    """Adds the custom objects and fields that a fields.yaml names and the sandbox does not have. Mistakes in the file are told by whoever runs
     the policy; the fields without any are added."""
     from rules.fields import read_fields
     from rules.source import Report, decode
@@ -190,6 +190,8 @@ def _add_fields(salesforce: SalesforceSandbox, path: Path) -> None:
     entities = read_fields(read_yaml(source, report), report) if source is not None else {}
     for entity in entities.values():
         name = entity.remote.get("salesforce", "")
+        if name.endswith("__c") and name not in salesforce.store.objects:
+            salesforce.add_object(name, {})
         if name not in salesforce.store.objects:
             continue
         for field in entity.fields.values():

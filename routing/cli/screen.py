@@ -55,7 +55,7 @@ class Screen:
         elif what == "confirmed":
             owed, _fate, ended_ms = detail
             self._latencies.append(max(0, ended_ms - owed.occurred_ms))
-        elif what in ("paused", "policy", "intake"):
+        elif what in ("paused", "filling", "policy", "intake"):
             self._lines.append(Text(detail, style="yellow"))
         elif what == "parked":
             why = detail if isinstance(detail, str) else detail[1].detail

@@ -14,7 +14,8 @@ from routing.core.model import OURS, ChangeEvent, Record
 from routing.core.recognise import NOBODY, Recognised, own, recognise
 from routing.core.shape import shape_of
 from routing.core.sla.hearing import Heard, hear
-from routing.core.sla.planning import SLA, Turn, turn_of
+from routing.core.sla.planning import SLA, turn_of
+from routing.core.sla.turn import Turn
 from routing.core.view import View
 from rules.fields import OF_PEOPLE
 

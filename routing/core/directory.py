@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from routing.core.availability.calendars import tenure
 from routing.core.model import Record
 from routing.core.roster import Roster, roster_of
+from rules.nouns import system_name
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -60,6 +61,12 @@ class Directory:
         return self
 
     @cached_property
+    def systems(self) -> tuple[str, ...]:
+        """The CRMs whose records are given to people. One whose users are not known yet says nothing against anybody, and is none of them."""
+        routed = {system for kind in self._policy.ladders for system in self._policy.entities[kind].remote}
+        return tuple(sorted(routed & {record.system for record in self._persons}))
+
+    @cached_property
     def roster(self) -> Roster:
         """The users it was built from, to be kept beside the decisions."""
         return roster_of(self._persons)
@@ -79,7 +86,7 @@ class Directory:
         ids[key] = crm_id
         if not _usable(record):
             what = "deleted" if record.deleted else "deactivated"
-            self._gone.setdefault(system, {})[key] = f"{self.name(key)}'s user is {what} in {system.capitalize()}"
+            self._gone.setdefault(system, {})[key] = f"{self.name(key)}'s user is {what} in {system_name(system)}"
 
     def key_of(self, system: str, crm_id: str) -> str:
         """The key of the person with that id in that system; "" for an unknown id, a queue or nobody."""
@@ -104,7 +111,7 @@ class Directory:
     def had_it(self, key: str, system: str, *, never: bool) -> str:
         """Why somebody who had a record does not get it again, as a sentence; or, ``never``, whom that CRM refused as its owner."""
         return (
-            f"{system.capitalize()} refused {self.name(key)} as the owner"
+            f"{system_name(system)} refused {self.name(key)} as the owner"
             if never
             else f"{self.name(key)} had it already"
         )
@@ -149,7 +156,7 @@ class Directory:
             return self._gone[system][key]
         crm_id = self.crm_id(system, key)
         if crm_id is None:
-            return f"{person.name} has no active user in {system.capitalize()} with the e-mail address {key}"
+            return f"{person.name} has no active user in {system_name(system)} with the e-mail address {key}"
         return None
 
     def kept_out(self, key: str, systems: Iterable[str]) -> dict[str, str]:
@@ -170,7 +177,7 @@ class Directory:
         """Why nothing can be put before that person in that system, whether they are in people.csv or not; "" when it can."""
         gone = self._gone.get(system, {}).get(key)
         if gone is None and self.crm_id(system, key) is None:
-            gone = f"{self.name(key)} has no user in {system.capitalize()}"
+            gone = f"{self.name(key)} has no user in {system_name(system)}"
         return gone or ""
 
     def _typed_key(self, text: str) -> str:

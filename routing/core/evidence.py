@@ -16,7 +16,7 @@ from msgspec import Struct
 from routing.core.directory import Directory
 from routing.core.distribution.pools import Pools, PoolSeen
 from routing.core.matching.decide import Said
-from routing.core.model import ChangeEvent, Decision, Entity, Kind, Record, Values
+from routing.core.model import ChangeEvent, Decision, Entity, Kind, Record, Replaced, Values
 from routing.core.plan import plan
 from routing.core.settle import settle
 from routing.core.sla.model import ClockState
@@ -70,6 +70,7 @@ class Evidence(Struct, frozen=True, array_like=True):
     clocks: tuple[ClockState, ...] = ()
     people: tuple[Seen, ...] = ()
     said: tuple[Said, ...] = ()
+    replaced: tuple[Replaced, ...] = ()
 
     def event(self, recorded: ChangeEvent) -> ChangeEvent:
         """The event as it was decided on, made of the one in the journal."""
@@ -87,7 +88,14 @@ class Evidence(Struct, frozen=True, array_like=True):
         )
         people = tuple(map(_record, self.people))
         return View(
-            _record(self.record), candidates, _maybe(self.counterpart), self.before, self.clocks, people, self.said
+            record=_record(self.record),
+            candidates=candidates,
+            counterpart=_maybe(self.counterpart),
+            before=self.before,
+            clocks=self.clocks,
+            people=people,
+            said=self.said,
+            replaced=self.replaced,
         )
 
 
@@ -115,6 +123,7 @@ def gather(at: datetime, recorded: ChangeEvent, event: ChangeEvent, view: View, 
         view.clocks,
         tuple(map(_compared, view.people)),
         view.said,
+        view.replaced,
     )
 
 

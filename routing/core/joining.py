@@ -1,11 +1,12 @@
-"""What ``convert``, ``attach`` and ``merge`` of a rung owe the CRM: the record, and the account or the person that it was matched to, become
-one another's.
+"""What ``convert``, ``attach``, ``merge`` and ``campaign`` of a rung owe the CRM: the record, and the account or the person that it was matched to,
+become one another's; or it becomes a member of a campaign.
 
 | | what it is |
 |---|---|
 | ``attach`` | the field of fields.yaml by which such records refer to their account, written with the owner; in HubSpot, where none can be written, an association with the company |
 | ``convert`` | Salesforce makes a contact of the lead (``Write.kind``); wherever leads are contacts anyway, the same as ``attach`` |
 | ``merge`` | Salesforce makes one of two leads, or contacts, of a person; the ``older`` or the ``newer`` stays |
+| ``campaign`` | a campaign member of Salesforce, whoever has the record; one that is there already is left as it is |
 
 A lead is converted, or merged, after the owner was written, and only while it is theirs. The contact it goes into is the same person's at that account,
 where there is one.
@@ -21,8 +22,9 @@ from routing.core.keys import own_account
 from routing.core.model import Record, Step, Values, Write, derived_id
 from routing.core.shape import shape_of
 from routing.core.view import AccountView, View
-from rules.ladders.effects import BORN, MERGED
+from rules.ladders.effects import BORN, MEMBERS, MERGED
 from rules.model import Effect
+from rules.nouns import system_name
 
 if TYPE_CHECKING:
     from routing.core.plan import Plan
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 STAGE = "join"
 JOINS = ("convert", "attach")
+MEMBER = "campaign_member"
 # Where leads are objects that can be made contacts, and where records are joined by associations.
 _CONVERTS = {"salesforce": "Lead"}
 _ASSOCIATES = ("hubspot",)
@@ -58,6 +61,19 @@ def _older(same: str | None, view: View) -> str:
     return both[1].record_id if len(both) == 2 and all(one.values.get(BORN) for one in both) else ""
 
 
+def beside(older: str, view: View, directory: Directory, policy: Policy) -> Values:
+    """Of the record to make one with, by field, what it may hold: what it does, or whom we have given it since (a queue: any of ours)."""
+    other = next((one for one in view.people if one.entity == view.record.entity and one.record_id == older), None)
+    if other is None:
+        return {}
+    ours = [
+        directory.crm_id(other.system, other.decided_owner),
+        *[one.get(other.system) for one in policy.queues.values()],
+    ]
+    owners = dict.fromkeys([other.values.get("owner"), *filter(None, ours)])
+    return {"owner": list(owners), "email": [other.values.get("email")]}
+
+
 def _is_of(contact: Record | None, account_id: str, policy: Policy) -> bool:
     return contact is not None and own_account(contact, shape_of(policy).accounts) == account_id
 
@@ -84,6 +100,9 @@ def joins(
         return (), ()
     writes, missed = _account(plan, effects, owner, directory, policy)
     for one in effects:
+        if one.kind == "campaign":
+            added, apart = _member(plan, one, policy)
+            writes, missed = added + writes, missed + apart  # before the lead is converted: then it could not be
         if one.kind == "merge":
             merged, apart = _merge(plan, one, queue or directory.crm_id(plan.system, owner), policy)
             writes, missed = writes + merged, missed + apart
@@ -98,7 +117,7 @@ def _account(
     )
     if not asked:
         return (), ()
-    system = plan.system.capitalize()
+    system = system_name(plan.system)
     account_id, contact, _ = plan.joins
     if not account_id:
         return (), (_missed(asked, f"the account is not one of {system}: the {plan.entity} was not joined to it"),)
@@ -131,14 +150,23 @@ def _merge(
 ) -> tuple[tuple[Write, ...], tuple[Step, ...]]:
     older = plan.joins[2]
     if _remote(plan, policy) not in MERGED.get(plan.system, ()):
-        note = f"{plan.system.capitalize()} makes no one of two records: it stays beside {effect.value}"
+        note = f"{system_name(plan.system)} makes no one of two records: it stays beside {effect.value}"
         return (), (_missed("merge", note),)
     if not older:
         note = f"{BORN} is blank, so which of it and {effect.value} is the older is not known: they were not merged"
         return (), (_missed("merge", note),)
     fields: Values = {"into": older} if effect.target == "older" else {"merged": [older]}
+    fields |= {"seen": plan.beside} if plan.beside else {}
     has = holder or plan.under_way.get("owner", plan.seen.get("owner"))
     return (_write(plan, plan.entity, fields, "merge", has),), ()
+
+
+def _member(plan: Plan, effect: Effect, policy: Policy) -> tuple[tuple[Write, ...], tuple[Step, ...]]:
+    if _remote(plan, policy) not in MEMBERS.get(plan.system, ()):
+        return (), (_missed("campaign", f"only Salesforce has campaigns: the {plan.entity} was added to none"),)
+    fields: Values = {"about_entity": plan.entity, "about": plan.record_id, "campaign": effect.target}
+    fields |= {"status": effect.value} if effect.value else {}
+    return (_write(plan, MEMBER, fields),), ()
 
 
 def _write(
@@ -149,7 +177,8 @@ def _write(
     owner: str | None = None,
 ) -> Write:
     """What makes a record, or what ends the record's own life as it was: that only while it is the owner's, and nobody works it."""
-    write_id = derived_id(plan.decision_id, plan.system, plan.record_id, STAGE if kind != "merge" else kind)
+    apart = kind if kind == "merge" else entity if entity == MEMBER else STAGE
+    write_id = derived_id(plan.decision_id, plan.system, plan.record_id, apart)
     still = {name: plan.seen[name] for name in plan.watched if name in plan.seen} | {"owner": owner}
     return Write(
         write_id=write_id,

@@ -40,10 +40,11 @@ Kind = Literal[
     "accepted",
     "rejected",
     "refused",
+    "replaced",
 ]
-# Kinds that no source told: a timer is due, a person answered the assignment, the CRM refused whom we gave the record as its owner.
-# They carry no values of the record.
-OURS = frozenset({"tick", "accepted", "rejected", "refused"})
+# Kinds that no source told: a timer is due, a person answered the assignment, the CRM refused whom we gave the record as its owner, a
+# write of ours replaced what somebody had just set (so is its echo taken, or their change where that is told later). They carry no values of the record.
+OURS = frozenset({"tick", "accepted", "rejected", "refused", "replaced"})
 Outcome = Literal["assign", "keep", "hold", "reject", "none"]
 
 # Ids are uuid5 below this name: the same input has the same id on every machine, which makes a redelivery a no-op.
@@ -132,8 +133,11 @@ class Record(Struct, kw_only=True, omit_defaults=True):
     held_since: str = ""
     # The turns that the last decision took: pool, kind and member, from the outer pool to those within it.
     turns: tuple[tuple[str, str, str], ...] = ()
-    # When these were given; "" where that was not kept (a record of an older version).
+    # When these were given, and by which decision; "" where that was not kept (a record of an older version).
     given_at: str = ""
+    given_by: str = ""
+    # Whoever had these turns has them again: they gave the record back, and nobody else has it yet.
+    gave_back: bool = False
     # While it was on hold, the CRM showed a new owner who is somebody: nothing is left for us to decide.
     taken: bool = False
     # Its creation was told, or it was there before we began to watch: being told of it once more is no news.
@@ -160,6 +164,17 @@ class Correction(Struct, frozen=True, gc=False, omit_defaults=True):
     new: Value
     reason: str
     write: bool = True
+
+
+class Replaced(Struct, frozen=True, array_like=True):
+    """A field whose value ``theirs``, set by somebody ``at``, a write of ours replaced unseen at ``ours_at`` (ISO instants). ``back``: it is to
+    be put back, as nothing was decided on it."""
+
+    field: str
+    theirs: Value
+    at: str
+    ours_at: str
+    back: bool
 
 
 class Candidate(Struct, frozen=True, gc=False, omit_defaults=True):
@@ -237,6 +252,7 @@ class Write(Struct, frozen=True, kw_only=True):
     write of ours, still under way, changes to what that one sets: it is as good as the guard's value. ``still`` are other fields
     that must hold what they did, or nothing is sent: the record is taken from somebody who may just be doing what was waited for.
     ``seen_at`` is since when the record must be unchanged: set for a connector by the look before, where the CRM told it.
+    ``given_up`` maps each field that is not to be sent any more to why, in a sentence: it was heard to have been changed since.
 
     ``kind`` create: makes a new record; ``record_id`` is then the write's own id, ``guard`` and ``ours`` are empty. Its ``fields``
     ``about_entity`` and ``about`` name the record that it is about, where there is one: ``still`` is asked of that one. A task has
@@ -244,8 +260,8 @@ class Write(Struct, frozen=True, kw_only=True):
 
     ``kind`` convert: the lead becomes a contact of ``account``: of the record ``contact`` where it is in the fields, else a new one,
     of ``owner``; with ``opportunity`` one is made, too. ``kind`` merge: the records ``merged`` (one or two ids) go into this one, or this one ``into`` another; the one that
-    stays keeps its values but for the other fields named, and gets what only the others have. Both are done when the CRM shows them
-    done: ``guard`` and ``ours`` are empty.
+    stays keeps its values but for the other fields named, and gets what only the others have. ``seen`` lists by field what the others may
+    hold: a person who changed one was faster. Both are done when the CRM shows them done: ``guard`` and ``ours`` are empty.
     """
 
     write_id: str
@@ -258,6 +274,7 @@ class Write(Struct, frozen=True, kw_only=True):
     seen_at: datetime | None = None
     ours: Values = {}
     still: Values = {}
+    given_up: dict[str, str] = {}
     kind: Literal["update", "create", "convert", "merge"] = "update"
 
     @property
@@ -308,7 +325,8 @@ class EntityMap(Struct, frozen=True):
     ``fields`` maps canonical field names to remote ones; ``types`` to the type of ``fields.yaml``
     (text, number, money, boolean, date, datetime, choice, list, person, reference).
     ``read_only`` names the fields that are never written. ``does`` is what the policy does with them beside changing fields: ``convert``
-    (``opportunity``: with one), ``merge``, ``task``. ``guard`` as in ``rules.model.Entity``.
+    (``opportunity``: with one), ``merge``, ``task``, ``campaign_member``. ``guard`` as in ``rules.model.Entity``. ``queues`` are the ids of
+    the queues that the policy may give what it routes to, by name.
     """
 
     system: System
@@ -319,3 +337,4 @@ class EntityMap(Struct, frozen=True):
     read_only: frozenset[str] = frozenset()
     does: frozenset[str] = frozenset()
     guard: Guard = "read"
+    queues: dict[str, str] = {}

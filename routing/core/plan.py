@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from routing.core import replaced
 from routing.core.case import ROUTING, Case, is_tick, known
 from routing.core.correct import corrections, normalised
 from routing.core.directory import Directory
-from routing.core.distribution.workload import done_meanwhile
-from routing.core.joining import joined_to
+from routing.core.distribution.returns import Turns
+from routing.core.distribution.workload import done_since
+from routing.core.joining import beside, joined_to
 from routing.core.model import OURS, Candidate, ChangeEvent, Correction, Entity, Record, Step, Values, derived_id
 from routing.core.recognise import weights_digest
 from routing.core.shape import shape_of
+from routing.core.sla.ending import waits_on, without_anybody
 from routing.core.sla.hearing import NOTHING, Heard
-from routing.core.sla.planning import Turn, waits_on, without_anybody
+from routing.core.sla.turn import Turn
+from routing.core.times import parse_instant
 from routing.core.view import View
 from routing.core.words import LIST_VERSIONS
 from rules.model import Action, Effect, Walk, WalkStep
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 
 # How an event is marked whose values were read back from the CRM because it came without them.
 READ_BACK = "read back"
+
+_NO_TURNS = Turns()
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -43,12 +49,13 @@ class Plan(Struct, frozen=True, kw_only=True):
     ``claim`` is who takes it out of a queue, ``held_since`` (ISO) since when it is on hold. ``skipped`` says why nothing is to be
     done, where that is worth saying; ``says`` is the reason of a decision that leaves the owner. ``watched`` are fields that must
     not change meanwhile. ``passed`` are those who had the record and do not get it again (``never_had``: whom the CRM refused), ``refused`` how it was
-    given back just now, in a sentence, ``given_back`` the turns that it took, ``given_at`` when (ISO; "" where that is not known). ``held_by`` is
-    the clock that came to its end and holds it for a person.
+    given back just now, in a sentence, ``given_back`` the turns that it took; ``taken_again`` those of somebody who had given it back, and
+    keeps it after all. ``held_by`` is the clock that came to its end and holds it for a person.
     ``heard`` is what the event means to the clocks, ``source`` where the lead came from, ``priority`` what clocks have added to
     that of the record. ``effects`` are what the rung does beside choosing the owner, ``told`` whom a clock's step tells, whatever
     becomes of the record; ``has`` is who has it as far as we know, also where the CRM does not show it yet. ``joins`` is the account that
-    effects join it to, the contact there who is the same person, and the older record to make one with; "" each where there is none.
+    effects join it to, the contact there who is the same person, and the older record to make one with; "" each where there is none. ``beside`` is what that
+    one may hold, by field.
     """
 
     event_id: str
@@ -76,13 +83,14 @@ class Plan(Struct, frozen=True, kw_only=True):
     effects: tuple[Effect, ...] = ()
     told: tuple[Effect, ...] = ()
     joins: tuple[str, str, str] = ("", "", "")
+    beside: Values = {}
     seen: Values = {}
     under_way: Values = {}
     maybe: Values = {}
     claim: str = ""
     held_since: str = ""
-    given_back: tuple[tuple[str, str, str], ...] = ()
-    given_at: str = ""
+    given_back: Turns = _NO_TURNS
+    taken_again: Turns = _NO_TURNS
     watched: tuple[str, ...] = ()
     passed: tuple[str, ...] = ()
     never_had: tuple[str, ...] = ()
@@ -100,7 +108,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def asked(self) -> list[str]:
         """The pools that settling it may change."""
-        return [*self.pools, *(pool for pool, _, _ in self.given_back)]
+        return [*self.pools, *(pool for pool, _, _ in (*self.given_back.named, *self.taken_again.named))]
 
     @property
     def contact(self) -> str:
@@ -121,6 +129,8 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
     routed = event.entity in policy.ladders
     if is_tick(event) and (not routed or not record.on_hold):
         return _nothing(event, record, policy, "the record no longer waits")
+    if event.kind == "replaced":
+        return _put_back(event, view, policy, directory)
     fixers = shape_of(policy).fixers.get(event.entity)
     normal = normalised(record.values, fixers) if fixers else {}
     fixed: tuple[Correction, ...] = ()
@@ -133,9 +143,9 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
         # The ladder is walked for somebody else, or not at all.
         return _nothing_to_answer(case) if case.turn.skipped else _routed(case, case.turn.steps, fixed)
     if case.tick:
-        over = done_meanwhile(record, policy)
-        if over:
-            return replace(_nothing(event, record, policy, f"no longer on hold: {over}"), on_hold=False)
+        over = done_since(record, policy, parse_instant(record.held_since) if record.held_since else None)
+        if over is not None:
+            return replace(_nothing(event, record, policy, f"no longer on hold: {over.why}"), on_hold=False)
         return _taken(case) if record.taken else _routed(case, (), fixed)
     entered = policy.enters(case.facts, case.why_not, event.entity)
     entry = (_step("entry", entered),)
@@ -182,6 +192,7 @@ def _routed(case: Case, began: tuple[Step, ...], fixed: tuple[Correction, ...]) 
         person=walk.person,
         effects=walk.effects,
         joins=joins,
+        beside=beside(joins[2], case.view, case.directory, case.policy) if joins[2] else {},
         owner=case.owner,
         has=case.has,
         pools=_pools(walk.action, case.policy),
@@ -213,16 +224,20 @@ def _anybody_left(case: Case, action: Action) -> bool:
 
 
 def _moved(planned: Plan, turn: Turn, case: Case) -> Plan:
-    """The same, with what a clock's step or an answer adds. Turns are given back by whoever they gave it to, and by nobody who has it since."""
+    """The same, with what a clock's step or an answer adds. Turns are given back (once), and taken again, by whoever they gave it to, and
+    by nobody who has it since."""
     record = case.view.record
+    turns = Turns.of(record) if record.turns and record.turns[-1][2] == case.has else _NO_TURNS
+    leaves = bool(turn.refused and not turn.says and not record.gave_back)
+    stays = case.event.kind == "accepted" and record.gave_back
     return replace(
         planned,
         action=None if turn.says else planned.action,
         says=turn.says,
         pools=() if turn.says else planned.pools,
         told=turn.effects,
-        given_back=record.turns if turn.refused and record.turns and record.turns[-1][2] == case.has else (),
-        given_at=record.given_at,
+        given_back=turns if leaves else _NO_TURNS,
+        taken_again=turns if stays else _NO_TURNS,
         watched=turn.watched,
         refused=turn.refused,
         held_by=turn.held_by,
@@ -288,6 +303,20 @@ def _corrected(
         trace=trace,
         facts=facts | {"lists": LIST_VERSIONS},
         seen=record.values,
+    )
+
+
+def _put_back(event: ChangeEvent, view: View, policy: Policy, directory: Directory) -> Plan:
+    """A write of ours replaced what somebody had just set: that is told, and set again. Whoever has the record has it."""
+    record, people = view.record, shape_of(policy).people.get(event.entity, ())
+    keys = {one.field: directory.key_of(event.system, str(one.theirs)) for one in view.replaced if one.field in people}
+    return replace(
+        _nothing(event, record, policy),
+        says=replaced.says(view.replaced, {name: directory.name(key) for name, key in keys.items() if key}),
+        corrections=replaced.put_back(view.replaced, record.values),
+        facts={event.entity: record.values, "lists": LIST_VERSIONS},
+        seen=record.values,
+        priority=record.priority,
     )
 
 

@@ -10,12 +10,14 @@ from msgspec import Struct
 from routing.core.directory import FILE, Directory
 from routing.core.distribution.ask import Ask, Pick
 from routing.core.distribution.pools import Pools
+from routing.core.distribution.returns import take_again, take_back
 from routing.core.joining import attached, joins
 from routing.core.model import Decision, Holding, MemberView, Outcome, Step, Timer, Values, Write, derived_id
 from routing.core.plan import Plan
 from routing.core.shape import shape_of
 from routing.core.tasks import tasks
 from rules.model import Effect
+from rules.nouns import system_name
 
 if TYPE_CHECKING:
     from rules.policy import Policy
@@ -53,6 +55,8 @@ def settle(plan: Plan, pools: Pools, policy: Policy, directory: Directory, now: 
         reason = f"{plan.taken} took it while it was on hold; an owner set by somebody else is kept"
         return Settled(decision=_decision(plan, _Choice("none", reason), policy, directory, now)[0])
     if plan.says:
+        if plan.taken_again.named:
+            take_again(pools, plan.taken_again, plan.says, _ask(plan, now))
         made, told = _decision(plan, _Choice("none", plan.says), policy, directory, now, plan.told)
         return Settled(decision=made, writes=_writes(plan, None, policy) + told, on_hold=plan.on_hold)
     if plan.action is None:
@@ -62,10 +66,9 @@ def settle(plan: Plan, pools: Pools, policy: Policy, directory: Directory, now: 
         decision, _ = _decision(plan, _Choice("none", reason), policy, directory, now)
         return Settled(decision=decision, writes=_writes(plan, None, policy), on_hold=plan.on_hold)
     ask = _ask(plan, now)
-    if plan.given_back:
-        given = datetime.fromisoformat(plan.given_at) if plan.given_at else None
-        pools.take_back(plan.given_back, plan.refused, ask, given)
+    once = take_back(pools, plan.given_back, plan.refused, ask)
     choice = _choose(plan, pools, policy, directory, ask)
+    choice.steps = (*once, *choice.steps)
     if choice.outcome == "hold":
         return _held(plan, choice, pools, policy, directory, ask)
     if plan.action.kind == "holdout":
@@ -184,7 +187,9 @@ def _choose(plan: Plan, pools: Pools, policy: Policy, directory: Directory, ask:
 def _queue(plan: Plan, name: str, policy: Policy, reason: str) -> _Choice:
     queue_id = policy.queues.get(name, {}).get(plan.system)
     if queue_id is None and plan.system != FILE:
-        return _Choice("hold", f"the queue {name} has no id in {plan.system.capitalize()}: add it to engagement.yaml")
+        system = system_name(plan.system)
+        to_do = f"give leads of {system} to a pool or a person, or, if it has queues, add the id to engagement.yaml"
+        return _Choice("hold", f"the queue {name} has no id in {system}: {to_do}")
     return _Choice("assign", f"{reason}: {plan.rung}{_row(plan)}", queue_id=queue_id)
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from routing.core.matching.decide import Said
 from routing.core.matching.model import AccountFeatures, LeadFeatures
-from routing.core.model import Record, Values
+from routing.core.model import Record, Replaced, Values
 from routing.core.sla.model import ClockState
 
 # How a contact of the account speaks for it: by having just this address, or an address of this domain.
@@ -35,7 +35,8 @@ class View(Struct, frozen=True):
 
     ``before`` holds what the fields that the event changed held before it; empty where the policy does not ask for that.
     ``clocks`` are the record's open ones. ``people`` are records of the same system that may be the same person, ``said`` what
-    people said of the record's account. ``lead`` is what is compared of the record, as ``features`` of an account.
+    people said of the record's account. ``lead`` is what is compared of the record, as ``features`` of an account. ``replaced`` is what
+    writes of ours replaced, of which the event tells.
     """
 
     record: Record
@@ -46,3 +47,4 @@ class View(Struct, frozen=True):
     people: tuple[Record, ...] = ()
     said: tuple[Said, ...] = ()
     lead: LeadFeatures | None = None
+    replaced: tuple[Replaced, ...] = ()

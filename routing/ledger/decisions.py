@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import ColumnElement, Connection, Select, select, update
 
 from routing.core.evidence import Evidence
 from routing.core.model import Decision, Step
 from routing.ledger.evidence import columns
-from routing.ledger.schema import decision, journal, ref_of, to_ms
+from routing.ledger.schema import decision, journal, pool_entry, ref_of, to_ms
 from routing.ledger.sql import add_rows, chunks
 
 _encode = msgspec.json.Encoder().encode
@@ -64,13 +64,6 @@ def of_record(conn: Connection, record_id: str) -> list[Decision]:
     return [_decode(body) for body in conn.scalars(select(decision.c.body).where(where).order_by(decision.c.seq))]
 
 
-def newest_of(conn: Connection, ref: str) -> Decision | None:
-    """The last decision about a record; None when there is none."""
-    query = select(decision.c.body).where(decision.c.ref == ref).order_by(decision.c.seq.desc()).limit(1)
-    body = conn.scalar(query)
-    return None if body is None else _decode(body)
-
-
 def refs_of(conn: Connection, record_id: str) -> list[str]:
     """The records with that CRM id for which something was decided, in any system."""
     where = decision.c.ref.endswith(":" + record_id, autoescape=True)
@@ -95,6 +88,22 @@ def recent(
     if before_seq is not None:
         query = query.where(decision.c.seq < before_seq)
     return [_decode(body) for body in conn.scalars(query)]
+
+
+def given_by(conn: Connection, pool: str, limit: int) -> list[Decision]:
+    """The newest decisions by which that pool gave something, the newest first; also those of a pool that it is within."""
+    return [_decode(body) for body in conn.scalars(_given_by(pool, limit, decision.c.body))]
+
+
+def refs_given_by(conn: Connection, pool: str, limit: int) -> list[str]:
+    """The records of the same."""
+    return list(conn.scalars(_given_by(pool, limit, decision.c.ref)))
+
+
+def _given_by(pool: str, limit: int, column: ColumnElement[str]) -> Select[str]:
+    turns = select(column).join(pool_entry, pool_entry.c.decision_id == decision.c.decision_id)
+    turns = turns.where(pool_entry.c.pool == pool, pool_entry.c.what == "assigned")
+    return turns.order_by(pool_entry.c.at_ms.desc(), pool_entry.c.seq.desc()).limit(limit)
 
 
 def erase(conn: Connection, ref: str) -> int:

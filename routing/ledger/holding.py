@@ -4,23 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
+import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection, delete, func, select, update
 
 from routing.core.model import Holding
-from routing.ledger.schema import from_ms, holding, timer, to_ms
+from routing.ledger.schema import decision, from_ms, holding, mirror, timer, to_ms
 from routing.ledger.sql import chunks, one_of, upsert
 
 _CLEAR = delete(holding).where(one_of(holding.c.ref, "refs"))
 
 
 class Waiting(Struct, frozen=True):
-    """One record that waits."""
+    """One record that waits. ``facts`` are those of the decision that holds it, ``passed`` who had it since it was last routed anew, and
+    ``never_had`` whom of them the CRM refused."""
 
     ref: str
     rank: float
     since: datetime
+    facts: dict[str, Any] = {}
+    passed: tuple[str, ...] = ()
+    never_had: tuple[str, ...] = ()
+
+
+class _Known(Struct, frozen=True):
+    """Of a record in the mirror, and of a decision, what tells who may have it."""
+
+    passed: tuple[str, ...] = ()
+    never_had: tuple[str, ...] = ()
+    facts: dict[str, Any] = {}
+
+
+_decode = msgspec.json.Decoder(_Known).decode
 
 
 def save(conn: Connection, held: Mapping[str, Holding]) -> None:
@@ -46,11 +63,24 @@ def clear(conn: Connection, refs: Collection[str]) -> None:
         conn.execute(_CLEAR, {"refs": some})
 
 
-def waiting(conn: Connection, pool: str, limit: int = 100) -> list[Waiting]:
-    """Who is next in a pool's queue: the highest rank first, among equals the one that waits longest."""
+def waiting(conn: Connection, pool: str, limit: int = 100, record_id: str = "") -> list[Waiting]:
+    """Who is next in a pool's queue: the highest rank first, among equals the one that waits longest. Only that record where
+    ``record_id`` is given."""
+    where = holding.c.pool == pool
+    if record_id:
+        where = where & holding.c.ref.endswith(f":{record_id}", autoescape=True)
     order = (holding.c.rank.desc(), holding.c.since_ms, holding.c.ref)
-    rows = conn.execute(select(holding).where(holding.c.pool == pool).order_by(*order).limit(limit))
-    return [Waiting(row.ref, row.rank, from_ms(row.since_ms)) for row in rows]
+    first = select(holding).where(where).order_by(*order).limit(limit).subquery()  # only of these the rest is read
+    made = select(decision.c.body).where(decision.c.ref == first.c.ref).order_by(decision.c.seq.desc()).limit(1)
+    known = select(mirror.c.body).where(mirror.c.ref == first.c.ref)
+    again = (first.c.rank.desc(), first.c.since_ms, first.c.ref)
+    asked = (first.c.ref, first.c.rank, first.c.since_ms, known.scalar_subquery(), made.scalar_subquery())
+    return [_waiting(*row) for row in conn.execute(select(*asked).order_by(*again))]
+
+
+def _waiting(ref: str, rank: float, since_ms: int, record: str | None, made: str | None) -> Waiting:
+    held, known = (_decode(made) if made else _Known()), (_decode(record) if record else _Known())
+    return Waiting(ref, rank, from_ms(since_ms), held.facts, known.passed, known.never_had)
 
 
 def lengths(conn: Connection) -> dict[str, int]:

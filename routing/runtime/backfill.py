@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from math import inf
 
 import msgspec
 import structlog
@@ -21,19 +22,20 @@ from routing.ledger import journal, match_index, mirror, outbox, shares
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import metadata, ref_of
 from routing.ledger.sql import take_stock
-from routing.runtime.clock import SKEW, Clock
+from routing.runtime import filling
+from routing.runtime.clock import SKEW, Clock, monotonic
 from routing.runtime.echo import ours_among, same
 from routing.runtime.feed import Feed
+from routing.runtime.pause_board import PauseBoard
 from routing.runtime.policies import Policies
 from rules.policy import Policy
 
 log = structlog.get_logger()
 
-DONE = "backfill"
-BEHIND = "backfill of "  # and an entity: names the position behind the last record stored of it
 FIELDS = "fields of "  # and an entity: names those that were read when all of it was read last
 SINCE = "watched since"  # names the position that holds when a system was first listened to
 PEOPLE_SECONDS = 300.0
+TELL_SECONDS = 60.0  # between two lines of the log about how far a first fill is
 # More than this, and more than half, are not deleted in a gap; a permission was lost.
 MOST_GONE = 20
 
@@ -44,6 +46,7 @@ class Backfill:
     def __init__(self, connection: Connection, ledger: Ledger, policies: Policies, clock: Clock, feed: Feed) -> None:
         self._connection, self._ledger, self._policies = connection, ledger, policies
         self._clock, self._feed = clock, feed
+        self._told = -inf
 
     def once(self, stop: threading.Event) -> int:
         """Reads every mapped entity unless that was done before. Returns how many records; blocks, waiting while unwell.
@@ -52,17 +55,17 @@ class Backfill:
         """
         system = self._connection.system
         with self._ledger.read() as conn:
-            if journal.get_position(conn, system, DONE) is not None:
+            if filling.done(conn, system):
                 return 0
             first = journal.get_position(conn, system, SINCE)
         since = datetime.fromisoformat(first.decode()) if first is not None else None
         entities = sorted(self._policies.maps(system))
         records = 0
-        for attempt in patiently(stop, self._feed, "reading what the CRM holds"):
+        for attempt in patiently(stop, self._feed, "reading what the CRM holds", PauseBoard(self._ledger)):
             with attempt:
                 records += self._fill(entities, since, resume=True)
         with self._ledger.write() as conn:
-            journal.set_position(conn, system, DONE, b"done", self._clock())
+            journal.set_position(conn, system, filling.DONE, b"done", self._clock())
             take_stock(conn, metadata.sorted_tables)
         log.info("the mirror is filled", system=system, records=records)
         return records
@@ -134,6 +137,8 @@ class Backfill:
                 advice="See with `fingerpost doctor` whether the integration user still sees them all.",
             )
             return 0
+        absent = [one for one in missing if one not in still and one not in into]
+        into |= self._connection.merged_into(entity, absent) if absent else {}
         gone = [
             ChangeEvent(
                 event_id=derived_id(system, "gone", record_id, began.isoformat()),
@@ -156,19 +161,32 @@ class Backfill:
         system = self._connection.system
         records = 0
         for entity in entities:
-            behind = self._behind(entity) if resume else None
             names: set[str] = set()
-            for page in self._connection.backfill([entity], {entity: behind} if behind else None):
+            for page in self._connection.backfill([entity], self._after(entity) if resume else None):
                 with self._ledger.write() as conn:
                     shares.hold_all(conn)
                     store_snapshots(conn, page, since, self._policies.current)
-                    if resume and page:
-                        behind = page[-1].cursor or page[-1].record_id
-                        journal.set_position(conn, system, BEHIND + entity, behind.encode(), self._clock())
+                    so_far = filling.note(conn, system, entity, page, self._clock()) if resume else None
+                if so_far is not None:
+                    self._tell(so_far)
                 records += len(page)
                 names.update(*(event.values for event in page))
             self._remember_fields(entity, names)
         return records
+
+    def _after(self, entity: str) -> dict[str, str] | None:
+        with self._ledger.read() as conn:
+            cursor = filling.behind(conn, self._connection.system, entity)
+        return {entity: cursor} if cursor else None
+
+    def _tell(self, so_far: filling.SoFar) -> None:
+        """Says how far the fill is, once a minute."""
+        now = monotonic()
+        if now - self._told >= TELL_SECONDS:
+            self._told = now
+            system = self._connection.system
+            log.info("the mirror is being filled", system=system, so_far=str(so_far))
+            self._feed.tell("filling", 1, f"{system}: {so_far}")
 
     def _fields(self, entity: str) -> Collection[str] | None:
         """The fields that were read when all of the entity was read last; None when that is not known."""
@@ -181,11 +199,6 @@ class Backfill:
             with self._ledger.write() as conn:
                 told = " ".join(sorted(names)).encode()
                 journal.set_position(conn, self._connection.system, FIELDS + entity, told, self._clock())
-
-    def _behind(self, entity: str) -> str | None:
-        with self._ledger.read() as conn:
-            last = journal.get_position(conn, self._connection.system, BEHIND + entity)
-        return last.decode() if last is not None else None
 
 
 def _untold(

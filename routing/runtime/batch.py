@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from routing.core.directory import Directory
 from routing.core.distribution.pools import Pools
 from routing.core.evidence import Evidence
-from routing.core.model import OURS, ChangeEvent, Decision, Holding, Record, Timer, Write
+from routing.core.model import OURS, ChangeEvent, Decision, Holding, Record, Replaced, Timer, Write
 from routing.core.plan import Plan
 from routing.core.settle import Settled
 from routing.core.sla.following import follow
@@ -25,7 +25,7 @@ from routing.ledger.journal import Ending, Entry
 from routing.ledger.outbox import Unechoed
 from routing.ledger.schema import ref_of, to_ms
 from routing.runtime.books import Book, Closed
-from routing.runtime.echo import under_way
+from routing.runtime.echo import overtaken, replaced_before, replaced_by, same, under_way
 from routing.runtime.working_set import WorkingSet
 from rules.policy import Policy
 
@@ -73,6 +73,9 @@ class Batch:
         self.holding: dict[str, Holding] = {}
         self.raised: dict[str, float] = {}  # refs of records that wait: what clocks have added to their priority
         self.heard: dict[int, Unechoed] = {}
+        self._overtaken: dict[int, dict[int, list[str]]] = {}  # by seq: what ``echo.overtaken`` found
+        self._gone: dict[int, frozenset[str]] = {}  # the same, by write
+        self.given_up: dict[int, dict[str, str]] = {}  # by write: fields that are not to be sent any more, and why
         self.planned_for: set[str] = set()
         self.undecided: set[str] = set()  # refs and e-mail keys of leads whose decision is still being made
         self.person_changed = False
@@ -82,25 +85,64 @@ class Batch:
         self.endings.append(Ending(entry.seq, state, reason))
 
     def park(self, entry: Entry, error: Exception) -> None:
+        self._give_up(entry, None)
         self.endings.append(parking(entry, error))
+
+    def replaced(self, entry: Entry, before: Record | None, left: Sequence[Unechoed]) -> tuple[Replaced, ...]:
+        """What our own writes, whose echo the entry is, replaced that somebody had set meanwhile. It is not put back where more was decided
+        since."""
+        event = entry.event
+        name = ref_of(event.system, event.entity, event.record_id)
+        waited = {one.seq: self.heard.get(one.seq, one) for one in self._waiting[name]}
+        return self._whether_back(name, replaced_by(event, before, [(waited[one.seq], one) for one in left]))
+
+    def replaced_before(self, entry: Entry, known: Record) -> tuple[Replaced, ...]:
+        """The same of a change that is told only after our own writes, which replaced it, were heard back."""
+        event = entry.event
+        name = ref_of(event.system, event.entity, event.record_id)
+        moot = all(same(event.values.get(field), known.values.get(field)) for field in event.changed)
+        if moot or event.kind != "updated":
+            return ()
+        return self._whether_back(name, replaced_before(event, known, outbox.done(self.conn, name)))
+
+    def _whether_back(self, name: str, found: Sequence[tuple[int, Replaced]]) -> tuple[Replaced, ...]:
+        return tuple(
+            msgspec.structs.replace(one, back=one.field not in outbox.fields_since(self.conn, name, seq))
+            for seq, one in found
+        )
 
     def plan(self, entry: Entry, event: ChangeEvent, view: View, planned: Plan) -> None:
         """Takes a plan in, with what it was shown, and adds what the outbox knows of the record."""
         self.shown[entry.seq] = event, view
-        waiting = self._waiting.get(ref_of(event.system, event.entity, event.record_id))
+        name = ref_of(event.system, event.entity, event.record_id)
+        waiting = self._owed(name)
         if waiting:
-            maybe = {name: value for one in waiting for name, value in one.may.items()}
+            found = overtaken(waiting, view.record.values)
+            if found:
+                self._overtaken[entry.seq] = found
+                self._gone |= {write: self._gone.get(write, frozenset()).union(names) for write, names in found.items()}
+                waiting = self._owed(name)
+            maybe = {field: value for one in waiting for field, value in one.may.items()}
             planned = msgspec.structs.replace(planned, under_way=under_way(waiting, planned.seen), maybe=maybe)
         self.planned.append((entry, planned))
+
+    def _owed(self, ref: str) -> list[Unechoed]:
+        """What the outbox knows of a record, after the events of the batch so far."""
+        known = [self.heard.get(one.seq, one) for one in self._waiting.get(ref, ())]
+        known = [one for one in known if one.fields or one.parked]
+        if not self._gone:
+            return known
+        none = frozenset[str]()
+        return [msgspec.structs.replace(one, given_up=one.given_up | self._gone.get(one.seq, none)) for one in known]
 
     def follow(
         self, entry: Entry, planned: Plan, settled: Settled, policy: Policy, directory: Directory, now: datetime
     ) -> None:
         """What the event does to the clocks of its record, and to what is known of how soon it was answered."""
-        event = self.shown[entry.seq][0]
+        event, view = self.shown[entry.seq]
         name, made = ref_of(event.system, event.entity, event.record_id), settled.decision
         known = self.work.clocks.get(name, ())
-        changed = follow(event, planned, settled, known, policy, directory, now)
+        changed = follow(event, view.record, planned, settled, known, policy, directory, now)
         if changed:
             self.clocks += changed
             moved = {one.clock_id for one in changed}
@@ -129,6 +171,7 @@ class Batch:
         event = entry.event
         name = ref_of(event.system, event.entity, event.record_id)
         made = settled.decision
+        self._give_up(entry, made)
         self.timers.extend(settled.timers)
         if settled.holding is not None:
             self.holding[name] = settled.holding
@@ -137,6 +180,9 @@ class Batch:
             self.not_for_pool.add(name)
         self.writes.extend((write, to_ms(event.occurred_at), entry.accepted_ms) for write in settled.writes)
         record = self.work.records.get(name)
+        if record is not None and (planned.given_back.named or planned.taken_again.named):
+            record = msgspec.structs.replace(record, gave_back=bool(planned.given_back.named))
+            self.work.remember(record)
         if record is not None and (made is None or made.outcome != "none" or event.kind == "tick" or planned.says):
             self._remember(name, record, planned, settled)
         if made is not None:
@@ -145,6 +191,15 @@ class Batch:
             self.end(entry, "skipped", settled.skipped)
         else:
             self.end(entry, "applied")
+
+    def _give_up(self, entry: Entry, made: Decision | None) -> None:
+        """What a write of before would do over a hand that was heard of meanwhile: setting it back is a hand, too."""
+        by = f"decision {made.decision_id}" if made is not None else f"event {entry.event.event_id}"
+        for write, fields in self._overtaken.get(entry.seq, {}).items():
+            values = self.shown[entry.seq][1].record.values
+            said = self.given_up.setdefault(write, {})
+            for name in fields:
+                said[name] = f"superseded: {name} had become {values.get(name)!r} before this was sent ({by})"
 
     def _remember(self, name: str, record: Record, planned: Plan, settled: Settled) -> None:
         made = settled.decision
@@ -160,14 +215,14 @@ class Batch:
                 taken=False,
                 turns=settled.turns,
                 given_at=made.decided_at.isoformat() if settled.turns else "",
+                given_by=made.decision_id if settled.turns else "",
+                gave_back=False,
             )
         elif held_before != settled.on_hold:
             since = made.decided_at.isoformat() if settled.on_hold and made is not None else ""
             # Of what is gone it stays known: it may have gone into another record, which then waits.
             since = record.held_since if record.deleted else since
             after = msgspec.structs.replace(record, on_hold=settled.on_hold, held_since=since, taken=False)
-        if made is not None and made.outcome == "hold" and planned.given_back:
-            after = msgspec.structs.replace(after, turns=(), given_at="")
         if planned.says:
             if record.on_hold and planned.priority != record.priority:
                 self.raised[name] = planned.priority - record.priority
@@ -206,6 +261,7 @@ class Batch:
     def close(self, book: Book, taken: int, now: datetime) -> Closed:
         """Writes down how the events ended, once all else is."""
         clocks.touch(self.conn, self.touched)  # reads what ``save`` has written
+        outbox.give_up(self.conn, self.given_up)  # of a write that ``save`` may have changed, too
         closed = book.close(self.conn, taken, self.endings, now)
         for event, seq in self.erased:
             # Only now: what came in along with it is written down by now.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import msgspec
 import structlog
@@ -16,7 +17,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.contract import Connection, Snapshot
 from connectors.errors import ConnectorBug, ConnectorError, RecordRejected
-from routing.core.model import OURS, ChangeEvent, EntityMap, Record, Values, derived_id
+from routing.core.merge import DELETED, merge
+from routing.core.model import OURS, ChangeEvent, EntityMap, Kind, Record, Values, derived_id
 from routing.core.sla.planning import LOOK
 from routing.core.times import parse_instant
 from routing.delivery.retrying import as_bug, until_well
@@ -30,6 +32,7 @@ from routing.runtime.clock import Clock
 from routing.runtime.echo import parted
 from routing.runtime.feed import Feed
 from routing.runtime.intake import Intake
+from routing.runtime.pause_board import PauseBoard
 
 log = structlog.get_logger()
 
@@ -72,7 +75,7 @@ class Completer:
         self._look_seconds = look_seconds
         self._ledger, self._clock, self._feed = ledger, clock, feed
         self._connection, self._reread, self._maps, self._backfill = connection, reread, maps, backfill
-        self._system = connection.system
+        self._system, self._board = connection.system, PauseBoard(ledger)
 
     def run(self, intake: Intake, stop: threading.Event) -> None:
         """Works until ``stop``."""
@@ -134,7 +137,7 @@ class Completer:
     def _patiently(self, what: str, stop: threading.Event, call: Callable[[], object]) -> ConnectorError | None:
         """Calls until the CRM is well. Returns why not when it refused for good, or when we are stopping."""
         try:
-            until_well(stop, self._feed, what, call)
+            until_well(stop, self._feed, what, self._board, call)
         except ConnectorError as error:
             return error
         except SQLAlchemyError:
@@ -170,16 +173,20 @@ class Completer:
             return
         ids = list(dict.fromkeys(entry.event.record_id for entry in group))
         found: dict[str, Snapshot] = {}
+        into: dict[str, str] = {}
 
         def call() -> None:
             found.update(self._connection.read(entity, ids, list(fields.fields)))
+            gone = [entry.event.record_id for entry in group if entry.event.kind == "gap"]
+            if gone := [one for one in gone if one not in found]:
+                into.update(self._connection.merged_into(entity, gone))
 
         what = f"reading {len(ids)} {entity} record(s) back"
         error = self._patiently(what, stop, call)
         if error is None:
             known = self._known(group)
             for entry in group:
-                self._complete(entry, found.get(entry.event.record_id), known, work)
+                self._complete(entry, found.get(entry.event.record_id), known, work, into)
         elif stop.is_set():
             return
         elif len(ids) > 1 and isinstance(error, RecordRejected | ConnectorBug):
@@ -199,10 +206,18 @@ class Completer:
             found, waiting = mirror.load(conn, refs), outbox.unechoed(conn, refs)
         return {record.record_id: (record, waiting.get(ref, ())) for ref, record in found.items()}
 
-    def _complete(self, entry: Entry, snapshot: Snapshot | None, known: Known, work: _Work) -> None:
+    def _complete(
+        self,
+        entry: Entry,
+        snapshot: Snapshot | None,
+        known: Known,
+        work: _Work,
+        into: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """``into``: which of those that are gone were merged, and into which."""
         event, kind = entry.event, entry.event.kind
         if kind == "gap":
-            kind = "deleted" if snapshot is None else "updated" if event.record_id in known else "created"
+            kind = _found(event, snapshot, known)
         elif snapshot is None:
             work.ended.append(Ending(entry.seq, "skipped", "the record was gone before its values could be read"))
             return
@@ -222,7 +237,8 @@ class Completer:
             changed = tuple(values)
         whole = msgspec.structs.replace(
             event,
-            kind=kind,
+            kind="merged" if event.record_id in into else kind,
+            into=into.get(event.record_id, event.into),
             values=values,
             changed=changed,
             complete=True,
@@ -289,6 +305,16 @@ class Completer:
 
 def _ref(event: ChangeEvent) -> str:
     return ref_of(event.system, event.entity, event.record_id)
+
+
+def _found(event: ChangeEvent, snapshot: Snapshot | None, known: Known) -> Kind:
+    """What must have happened to a record with a gap, by what was read of it and what the mirror has."""
+    if snapshot is None:
+        return "deleted"
+    if event.record_id not in known:
+        return "created"
+    seen = msgspec.structs.replace(event, kind="updated", values=snapshot.values)
+    return "restored" if DELETED in merge(known[event.record_id][0], seen)[1] else "updated"
 
 
 def _unread(entry: Entry, why: str) -> Ending:

@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 class Happening(Struct, frozen=True):
     """One thing that happened. ``what``: accepted, decided, applied, skipped, parked, settled (however it ended), confirmed,
-    superseded, retried, paused, policy, intake, ledger, deviation.
+    superseded, retried, paused, filling, policy, intake, ledger, deviation.
 
     ``detail`` holds the objects themselves (a Decision, a Fate, a text), by ``what``.
     """

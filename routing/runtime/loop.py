@@ -239,6 +239,8 @@ class Loop:
         }
         bonds = pools.bonds(batch.conn, keys - {""})
         working = Pools(policy, directory, attendance, opened.rotations, bonds)
+        moved = {turn for _, one in batch.planned for turn in (*one.given_back.ids, *one.taken_again.ids)}
+        working.returned = pools.returned(batch.conn, moved - {""})
         batch.opened, batch.pools = opened, working
         return working
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from math import inf
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from connectors.contract import CallsToday
+from connectors.patience import Trouble
 from routing.runtime.feed import Happening
 
 
@@ -64,6 +66,13 @@ class Metrics:
         self.calls_left = Gauge(
             "fingerpost_crm_calls_left_seconds", "Seconds until no call is left for us at this pace", ["system"], **make
         )
+        # While a CRM is down, refuses our login, or wants no requests; `/healthz` says why and until when.
+        self.crm_waits = Gauge(
+            "fingerpost_crm_waits_seconds",
+            "For how long a CRM has kept us waiting; absent while well",
+            ["system"],
+            **make,
+        )
         # The role worker: what it holds of the log, and how far it is.
         self.partitions = Gauge("fingerpost_partitions_held", "Partitions of the log that this worker decides", **make)
         self.brokers_lost = Gauge(
@@ -76,6 +85,12 @@ class Metrics:
         self.lag = Gauge("fingerpost_partition_lag", "Events of a partition not settled yet", ["partition"], **make)
         self.set_aside = Gauge("fingerpost_partitions_set_aside", "Partitions set aside for unusable events", **make)
         self.deciding_paused = Gauge("fingerpost_deciding_paused", "1 while the outbox is full", **make)
+        self.not_read = Gauge(
+            "fingerpost_not_read",
+            "Sources of a CRM that are down, and kinds of records that it refuses them",
+            ["system"],
+            **make,
+        )
         self.gaps = Gauge("fingerpost_log_gaps", "Gaps in what was read of the log, filled since the start", **make)
         self.lost = Gauge(
             "fingerpost_log_events_lost", "Events that retention removed undecided, since the start", **make
@@ -87,6 +102,12 @@ class Metrics:
         self.calls_limit.labels(system).set(calls.limit)
         left = inf if calls.none_left_at is None else max(0.0, (calls.none_left_at - now).total_seconds())
         self.calls_left.labels(system).set(left)
+
+    def waits(self, troubles: Sequence[Trouble], now: datetime) -> None:
+        """Takes in what the CRMs keep us waiting with."""
+        self.crm_waits.clear()
+        for one in troubles:
+            self.crm_waits.labels(one.name).set(max(0.0, (now - one.since).total_seconds()))
 
     def watch(self, happening: Happening) -> None:
         """Counts one happening of the feed."""

@@ -310,6 +310,9 @@ def entity_maps(policy: Policy, system: str) -> dict[str, EntityMap]:
             read_only=frozenset(n for n, f in here.items() if f.read_only or system in f.read_only_in),
             does=frozenset(_done(policy, name)),
             guard=entity.guard,
+            queues={n: ids[system] for n, ids in policy.queues.items() if system in ids}
+            if name in policy.ladders
+            else {},
         )
     return maps
 
@@ -322,6 +325,8 @@ def _done(policy: Policy, entity: str) -> Iterator[str]:
                 yield doing.kind
             if doing.kind in ("task", "notify"):
                 yield "task"
+            if doing.kind == "campaign":
+                yield "campaign_member"
             if doing.kind == "convert" and doing.value:
                 yield "opportunity"
     if any(clock.entity == entity and clock.steps for clock in policy.clocks.values()):

@@ -15,6 +15,7 @@ from collections.abc import Callable
 import structlog
 from tenacity import wait_random_exponential
 
+from connectors.errors import ConnectorError
 from routing.ledger.engine import Ledger, is_conflict, is_lost, reason
 from routing.runtime.clock import Clock, monotonic, utcnow
 from routing.runtime.feed import Feed
@@ -64,7 +65,10 @@ class Services:
             try:
                 self._patiently(name, run, stop)
             except BaseException as error:
-                log.critical("a part of the daemon failed; stopping", part=name, exc_info=error)
+                told = isinstance(error, ConnectorError)  # for whoever runs it: nothing is wrong with the code
+                log.critical(
+                    "a part of the daemon failed; stopping", part=name, why=str(error), exc_info=None if told else error
+                )
                 self._fail(f"{name} failed: {type(error).__name__}: {error}")
 
         thread = threading.Thread(target=guarded, name=f"fingerpost-{name}", daemon=True)

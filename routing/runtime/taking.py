@@ -12,10 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from routing.core.directory import Directory
 from routing.core.keys import wanted
 from routing.core.merge import ERASED
-from routing.core.model import OURS, ChangeEvent, Record
+from routing.core.model import OURS, ChangeEvent, Record, Replaced
 from routing.core.plan import READ_BACK, plan
 from routing.core.sla.machine import NO_TIME, close
 from routing.core.sla.planning import LOOK, SLA
+from routing.core.view import View
 from routing.ledger import clocks, decisions, evidence, match_corrections, mirror, outbox, people, shares
 from routing.ledger.journal import Entry
 from routing.ledger.schema import ref_of
@@ -95,8 +96,9 @@ class _Taker:
             batch.end(entry, "skipped", "it is older than the erasure of the person; nothing of it is kept")
             return
         if left is not None:
+            replaced = batch.replaced(entry, before, left)
             batch.heard |= {one.seq: one for one in left}
-            batch.end(entry, "skipped", "echo of our own write")
+            self._replaced(entry, record, replaced, "echo of our own write")
             return
         if event.entity == "person":
             batch.person_changed = True
@@ -105,10 +107,21 @@ class _Taker:
         # All the values of a creation may be known from a snapshot, or from changes told before it; that it is new is not.
         news = bool(changed) or entry.again or event.kind == "created"
         if event.kind in ("created", "updated", "restored") and not news:
-            batch.end(entry, "skipped", "nothing in it is newer than what is known")
+            self._replaced(
+                entry, record, batch.replaced_before(entry, record), "nothing in it is newer than what is known"
+            )
             return
         view = batch.work.view(entry, record, before)
         batch.plan(entry, event, view, plan(event, view, self._policy, self._directory, self._now))
+
+    def _replaced(self, entry: Entry, record: Record, replaced: tuple[Replaced, ...], otherwise: str) -> None:
+        """Where a write of ours replaced what somebody had just set, that is told and put back."""
+        if not replaced or record.deleted:
+            self._batch.end(entry, "skipped", otherwise)
+            return
+        event = msgspec.structs.replace(entry.event, kind="replaced", changed=())
+        view = View(record, replaced=replaced)
+        self._batch.plan(entry, event, view, plan(event, view, self._policy, self._directory, self._now))
 
     def _tick(self, entry: Entry, ref: str) -> None:
         batch, event = self._batch, entry.event

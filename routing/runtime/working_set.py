@@ -13,7 +13,7 @@ from routing.core.filing import NOWHERE, Filed, filed, stays
 from routing.core.keys import keys, own_account, wanted, went_into
 from routing.core.matching.model import AccountFeatures
 from routing.core.merge import ERASED, merge
-from routing.core.model import OURS, ChangeEvent, Record, Values, Write
+from routing.core.model import OURS, ChangeEvent, Record, Values, Write, derived_id
 from routing.core.recognise import originals
 from routing.core.shape import shape_of
 from routing.core.sla.model import ClockState
@@ -249,13 +249,15 @@ class WorkingSet:
         return ref_of(record.system, "account", named) if named else ""
 
     def locks(self, writes: Sequence[Write]) -> dict[str, str]:
-        """By write id the ref of the record above it that a CRM locks to save it: its account, or the campaign of a new member. Writes
-        that lock no other record than their own are left out."""
+        """By write id what a CRM locks to save it: the ref of the record above it (its account, or the campaign of a new member), or the address
+        of a new person, of whom two at the same moment would become two records. Writes that lock no other record than their own are left out."""
         self._load([ref_of(one.system, *one.about) for one in writes if one.about[0] in self._accounts])
         above = {one.write_id: self._above(one) for one in writes}
         return {write_id: ref for write_id, ref in above.items() if ref}
 
     def _above(self, write: Write) -> str:
+        if write.creates and write.fields.get("email"):
+            return derived_id(write.system, "address", str(write.fields["email"]).strip().lower())
         if write.creates == "campaign_member":
             return ref_of(write.system, "campaign", str(write.fields.get("campaign")))
         entity, record_id = write.about

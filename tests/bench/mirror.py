@@ -8,8 +8,9 @@ from pathlib import Path
 from routing.core.model import ChangeEvent
 from routing.ledger import journal
 from routing.ledger.engine import Ledger
-from routing.runtime.backfill import DONE, store_snapshots
+from routing.runtime.backfill import store_snapshots
 from routing.runtime.clock import monotonic
+from routing.runtime.filling import DONE
 from tests.bench.report import Line
 from tests.processes import PATIENCE, Run
 

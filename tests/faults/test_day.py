@@ -39,7 +39,11 @@ def waits_by(world: Stage) -> Iterator[None]:
 
         return sleep
 
-    with patch.object(retrying, "sleep_using_event", sleeping), patch.object(patience, "sleep_using_event", sleeping):
+    with (
+        patch.object(retrying, "sleep_using_event", sleeping),
+        patch.object(patience, "sleep_using_event", sleeping),
+        patch.object(retrying, "NEWS_SECONDS", STEP),  # a wait in pieces would take a jump of the clock for each
+    ):
         yield
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psycopg
 
@@ -60,7 +60,7 @@ class TableCrm:
         self._pause.wait(self._slow)  # it happened, and nobody has heard of it yet
         return [WriteResult(one.write_id) for one in writes]
 
-    def created(self, writes: Sequence[Write]) -> dict[str, str]:
+    def created(self, writes: Sequence[Write], since: datetime) -> dict[str, str]:
         return {}
 
     def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:

@@ -10,8 +10,13 @@ import pytest
 import yaml
 from alembic import command
 
+from connectors.salesforce.doctor import planned
+from routing.bootstrap.settings import load
 from routing.ledger.check import current_revision
 from routing.ledger.engine import Ledger
+from routing.runtime.policies import entity_maps
+from routing.runtime.policy_folder import read_folder
+from rules.policy import check
 from tests.integration.stage import SECRET, Stage, stage
 
 
@@ -72,6 +77,44 @@ def test_a_wrong_secret_is_said_not_shown(crms: Stage, tmp_path: Path) -> None:
     assert set(wrong) == {"login"}
     assert "refused the login" in wrong["login"]
     assert "Check client_id, the secret or key" in wrong["login"]
+    assert "fields of Lead" in unseen(crms, config)["salesforce: left out"]
+
+
+def unseen(crms: Stage, config: Path | None = None) -> dict[str, str]:
+    """What could not be looked at; it is neither well nor not."""
+    told = crms.command("doctor", "--json", exit_code=1, config=config).stdout
+    findings = [msgspec.json.decode(line) for line in told.splitlines()]
+    shown = crms.command("doctor", exit_code=1, config=config)
+    found = {one["check"]: one["detail"] for one in findings if not one["looked"]}
+    assert shown.stdout.count("– ") == len(found)
+    assert ("Some could not be made" in shown.stderr) == bool(found)
+    return found
+
+
+def test_a_limit_that_is_used_up_is_no_wrong_secret_and_what_was_left_out_is_named(crms: Stage) -> None:
+    crms.fault("salesforce", "rate_limited", "login", times=1)
+    crms.fault("hubspot", "rate_limited", times=1, retry_after=1)
+    findings = [msgspec.json.decode(line) for line in crms.command("doctor", "--json", exit_code=1).stdout.splitlines()]
+    wrong = {one["check"]: one["advice"] for one in findings if not one["ok"]}
+    assert set(wrong) == {"salesforce: login", "hubspot: HubSpot answers and accepts the token"}
+    assert "API usage" in wrong["salesforce: login"]
+    assert "begin anew at midnight" in wrong["hubspot: HubSpot answers and accepts the token"]
+    assert not any("secret" in one or "token," in one for one in wrong.values())
+    left = {one["check"]: one["detail"] for one in findings if not one["looked"]}
+    assert "integration user, fields of Lead" in left["salesforce: left out"]
+    assert "flows, workflow rules, Apex triggers" in left["salesforce: left out"]
+    assert "scopes of the token, owners can be read" in left["hubspot: left out"]
+
+
+def test_every_check_of_salesforce_is_among_those_that_can_be_named_as_left_out(crms: Stage) -> None:
+    told = crms.command("doctor", "--json").stdout
+    made = [msgspec.json.decode(line)["check"] for line in told.splitlines()]
+    found = [one.removeprefix("salesforce: ") for one in made if one.startswith("salesforce: ")]
+    settings = load(crms.config)
+    policy, _ = check(read_folder(crms.policy))
+    assert policy is not None
+    assert settings.salesforce is not None
+    assert found == list(planned(settings.salesforce, entity_maps(policy, "salesforce")))
 
 
 def test_a_wrong_token_is_said_not_shown(crms: Stage, tmp_path: Path) -> None:
@@ -124,8 +167,10 @@ def test_a_bad_day_is_told_like_a_fault(crms: Stage) -> None:
     crms.fault("salesforce", "unavailable", "limits", times=2)
     crms.fault("hubspot", "rate_limited", "owners", times=2, retry_after=3)
     wrong = examine(crms, 1)
-    assert "503" in wrong["Salesforce"]
+    assert "503" in wrong["limits"]
+    assert "try again once Salesforce is well" in wrong["limits"]
     assert "rate limit" in wrong["owners can be read"]
+    assert "Private Apps" in wrong["owners can be read"]
 
 
 def test_a_policy_with_errors_and_a_missing_folder_are_told(crms: Stage, tmp_path: Path) -> None:

@@ -76,6 +76,30 @@ def test_nothing_is_left_of_an_erased_person_but_that_there_was_one(world: Stage
     assert all(event["state"] in ("applied", "skipped") for event in world.events(contact))
 
 
+@pytest.mark.parametrize("gap", ["about all", "about one"])
+def test_who_was_merged_while_nobody_could_tell_us_goes_with_the_lead_that_is_left(
+    world: Stage, person: Person, gap: str
+) -> None:
+    stays = world.lead()
+    merged = world.lead(LastName=person.name, Email=person.email, Phone=person.phone)
+    world.settle()
+    assert said(world, person), "before, there is something to erase"
+    if gap == "about all":
+        world.close()
+        world.salesforce.merge("Lead", stays, [merged])
+        world.salesforce.expire_events()
+        world.open()
+    else:
+        world.salesforce.spoil_next("missing", 2)
+        world.salesforce.merge("Lead", stays, [merged])
+        world.salesforce.gap("Lead", [merged], "GAP_DELETE")
+    heard = 'SELECT 1 FROM journal WHERE ref LIKE ? AND body LIKE \'%"kind":"merged"%\''
+    world.until("the merge to be heard of", lambda: world.rows(heard, f"%{merged}"))
+    world.settle()
+    world.command("erase", stays, "--yes")
+    assert said(world, person) == []
+
+
 def test_erased_before_it_was_even_decided(world: Stage, person: Person) -> None:
     world.hold_up("hubspot", "batch_read")
     contact = world.contact(**person.properties())
@@ -186,6 +210,23 @@ def test_a_lead_of_salesforce_is_erased_by_command_with_what_was_merged_into_it(
     assert world.decisions(gone)[0].owner == owner
     assert world.command("ledger", "check").stdout.endswith("All is well.\n")
     assert "Nothing is known of" in world.command("erase", "00Q000000000nobody", "--yes", exit_code=1).output
+
+
+def test_what_was_merged_while_salesforce_could_not_tell_is_erased_too(world: Stage, person: Person) -> None:
+    fields = {"LastName": person.name.upper(), "Phone": person.phone, "Country": "Germany"}
+    gone, kept = (world.lead(Email=email, **fields) for email in (person.email, f"2.{person.email}"))
+    world.settle()
+    world.close()
+    world.salesforce.merge("Lead", kept, [gone])
+    world.salesforce.expire_events()
+    world.open()
+    world.until("the merge", lambda: "merged" in [event["kind"] for event in world.events(gone)])
+    world.settle()
+    assert f"what was merged into it: salesforce:lead:{gone}" in world.command("erase", kept, exit_code=1).output
+    world.salesforce.erase("Lead", kept)
+    world.command("erase", kept, "--yes")
+    world.settle()
+    assert said(world, person) == []
 
 
 def test_another_record_of_the_erased_person_forgets_what_it_borrowed(world: Stage, person: Person) -> None:

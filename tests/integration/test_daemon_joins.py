@@ -172,7 +172,7 @@ def test_an_account_of_another_system_is_told_instead_of_joined(world: Stage) ->
     contact = world.contact(country="CL", company="Tamarack Looms", email="pe@tamarack.example")
     world.settle()
     assert world.decisions(contact)[0].account_id == row
-    assert "the account is not one of Hubspot" in world.command("decisions", "show", contact).stdout
+    assert "the account is not one of HubSpot" in world.command("decisions", "show", contact).stdout
 
 
 def person(world: Stage, name: str, country: str = "NO", **more: Any) -> str:

@@ -168,6 +168,31 @@ def test_a_marketo_lead_is_read_back_and_corrected_once_whatever_the_answers_are
     assert world.faults.all() == []
 
 
+@pytest.mark.parametrize(("system", "operation"), [("hubspot", "batch_update"), ("marketo", "write")])
+def test_what_our_write_replaced_unseen_is_put_back(world: Polled, system: str, operation: str) -> None:
+    """Histories and activities tell of both changes, however long after."""
+    world.open()
+    world.faults.add(Fault(system=system, operation=operation, kind="person_edits"))
+    if system == "hubspot":
+        record = contact(world, 1)
+    else:
+        record = world.marketo.create({"lastName": "Rossi", "country": "Germany", "email": "a@unknown.example"})
+
+    def held() -> dict[str, Any]:
+        found = world.hubspot.record("contacts", record) if system == "hubspot" else world.marketo.record(record)
+        return found or {}
+
+    def decided() -> list[Decision]:
+        assert world.daemon is not None
+        with world.daemon.ledger.read() as conn:
+            return decisions.of_record(conn, record)
+
+    world.until("their value", lambda: held().get("country") == "DE (edited)" and len(decided()) > 1 and world.quiet())
+    assert "it is put back" in decided()[-1].reason
+    assert ("country", "DE (edited)") in [(one.field, one.new) for made in decided() for one in made.corrections]
+    assert world.faults.all() == []
+
+
 def test_a_marketo_lead_is_decided_by_the_form_that_it_came_by(world: Polled) -> None:
     world.open()
     assert world.daemon is not None

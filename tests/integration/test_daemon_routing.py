@@ -247,6 +247,33 @@ def test_a_person_who_is_faster_in_hubspot_wins(world: Stage) -> None:
     assert "userId:" in owed["detail"], "it says by whom"
 
 
+def test_an_owner_whom_our_write_replaced_unseen_is_put_back(world: Stage) -> None:
+    world.fault("hubspot", "person_edits", "batch_update")
+    contact = world.contact()
+    world.settle()
+    ours, told = world.decisions(contact)
+    theirs = min(row["id"] for row in world.world.owners)
+    assert (world.hubspot.record("contacts", contact) or {})["hubspot_owner_id"] == theirs
+    assert world.owner(contact) != ours.owner
+    assert "replaced it at " in told.reason
+    assert "it is put back" in told.reason
+    assert [(one.field, one.new) for one in told.corrections] == [("owner", theirs)]
+    assert "it is put back" in world.command("decisions", "show", contact).stdout
+    assert world.times_written(contact) == 2
+    assert world.parked() == []
+    assert "2 identical" in world.command("replay", "--record", contact).stderr
+
+
+def test_a_text_that_our_write_replaced_unseen_is_put_back(world: Stage) -> None:
+    world.fault("salesforce", "person_edits", "collections")
+    lead = world.lead(Country="Deutschland")
+    world.settle()
+    assert world.field(lead, "Country") == "DE (edited)"
+    assert [made.outcome for made in world.decisions(lead)] == ["assign", "none"]
+    assert world.owner(lead) == world.decisions(lead)[0].owner
+    assert set(world.writes(lead)[-1].fields) == {"Country"}
+
+
 def test_a_lead_deleted_before_our_write_is_left_alone(world: Stage) -> None:
     world.hold_up("salesforce", "query")
     lead = world.lead()

@@ -102,3 +102,19 @@ def test_in_hubspot_too_reps_are_reminded_once_and_whoever_is_to_know_is_told(wo
     owners = {one.value("hs_task_subject"): one.value("hubspot_owner_id") for one in world.hubspot.items("tasks")}
     assert owners["Please call"] == owners["Say hello"] == mine
     assert {one["state"] for one in world.owed(contact)} == {"confirmed"}
+
+
+def test_a_task_that_the_operator_has_tried_again_days_later_is_there_once(world: Stage) -> None:
+    world.fault("salesforce", "nonsense", "collections", times=100)  # made, and nobody can read the answer
+    lead = world.lead(Country="CL")
+    world.until(
+        "the owner and both tasks to be parked", lambda: [one["state"] for one in world.owed(lead)] == ["parked"] * 3
+    )
+    world.faults.clear()
+    world.settle()
+    world.clock.advance(3 * 24 * 3600)
+    world.command("parked", "retry", "--all")
+    world.settle()
+    subjects = sorted(row["Subject"] for row in tasks(world, lead) if not row["Subject"].startswith("Please call"))
+    assert subjects == ["A lead from Chile", "Say hello"]
+    assert "it was created already" in " ".join(one["detail"] for one in world.owed(lead))

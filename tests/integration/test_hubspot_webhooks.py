@@ -15,8 +15,8 @@ from connectors.hubspot.webhook import HubSpotWebhook
 from connectors.sandbox.hubspot.webhooks import Mischief
 from routing.core.model import ChangeEvent, Unreadable
 from routing.runtime.clock import monotonic, utcnow
+from tests.contract.heard import WAIT
 from tests.contract.hubspot_stand import MAPS, HubSpotStand, hubspot_stand
-from tests.contract.listening import WAIT
 from tests.contract.suites import write_of
 
 

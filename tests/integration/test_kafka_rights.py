@@ -24,8 +24,8 @@ from routing.bootstrap.process import Process
 from routing.cli.app import app
 from routing.ledger import journal
 from routing.ledger.engine import Ledger
-from routing.runtime.backfill import DONE
 from routing.runtime.clock import utcnow
+from routing.runtime.filling import DONE
 from routing.runtime.kafka.refusal import refused
 from routing.runtime.kafka.sender import Outgoing, Sender
 from routing.runtime.kafka.settings import KafkaSettings, KafkaUnwell

@@ -17,7 +17,7 @@ from connectors.sandbox.salesforce.bus import event_number
 from routing.core.merge import merge
 from routing.core.model import EntityMap
 from routing.runtime.clock import utcnow
-from tests.contract.listening import Heard, Running
+from tests.contract.heard import Heard, Running
 from tests.contract.salesforce_stand import ANA, BEN, LEAD, MANY, MAPS, SalesforceStand, salesforce_stand
 
 DEAL = salesforce_id("a00", 1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 import structlog
 
-from connectors.errors import ConnectorError, RateLimited
+from connectors.errors import ConnectorError, RateLimited, RecordRejected, Transient
 from connectors.hubspot import errors as hubspot
 from connectors.marketo import errors as marketo
 from connectors.patience import LONGEST_ASKED, Asked, Hold, wait_asked
@@ -164,3 +165,81 @@ def test_while_the_ledger_is_away_each_knows_its_own_waits() -> None:
     assert one.left() == 20
     assert told
     away.close()
+
+
+# Whether a system is well
+
+
+@pytest.fixture
+def crm() -> tuple[Hold, ManualClock]:
+    clock = ManualClock()
+    return Hold("s", clock), clock
+
+
+def fail(hold: Hold, error: ConnectorError) -> None:
+    with pytest.raises(type(error)), hold.heeded():
+        raise error
+
+
+def answer(hold: Hold) -> None:
+    with hold.heeded():
+        pass
+
+
+def test_a_long_wait_is_one_line_at_its_start_and_one_at_its_end(crm: tuple[Hold, ManualClock]) -> None:
+    hold, clock = crm
+    with structlog.testing.capture_logs() as said:
+        for _ in range(3):
+            fail(hold, RateLimited("the day's calls are used up", system="s", retry_after=60))
+            trouble = hold.trouble()
+            assert trouble is not None
+            assert (trouble.why, trouble.since, trouble.until) == (
+                "the day's calls are used up", START, clock() + timedelta(seconds=60)
+            )  # fmt: skip
+            clock.advance(60)
+        answer(hold)
+    assert [(one["event"], one["system"]) for one in said] == [
+        ("a system keeps us waiting", "s"),
+        ("a system is well again", "s"),
+    ]
+    assert said[1]["seconds"] == 180
+    assert hold.trouble() is None
+
+
+def test_an_outage_is_told_once_it_lasts_and_a_moment_s_is_not(crm: tuple[Hold, ManualClock]) -> None:
+    hold, clock = crm
+    away = Transient("no answer", system="s")
+    with structlog.testing.capture_logs() as said:
+        fail(hold, away)
+        assert hold.trouble() is not None
+        clock.advance(5)
+        answer(hold)
+        assert hold.trouble() is None
+        assert said == []
+        for _ in range(5):
+            fail(hold, away)
+            clock.advance(10)
+        fail(hold, RecordRejected("this lead is refused", system="s"))  # the system answers
+    assert [one["event"] for one in said] == ["a system keeps us waiting", "a system is well again"]
+    assert hold.trouble() is None
+
+
+def test_an_answer_that_was_on_its_way_when_others_were_refused_ends_no_wait(crm: tuple[Hold, ManualClock]) -> None:
+    hold, clock = crm
+    with hold.heeded():
+        fail(hold, RateLimited("not now", system="s", retry_after=60))
+    assert hold.trouble() is not None
+    clock.advance(60)
+    answer(hold)
+    assert hold.trouble() is None
+
+
+def test_another_process_tells_why_it_waits(two: tuple[Process, Process]) -> None:
+    one, other = two
+    one.asked(20)
+    trouble = other.hold.trouble()
+    assert trouble is not None
+    assert (trouble.name, trouble.why, trouble.until) == ("s", "not now", START + timedelta(seconds=20))
+    assert other.hold.trouble(look=False) is None
+    other.clock.advance(20)
+    assert other.hold.trouble() is None

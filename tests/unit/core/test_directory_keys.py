@@ -33,8 +33,8 @@ def test_why_somebody_cannot_receive_a_lead() -> None:
     assert known.why_not("cem@example.com", "salesforce", NOW) == "Cem Kaya is inactive in people.csv"
     assert known.why_not("dana@example.com", "salesforce", NOW) == "Dana Fox starts on 2027-01-01"
     assert known.why_not("dana@example.com", "salesforce", datetime(2027, 1, 1, tzinfo=UTC)) is None
-    assert known.why_not("bo@example.com", "hubspot", NOW) == "Bo Li's user is deactivated in Hubspot"
-    assert "no active user in Hubspot" in str(
+    assert known.why_not("bo@example.com", "hubspot", NOW) == "Bo Li's user is deactivated in HubSpot"
+    assert "no active user in HubSpot" in str(
         known.why_not("dana@example.com", "hubspot", datetime(2027, 2, 1, tzinfo=UTC))
     )
     assert known.why_not("ext@elsewhere.example", "salesforce", NOW) == "Ext Ernal is not in people.csv"

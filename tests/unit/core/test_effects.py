@@ -88,7 +88,7 @@ def test_a_queue_without_an_id_in_that_system_holds_the_record_and_says_why() ->
     record = lead(system="hubspot")
     settled = decide(event(record), view(record), QUEUE)
     assert (made(settled).outcome, settled.on_hold) == ("hold", True)
-    assert "Intake has no id in Hubspot" in made(settled).reason
+    assert "Intake has no id in HubSpot" in made(settled).reason
 
 
 def test_what_is_held_out_is_left_as_it_is() -> None:

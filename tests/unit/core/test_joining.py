@@ -93,7 +93,7 @@ def test_a_hubspot_contact_is_associated_and_never_with_an_account_of_salesforce
         assert (made_.fields["to_entity"], made_.fields["to"]) == ("account", "001A")
     settled = decide(event(record), view(record, ACME), ATTACH)
     assert writes(settled, "create") == []
-    assert "the account is not one of Hubspot" in made(settled).trace[-1].note
+    assert "the account is not one of HubSpot" in made(settled).trace[-1].note
 
 
 def test_nobody_converts_what_nobody_has() -> None:
@@ -107,22 +107,30 @@ def test_nobody_converts_what_nobody_has() -> None:
 PAT = {"first_name": "Pat", "last_name": "Smith", "email": "pat@acme.com"}
 
 
-def twins(stays: str = "older", assign: str = "Ana Diaz", system: str = "salesforce", **first: Any) -> Any:
+def twins(
+    stays: str = "older", assign: str = "Ana Diaz", system: str = "salesforce", decided: str = "", **first: Any
+) -> Any:
     """What is decided on the second lead of a person."""
     told = policy(engagement=ladder(f"{{otherwise: {assign}, merge: {stays} lead}}"))
     record = lead("00Q2", system=system, **PAT, created_at="2026-11-22T10:00:00.000Z", owner=ANA_ID)
     values = {**PAT, "created_at": "2026-11-01T10:00:00.000Z", **first}
-    other = Record(system=record.system, entity="lead", record_id="00Q1", values=values)
+    other = Record(system=record.system, entity="lead", record_id="00Q1", values=values, decided_owner=decided)
     seen = msgspec.structs.replace(view(record), people=(other,))
     return decide(event(record), seen, told)
 
 
 def test_one_of_two_leads_of_a_person_stays() -> None:
+    seen = {"owner": [None, "00G1"], "email": ["pat@acme.com"]}
     [older] = writes(twins(), "merge")
-    assert (older.record_id, older.fields, older.still) == ("00Q2", {"into": "00Q1"}, {"owner": ANA_ID})
+    assert (older.record_id, older.fields, older.still) == ("00Q2", {"into": "00Q1", "seen": seen}, {"owner": ANA_ID})
     [newer] = writes(twins("newer"), "merge")
-    assert (newer.record_id, newer.fields) == ("00Q2", {"merged": ["00Q1"]})
+    assert (newer.record_id, newer.fields) == ("00Q2", {"merged": ["00Q1"], "seen": seen})
     assert made(twins()).effects == (Effect("merge", "older", "00Q1"),)
+
+
+def test_the_other_record_may_be_whose_it_was_or_whose_we_have_made_it() -> None:
+    [write] = writes(twins(decided="bo@example.com", owner=ANA_ID), "merge")
+    assert write.fields["seen"]["owner"] == [ANA_ID, "005BO", "00G1"]
 
 
 def test_a_duplicate_is_merged_as_whoever_has_it_then() -> None:
@@ -134,7 +142,7 @@ def test_a_duplicate_is_merged_as_whoever_has_it_then() -> None:
 def test_where_two_records_cannot_be_made_one_that_is_told() -> None:
     for settled, words in (
         (twins(created_at=None), "which of it and 00Q1 is the older is not known"),
-        (twins(system="hubspot"), "Hubspot makes no one of two records"),
+        (twins(system="hubspot"), "HubSpot makes no one of two records"),
     ):
         assert writes(settled, "merge") == []
         assert words in made(settled).trace[-1].note

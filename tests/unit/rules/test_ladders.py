@@ -181,6 +181,45 @@ def test_a_duplicate_is_merged_and_nothing_else() -> None:
     assert walk(always, facts()).effects == ()
 
 
+CAMPAIGN = "701Dn000000AbCdIAK"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (CAMPAIGN, [Effect("campaign", CAMPAIGN)]),
+        (f"{{id: {CAMPAIGN[:15]}, status: Responded}}", [Effect("campaign", CAMPAIGN[:15], "Responded")]),
+        ("lead.country", [Effect("campaign", "DE")]),
+        ("{id: lead.email, status: Sent}", []),  # blank
+    ],
+)
+def test_a_rung_adds_to_a_campaign(written: str, expected: list[Effect]) -> None:
+    made = policy(ladder(f"otherwise: hold x\ncampaign: {written}"))
+    assert list(walk(made, facts({"country": "DE"})).effects) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("Fair 2026", "'Fair 2026' is no id of a campaign"),
+        ("00QDn000000AbCdIAK", "the address of the campaign's page in Salesforce shows"),
+        ("{status: Sent}", "does not say which"),
+        (f"{{id: {CAMPAIGN}, staus: Sent}}", "did you mean 'status'?"),
+        ("lead.employees", "lead.employees is a number: it holds no id of a campaign"),
+        ("lead.contry", "did you mean 'lead.country'?"),
+    ],
+)
+def test_a_mistake_in_a_campaign_is_told(written: str, words: str) -> None:
+    found = errors(engagement=ladder(f"otherwise: hold x\ncampaign: {written}"))
+    assert any(words in one for one in found), found
+
+
+def test_only_people_of_salesforce_are_added_to_campaigns() -> None:
+    fields = FIELDS.replace("in: {salesforce: Lead, hubspot: contacts}", "in: {hubspot: contacts}", 1)
+    found = errors(engagement=ladder(f"otherwise: hold x\ncampaign: {CAMPAIGN}"), fields=fields)
+    assert any("a lead cannot be added to a campaign | only Salesforce's leads" in one for one in found), found
+
+
 def test_a_contact_is_merged_with_a_contact() -> None:
     contact = "contact:\n  in: {salesforce: Contact}\n  fields:\n"
     contact += "    created_at: {type: datetime, salesforce: CreatedDate, read_only: true}\n"

@@ -9,14 +9,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import structlog
 
-from connectors.contract import Snapshot
+from connectors.contract import Page, Snapshot
 from connectors.errors import Misconfigured
 from routing.core.merge import DELETED
 from routing.core.model import ChangeEvent, Record, Write, derived_id
 from routing.ledger import journal, mirror, outbox
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of
+from routing.runtime import backfill, filling
 from routing.runtime.backfill import Backfill, watch_from
 from routing.runtime.feed import Feed
 from tests.conftest import START, ManualClock
@@ -33,6 +35,7 @@ class Crm:
         self.hidden: set[str] = set()  # on no page, but there
         self.pages = 0
         self.at = START
+        self.into: dict[str, str] = {}  # merged into
         self.values: dict[str, dict[str, Any]] = {}  # of those that hold something else than the others
 
     def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
@@ -60,13 +63,18 @@ class Crm:
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         return {one: Snapshot(values={}) for one in ids if one in self.ids}
 
+    def merged_into(self, entity: str, ids: Sequence[str]) -> dict[str, str]:
+        assert not set(ids) & set(self.ids), "these are there"
+        return {one: self.into[one] for one in ids if one in self.into}
+
 
 class Desk:
     def __init__(self, ledger: Ledger, crm: Crm) -> None:
         self.ledger, self.crm, self.clock = ledger, crm, ManualClock()
         policies: Any = SimpleNamespace(current=None, maps=lambda _system: {"lead": None, "contact": None})
         connection: Any = crm
-        self.backfill = Backfill(connection, ledger, policies, self.clock, Feed())
+        self.feed = Feed()
+        self.backfill = Backfill(connection, ledger, policies, self.clock, self.feed)
         watch_from(ledger, crm.system, self.clock())
 
     def mirrored(self, entity: str) -> list[str]:
@@ -121,10 +129,24 @@ def test_a_fill_that_was_cut_off_goes_on_behind_the_last_page(ledger: Ledger) ->
 
 def test_reading_all_again_finds_what_is_new_and_what_is_gone(ledger: Ledger) -> None:
     desk = Desk(ledger, Crm(12))
-    desk.know(*desk.crm.ids[1:], "gone")
+    desk.know(*desk.crm.ids[1:], "gone", "merged")
     desk.crm.hidden = {"r05"}  # made while the pages were read: on none of them
+    desk.crm.into = {"merged": "r03"}
     desk.backfill.reconcile("lead")
-    assert desk.told() == [("created", "r00"), ("deleted", "gone")]
+    assert desk.told() == [("created", "r00"), ("deleted", "gone"), ("merged", "merged")]
+
+
+def test_what_was_merged_during_a_gap_is_told_with_what_is_left_of_it(ledger: Ledger) -> None:
+    desk = Desk(ledger, Crm(3))
+    desk.know(*desk.crm.ids, "gone", "merged")
+    desk.crm.into = {"merged": "r01"}
+    desk.backfill.reconcile("lead")
+    with ledger.read() as conn:
+        told = [entry.event for entry in journal.next_entries(conn, "accepted", 9)]
+    assert [(one.kind, one.record_id, one.into) for one in told] == [
+        ("deleted", "gone", ""),
+        ("merged", "merged", "r01"),
+    ]
 
 
 def test_what_changed_during_a_gap_is_told_like_any_other_change_and_once(ledger: Ledger) -> None:
@@ -203,3 +225,57 @@ def test_records_that_nobody_may_see_any_more_are_not_taken_for_deleted(ledger: 
     assert desk.told() == []
     with ledger.read() as conn:
         assert not mirror.load(conn, {ref_of("fake", "lead", "hidden1")})["fake:lead:hidden1"].deleted
+
+
+class Months(Crm):
+    """Leads in pages that say where they are; most are empty, as months in which none was made."""
+
+    def backfill(self, entities: Sequence[str], after: Mapping[str, str] | None = None) -> Iterator[list[ChangeEvent]]:
+        for entity in entities:
+            for month in range(int((after or {}).get(entity, "0")), 12):
+                if self.fails_at == month:
+                    raise Misconfigured("no access", system=self.system)
+                self.pages += 1
+                found = [self.event(entity, f"r{month}")] if month == 9 else []
+                yield Page(found, cursor=str(month + 1), reached=f"month {month + 1}")
+
+
+def test_pages_without_records_are_not_asked_for_again_after_a_restart(ledger: Ledger) -> None:
+    desk = Desk(ledger, Months(0))
+    desk.crm.fails_at = 5
+    with pytest.raises(Misconfigured):
+        desk.backfill.once(threading.Event())
+    with ledger.read() as conn:
+        assert filling.unfilled(conn, ["fake"]) == {"fake": "0 records so far, now contact, month 5"}
+    again = Desk(ledger, Months(0))
+    again.backfill.once(threading.Event())
+    assert again.crm.pages == 7 + 12  # the other months of contacts, all those of leads
+    assert again.mirrored("contact") == again.mirrored("lead") == ["r9"]
+    with ledger.read() as conn:
+        assert filling.unfilled(conn, ["fake", "other"]) == {"other": "nothing is read yet"}
+
+
+def test_how_far_a_fill_is_is_told_once_a_minute_and_counted_through_restarts(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+
+    def passing() -> float:
+        nonlocal now
+        now += 25.0  # between two pages
+        return now
+
+    monkeypatch.setattr(backfill, "monotonic", passing)
+    desk = Desk(ledger, Crm(65))
+    desk.crm.fails_at = 3
+    with pytest.raises(Misconfigured):
+        desk.backfill.once(threading.Event())
+    desk.crm.fails_at = None
+    shown: list[Any] = []
+    desk.feed.watch(lambda happening: shown.append(happening.detail) if happening.what == "filling" else None)
+    with structlog.testing.capture_logs() as said:
+        desk.backfill.once(threading.Event())
+    told = [one["so_far"] for one in said if one["event"] == "the mirror is being filled"]
+    so_far = [(40, "contact"), (65, "contact"), (95, "lead"), (125, "lead")]
+    assert told == [f"{records} records so far, now {entity}" for records, entity in so_far]
+    assert shown == [f"fake: {one}" for one in told]

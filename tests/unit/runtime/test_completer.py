@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from connectors.contract import Snapshot
 from connectors.errors import ConnectorError, Misconfigured, PermissionDenied, RecordRejected
+from routing.core.merge import merge
 from routing.core.model import ChangeEvent, EntityMap, Record, Unreadable, derived_id
 from routing.ledger import journal, mirror
 from routing.ledger.engine import Ledger
@@ -28,13 +31,18 @@ class Crm:
     def __init__(self) -> None:
         self.poison: dict[str, Exception] = {}
         self.reads: list[int] = []
+        self.into: dict[str, str] = {}  # gone, as merged into another
 
     def read(self, entity: str, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Snapshot]:
         self.reads.append(len(ids))
         for one in ids:
             if one in self.poison:
                 raise self.poison[one]
-        return {one: Snapshot(values={"email": f"{one}@acme.example", "status": "New"}) for one in ids}
+        there = [one for one in ids if one not in self.into]
+        return {one: Snapshot(values={"email": f"{one}@acme.example", "status": "New"}) for one in there}
+
+    def merged_into(self, entity: str, ids: Sequence[str]) -> dict[str, str]:
+        return {one: self.into[one] for one in ids}
 
     def backfill(self, entities: Sequence[str]) -> Iterator[list[ChangeEvent]]:
         return iter(())
@@ -178,8 +186,12 @@ def test_a_creation_keeps_what_was_told_of_it_that_reading_does_not_show(desk: D
     assert set(desk.only().changed) == {"email", "status", "last_form"}
 
 
-def known(desk: Desk, record: str, **values: Any) -> None:
+def known(desk: Desk, record: str, gone: int | None = None, end: str = "deleted", **values: Any) -> None:
+    """What the mirror has of a record; ``gone``: that it came to its ``end`` so many seconds after the start."""
     held = Record(system="fake", entity="lead", record_id=record, values=values)
+    if gone is not None:
+        at = START + timedelta(seconds=gone)
+        held, _ = merge(held, replace(desk.event(record, kind=end), occurred_at=at))
     with desk.ledger.write() as conn:
         mirror.save(conn, [(held, ())])
 
@@ -206,3 +218,25 @@ def test_a_gap_names_only_what_is_new(desk: Desk) -> None:
     desk.completer.complete_some(desk.stop)
     assert desk.crm.reads == [1]
     assert desk.only().changed == ("status",)
+
+
+@pytest.mark.parametrize("told", [{}, {"values": OLD}], ids=["that is read", "that comes with its values"])
+def test_a_record_that_was_deleted_and_is_found_again_is_restored(desk: Desk, told: dict[str, Any]) -> None:
+    known(desk, "r1", gone=-1, **OLD)
+    desk.accept(desk.event("r1", kind="gap", **told))
+    desk.completer.complete_some(desk.stop)
+    assert (desk.only().kind, desk.only().changed, desk.only().values) == ("restored", ("email", "status"), OLD)
+
+
+def test_what_was_seen_before_it_was_deleted_restores_nothing(desk: Desk) -> None:
+    known(desk, "r1", gone=+1, **OLD)
+    desk.accept(desk.event("r1", kind="gap", values=OLD | {"status": "Working"}))
+    desk.completer.complete_some(desk.stop)
+    assert desk.only().kind == "updated"
+
+
+def test_what_was_erased_is_not_brought_back_by_a_gap(desk: Desk) -> None:
+    known(desk, "r1", gone=-1, end="erased", **OLD)
+    desk.accept(desk.event("r1", kind="gap", values=OLD))
+    desk.completer.complete_some(desk.stop)
+    assert desk.only().kind == "updated"

@@ -13,7 +13,9 @@ import pytest
 import structlog
 from sqlalchemy.exc import IntegrityError
 
+from connectors.contract import Snapshot
 from routing.core.model import ChangeEvent, Decision, Record, derived_id
+from routing.delivery.guard import check
 from routing.ledger import decisions, journal, mirror, outbox, timers
 from routing.ledger.engine import Ledger
 from routing.runtime import working_set
@@ -293,3 +295,74 @@ def test_a_write_says_what_it_locks_beside_its_record(desk: Desk) -> None:
     assert [tuple(row) for row in rows] == [
         (f"salesforce:opportunity:006{n}", "salesforce:account:001B") for n in range(2)
     ]
+
+
+def owed(desk: Desk) -> list[outbox.Owed]:
+    with desk.ledger.write() as conn:
+        return outbox.claim(conn, "salesforce", 10, desk.clock())
+
+
+@pytest.mark.parametrize("size", [1, 500])
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_person_who_empties_the_owner_again_is_not_undone_by_an_older_write(
+    desk: Desk, size: int, claimed: bool
+) -> None:
+    """The change of the lead overtakes its creation, which is still being read back. The record then holds what the write expects."""
+    desk.play(desk.event("restored", seconds=2, email="kim@acme.example", country="FR"), size=size)
+    if claimed:
+        [before] = owed(desk)
+    given = desk.event("created", owner="005BO", email="kim@acme.example", country="FR")
+    desk.play(given, desk.event("updated", seconds=5, owner=None), size=size)
+    if claimed:
+        with desk.ledger.write() as conn:
+            outbox.recover(conn, desk.clock(), 0)
+    [after] = owed(desk)[:1]
+    assert after.write.guard == {"owner": None}
+    checked = check(after.write, Snapshot(values={"owner": None}))
+    made = desk.decisions()[-1]
+    assert (checked.write, checked.state) == (None, "superseded")
+    assert checked.detail == f"superseded: owner had become '005BO' before this was sent (decision {made.decision_id})"
+    if claimed:
+        assert before.seq == after.seq
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_who_is_routed_again_after_a_write_was_given_up_gets_a_write_of_its_own(desk: Desk, size: int) -> None:
+    """Also in the batch in which it is: nobody counts on what is not sent any more."""
+    desk.play(desk.event("created", email="kim@acme.example", country="GB"))
+    given, taken = desk.event("updated", seconds=3, owner="005AN"), desk.event("updated", seconds=4, owner=None)
+    desk.play(given, taken, desk.event("updated", seconds=5, status="Open"), size=size)
+    [first] = owed(desk)
+    with desk.ledger.write() as conn:
+        outbox.end(conn, [outbox.Fate(first.seq, "superseded", sent=())], desk.clock())
+    [second] = owed(desk)
+    assert first.write.given_up.keys() == {"owner"}
+    assert (second.write.fields, second.write.guard) == (first.write.fields, {"owner": None})
+    assert second.write.given_up == {}
+    assert second.write.decision_id == desk.decisions()[-1].decision_id != first.write.decision_id
+
+
+def test_a_correction_that_a_person_has_overtaken_is_given_up_and_what_else_is_owed_is_not(desk: Desk) -> None:
+    desk.play(desk.event("created", email=" Kim@ACME.example", country="FR"))
+    seen = {name: " Kim@ACME.example" if name == "email" else None for name in ("email", "owner")}
+    desk.play(desk.event("updated", seconds=1, email="pat@acme.example"))
+    desk.play(desk.event("updated", seconds=2, email=" Kim@ACME.example"))
+    first = owed(desk)[0].write
+    assert first.fields.keys() == {"email", "owner"}
+    checked = check(first, Snapshot(values=seen))
+    assert checked.write is not None
+    assert checked.write.fields.keys() == {"owner"}
+    assert "email had become 'pat@acme.example'" in checked.detail
+
+
+def test_what_our_own_writes_leave_gives_nothing_up(desk: Desk) -> None:
+    """Two owners one after the other, each heard back; the lead changes in between."""
+    desk.play(desk.event("created", email="kim@acme.example", country="FR"))
+    desk.play(desk.event("updated", seconds=1, country="DE", status="Open"))
+    for write in (one for _ in range(2) for one in owed(desk)):
+        values = {**write.write.fields}
+        with desk.ledger.write() as conn:
+            outbox.end(conn, [outbox.Fate(write.seq, "confirmed")], desk.clock())
+        echo = msgspec.structs.replace(desk.event("updated", seconds=3), changed=tuple(values), values=values)
+        desk.play(echo, desk.event("updated", seconds=4, phone=str(write.seq)))
+    assert [write for write in owed(desk) if write.write.given_up] == []

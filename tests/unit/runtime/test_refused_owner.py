@@ -27,7 +27,7 @@ from tests.unit.delivery.test_courier import FakeCrm
 from tests.unit.runtime.test_sla_loop import FILES, POOLS, Desk
 
 REF = ref_of("salesforce", "lead", "00Q1")
-QUEUE = "00G000000000009AAA"
+QUEUE, OTHER_QUEUE = "00G000000000009AAA", "00G000000000010AAA"
 
 
 class Crm(FakeCrm):
@@ -57,12 +57,17 @@ class Branch(Desk):
 
     def __init__(self, ledger: Ledger, clock: ManualClock, **files: str) -> None:
         super().__init__(ledger, clock, policy(**FILES | files))
-        written = {"fields": example.FIELDS, "corrections": example.CORRECTIONS, "matching": example.MATCHING} | FILES
-        named = {f"{n}.{'csv' if n == 'people' else 'yaml'}": text.encode() for n, text in (written | files).items()}
-        with ledger.write() as conn:
-            policies.publish(conn, self.policies.current.digest, named, clock())
         self.crm, self.stop = Crm(), threading.Event()
         self.courier = Courier(self.crm, ledger, clock, Feed())
+        self.adopt(**files)
+
+    def adopt(self, **files: str) -> None:
+        """Another policy is live from now on."""
+        self.policies.current = policy(**FILES | files)
+        written = {"fields": example.FIELDS, "corrections": example.CORRECTIONS, "matching": example.MATCHING} | FILES
+        named = {f"{n}.{'csv' if n == 'people' else 'yaml'}": text.encode() for n, text in (written | files).items()}
+        with self.ledger.write() as conn:
+            policies.publish(conn, self.policies.current.digest, named, self.clock())
 
     def lead(self, record: str = "00Q1", **values: str | int) -> None:
         self.crm.records[record] = {"owner": QUEUE, "status": "New", "email": f"{record.lower()}@acme.example"} | values
@@ -214,6 +219,42 @@ def test_a_queue_that_is_refused_waits_for_the_operator(ledger: Ledger, clock: M
     branch.play(branch.event("created", email="kim@acme.example", owner="005MIA"))
     branch.deliver()
     assert branch.states() == ["parked"]
+
+
+def retry(branch: Branch) -> None:
+    with branch.ledger.write() as conn:
+        outbox.retry_parked(conn, None, branch.clock())
+    branch.deliver()
+
+
+def test_once_the_policy_names_another_queue_a_retry_gives_it_to_that_one(ledger: Ledger, clock: ManualClock) -> None:
+    ladder = FILES["engagement"].replace("otherwise: pool Small", "otherwise: queue Triage")
+    branch = Branch(ledger, clock, engagement=ladder, corrections="lead:\n  country: country\n")
+    branch.crm.inactive = {QUEUE}
+    branch.lead(owner="005MIA", country="germany")
+    branch.deliver()
+    retry(branch)  # nothing was put right
+    assert branch.states() == ["superseded", "parked"]
+    branch.adopt(engagement=ladder.replace(QUEUE, OTHER_QUEUE), corrections="lead:\n  country: country\n")
+    retry(branch)
+    assert branch.states() == ["superseded", "superseded", "confirmed"]
+    assert (branch.crm.records["00Q1"]["owner"], branch.crm.records["00Q1"]["country"]) == (OTHER_QUEUE, "DE")
+    assert branch.last().trace[0].note == (
+        "Salesforce refused the queue as the owner: INACTIVE_OWNER_OR_USER: operation performed with inactive user"
+    )
+    assert {one.verdict for one in Replay(ledger).run(Span())} == {"identical"}
+
+
+def test_a_queue_that_is_put_right_in_the_crm_gets_it_by_a_retry(ledger: Ledger, clock: ManualClock) -> None:
+    ladder = FILES["engagement"].replace("otherwise: pool Small", "otherwise: queue Triage")
+    branch = Branch(ledger, clock, engagement=ladder)
+    branch.crm.inactive = {QUEUE}
+    branch.lead(owner="005MIA")
+    branch.deliver()
+    branch.crm.inactive = set()
+    retry(branch)
+    assert branch.states() == ["confirmed"]
+    assert branch.crm.records["00Q1"]["owner"] == QUEUE
 
 
 def test_a_refusal_that_comes_after_another_decision_changes_nothing(branch: Branch) -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from routing.cli.app import app
 from routing.ledger import policies
 from routing.ledger.engine import Ledger
+from tests import pool_ledger
 from tests.conftest import ManualClock
 from tests.unit.core import policy as example
 from tests.unit.core.policy import policy
@@ -104,7 +105,8 @@ def test_tables_and_pages_call_people_by_their_names(desk: Desk, tmp_path: Path,
 def test_a_pool_beyond_its_alarm_is_told_by_the_report_as_by_the_pool_itself(desk: Desk) -> None:
     live(desk)
     assert "nobody is further from the fair share than 0.33.\n" in run(desk, "report", "fairness", "Small").stdout
-    run(desk, "pools", "credit", "Small", "Ana Diaz", "--leads", "3", "--because", "three of hers were students")
+    with desk.ledger.write() as conn:
+        pool_ledger.give_back(conn, policy(**FILES), "Small", "ana@example.com", 3, desk.clock())
     told = run(desk, "report", "fairness", "Small", exit_code=1).stdout
     assert " That is beyond 1.1, from where on it is told" in told
     assert "leads, which is beyond its alarm of 1.1" in run(desk, "pools", "show", "Small").stdout
@@ -112,6 +114,13 @@ def test_a_pool_beyond_its_alarm_is_told_by_the_report_as_by_the_pool_itself(des
         row["bound"] for row in json.loads(run(desk, "report", "fairness", "Small", "--json", exit_code=1).stdout)
     }
     assert worst == 1.1
+
+
+def test_a_credit_by_hand_is_no_unfairness(desk: Desk) -> None:
+    live(desk)
+    run(desk, "pools", "credit", "Small", "Ana Diaz", "--leads", "3", "--because", "three of hers were students")
+    told = run(desk, "report", "fairness", "Small").stdout
+    assert "nobody is further from the fair share than 0.00, but for credits by hand, which turns make up for." in told
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from connectors.errors import Misconfigured
 from routing.ledger.engine import Ledger
 from routing.runtime import services as module
 from routing.runtime.feed import Feed, Happening
@@ -60,6 +61,21 @@ def test_a_part_that_fails_ends_everything(stop: threading.Event) -> None:
     made.start("group", "part", fails)
     assert made.failed.wait(10)
     assert made.failure == "part failed: KeyError: 'gone'"
+
+
+@pytest.mark.parametrize("error", [Misconfigured("no object Leed in fields.yaml", system="salesforce"), KeyError("x")])
+def test_a_mistake_in_the_settings_is_told_without_a_traceback(error: Exception) -> None:
+    made = services(Patient())
+
+    def fails(_stop: threading.Event) -> None:
+        raise error
+
+    with structlog.testing.capture_logs() as logs:
+        made.start("group", "part", fails)
+        assert made.failed.wait(10)
+    [line] = logs
+    assert (line["log_level"], line["why"]) == ("critical", str(error))
+    assert line["exc_info"] is (None if isinstance(error, Misconfigured) else error)
 
 
 def test_a_part_that_lost_the_ledger_goes_on_when_it_is_back() -> None:

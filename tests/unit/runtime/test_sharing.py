@@ -15,6 +15,7 @@ from routing.core.distribution.entries import LEFT
 from routing.core.model import Record
 from routing.ledger import holding, mirror, people, pools, timers
 from routing.ledger.engine import Ledger
+from routing.runtime.crediting import adjust, bad_lead, return_turn
 from routing.runtime.feed import Feed
 from routing.runtime.going_live import go_live
 from routing.runtime.loop import Loop
@@ -27,6 +28,7 @@ from tests import pool_ledger
 from tests.conftest import START, ManualClock
 from tests.unit.core import policy as example
 from tests.unit.runtime.test_loop import Desk
+from tests.unit.runtime.test_statements import counted
 
 PEOPLE = """name,email,time_zone,hours
 Ana Diaz,ana@example.com,UTC,
@@ -169,7 +171,7 @@ def test_a_credit_is_an_entry_and_is_made_up_for(ledger: Ledger, clock: ManualCl
     shop.lead(1)
     shop.lead(2)
     with ledger.write() as conn:
-        shop.desk(conn, locked=True).adjust("P", "", "bo@example.com", 2, author="Kim", reason="two were spam")
+        adjust(shop.desk(conn, locked=True), "P", "", "bo@example.com", 2, author="Kim", reason="two were spam")
     for n in range(3, 7):
         shop.lead(n)
     assert sorted(shop.owners(3, 4, 5, 6)) == ["ana", "bo", "bo", "bo"]
@@ -197,15 +199,34 @@ def test_a_pool_that_leaves_its_bound_is_told_once_and_measured(ledger: Ledger, 
 
     assert (told(1), measured("deviation"), measured("bound")) == ([], 0.5, 2)
     with ledger.write() as conn:
-        shop.desk(conn, locked=True).adjust("P", "", "bo@example.com", 6, author="Kim", reason="six were spam")
-    assert told(2) == [("P", 3.0, 2)]  # half of the credit is his own share to give; he has just had a lead
+        pool_ledger.give_back(conn, shop.policy, "P", "bo@example.com", 6, clock())
+    assert told(2) == [("P", 3.0, 2)]  # half of them is his own share to give; he has just had a lead
     assert measured("deviation") > measured("bound")
     assert told(3) == []  # still out: said once
     assert [told(n) for n in range(4, 7)] == [[], [], []]
     assert measured("deviation") <= 1
     with ledger.write() as conn:
-        shop.desk(conn, locked=True).adjust("P", "", "ana@example.com", 8, author="Kim", reason="eight were spam")
+        pool_ledger.give_back(conn, shop.policy, "P", "ana@example.com", 8, clock())
     assert len(told(7)) == 1  # it had come back
+
+
+def test_what_was_credited_by_hand_is_no_unfairness_and_tells_nobody_while_it_is_made_up_for(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    shop, metrics = Shop(ledger, clock, "P: {members: [Ana Diaz, Bo Li], alarm: 1}"), Metrics()
+    shop.loop._feed.watch(metrics.watch)
+    shop.lead(1)
+    with ledger.write() as conn:
+        adjust(shop.desk(conn, locked=True), "P", "", "bo@example.com", 6, author="Kim", reason="six were spam")
+    with structlog.testing.capture_logs() as lines:
+        for n in range(2, 12):
+            shop.lead(n)
+            far = metrics.registry.get_sample_value("fingerpost_pool_deviation_leads", {"pool": "P", "kind": ""})
+            assert far is not None
+            assert far < 1
+    assert [one for one in lines if "out of its bound" in one["event"]] == []
+    assert shop.owners(*range(1, 12)) == ["ana", *["bo"] * 7, "ana", "bo", "ana"]
+    shop.sound()
 
 
 def test_a_queue_is_claimed_from_and_caps_hold(ledger: Ledger, clock: ManualClock) -> None:
@@ -570,8 +591,8 @@ def test_a_credit_makes_room_at_once_also_for_what_overflows_to_the_pool(ledger:
         shop.lead(n)
     with ledger.write() as conn:
         desk = PoolDesk(conn, shop.policy, ["Q"], clock(), locked=True)
-        kind, given = desk.turn("Q", "bo@example.com", "00Q2")
-        desk.adjust("Q", kind, "bo@example.com", 1, author="Kim", reason="it was spam", given=given)
+        bad = bad_lead(desk, "Q", "bo@example.com", "00Q2")
+        return_turn(desk, "Q", "bo@example.com", bad, author="Kim", reason="it was spam")
     shop.fire()
     assert shop.owner(3) == "bo"
 
@@ -639,3 +660,25 @@ def test_nobody_claims_again_what_they_gave_back_and_it_keeps_nobody_from_the_ot
         claim("ana")
     assert claim("bo") == "00Q1"
     assert shop.owners(1, 2) == ["bo", "ana"]
+
+
+def test_a_claim_asks_the_ledger_as_often_however_many_are_not_for_them(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, "P: {method: pull, members: [Ana Diaz, Bo Li]}")
+    asked = []
+    for first, refused in ((0, 1), (100, 12)):
+        for n in range(first, first + refused + 1):
+            shop.lead(n)
+            clock.advance(1)
+        for n in range(first, first + refused):
+            with ledger.write() as conn:
+                assert shop.desk(conn, locked=True).claim("P", "ana@example.com", f"00Q{n}") is not None
+            shop.play(shop.event("rejected", f"00Q{n}", by="ana@example.com", because="no budget"))
+        with ledger.write() as conn:
+            desk = shop.desk(conn, locked=True)
+            with counted(ledger) as said:
+                claimed = desk.claim("P", "ana@example.com")
+        assert claimed is not None
+        assert claimed.ref == f"salesforce:lead:00Q{first + refused}"
+        shop.work()
+        asked.append(said)
+    assert len(asked[0]) == len(asked[1])

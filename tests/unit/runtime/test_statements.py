@@ -77,10 +77,17 @@ def _echoes(desk: Desk, first: int, n: int) -> list[ChangeEvent]:
     ]
 
 
+def _overtaken(desk: Desk, first: int, n: int) -> list[ChangeEvent]:
+    """People who give leads to themselves before our writes went out."""
+    desk.play(*_leads(desk, first, n))
+    return [desk.event("updated", f"00Q{k}", 900 + k, owner="005BO") for k in range(first, first + n)]
+
+
 KINDS: dict[str, Callable[[Desk, int, int], list[ChangeEvent]]] = {
     "leads": _leads,
     "changes of leads": _changes,
     "echoes": _echoes,
+    "owners set over our heads": _overtaken,
     "accounts": lambda desk, first, n: _about(desk, "account", first, n),
     "contacts": lambda desk, first, n: _about(desk, "contact", first, n),
     "opportunities": lambda desk, first, n: _about(desk, "opportunity", first, n),
