@@ -195,11 +195,12 @@ class Batch:
     def _give_up(self, entry: Entry, made: Decision | None) -> None:
         """What a write of before would do over a hand that was heard of meanwhile: setting it back is a hand, too."""
         by = f"decision {made.decision_id}" if made is not None else f"event {entry.event.event_id}"
+        whose = f" by {entry.event.actor}" if entry.event.actor else ""
         for write, fields in self._overtaken.get(entry.seq, {}).items():
             values = self.shown[entry.seq][1].record.values
             said = self.given_up.setdefault(write, {})
             for name in fields:
-                said[name] = f"superseded: {name} had become {values.get(name)!r} before this was sent ({by})"
+                said[name] = f"superseded: {name} had become {values.get(name)!r}{whose} before this was sent ({by})"
 
     def _remember(self, name: str, record: Record, planned: Plan, settled: Settled) -> None:
         made = settled.decision
