@@ -197,10 +197,9 @@ class Batch:
         by = f"decision {made.decision_id}" if made is not None else f"event {entry.event.event_id}"
         whose = f" by {entry.event.actor}" if entry.event.actor else ""
         for write, fields in self._overtaken.get(entry.seq, {}).items():
-            values = self.shown[entry.seq][1].record.values
-            said = self.given_up.setdefault(write, {})
-            for name in fields:
-                said[name] = f"superseded: {name} had become {values.get(name)!r}{whose} before this was sent ({by})"
+            # Not to what: it may be personal, and this is shown and logged.
+            said = {name: f"superseded: {name} had been changed{whose} before this was sent ({by})" for name in fields}
+            self.given_up.setdefault(write, {}).update(said)
 
     def _remember(self, name: str, record: Record, planned: Plan, settled: Settled) -> None:
         made = settled.decision

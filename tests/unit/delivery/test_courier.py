@@ -302,7 +302,7 @@ def test_what_is_given_up_while_its_courier_waits_for_the_crm_does_not_go_out(be
 
     def given_up(writes: Sequence[Write]) -> list[WriteResult]:
         with bench.ledger.write() as conn:
-            outbox.give_up(conn, {1: {"owner": "superseded: owner had become 'ben' (decision 7)"}})
+            outbox.give_up(conn, {1: {"owner": "superseded: owner had been changed (decision 7)"}})
         raise Transient("503", system="fake", outcome_unknown=not heard)
 
     bench.owe("r", "ana")
@@ -311,7 +311,7 @@ def test_what_is_given_up_while_its_courier_waits_for_the_crm_does_not_go_out(be
     bench.crm.script = [given_up]
     bench.deliver()
     assert [(one.record_id, one.fields) for one in bench.crm.applied] == [("s", {"owner": "ana"})]
-    assert bench.details()[0] == ("superseded", "superseded: owner had become 'ben' (decision 7)")
+    assert bench.details()[0] == ("superseded", "superseded: owner had been changed (decision 7)")
     with bench.ledger.read() as conn:
         left = outbox.unechoed(conn, {"fake:lead:r"})["fake:lead:r"]
     assert [(one.seq, one.sent) for one in left] == ([(3, False)] if heard else [(1, True), (3, False)])

@@ -150,7 +150,7 @@ def test_what_goes_before_the_owner_of_a_record_is_as_urgent(ledger: Ledger, clo
     assert ended == "c 00Q9"
 
 
-WHY = "superseded: owner had become '005B' before this was sent (decision 7)"
+WHY = "superseded: owner had been changed before this was sent (decision 7)"
 
 
 def given_up(ledger: Ledger) -> list[dict[str, str]]:

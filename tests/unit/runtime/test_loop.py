@@ -321,7 +321,7 @@ def test_a_person_who_empties_the_owner_again_is_not_undone_by_an_older_write(
     checked = check(after.write, Snapshot(values={"owner": None}))
     made = desk.decisions()[-1]
     assert (checked.write, checked.state) == (None, "superseded")
-    assert checked.detail == f"superseded: owner had become '005BO' before this was sent (decision {made.decision_id})"
+    assert checked.detail == f"superseded: owner had been changed before this was sent (decision {made.decision_id})"
     if claimed:
         assert before.seq == after.seq
 
@@ -352,7 +352,8 @@ def test_a_correction_that_a_person_has_overtaken_is_given_up_and_what_else_is_o
     checked = check(first, Snapshot(values=seen))
     assert checked.write is not None
     assert checked.write.fields.keys() == {"owner"}
-    assert "email had become 'pat@acme.example'" in checked.detail
+    assert "email had been changed" in checked.detail
+    assert "pat@acme.example" not in checked.detail
 
 
 def test_what_our_own_writes_leave_gives_nothing_up(desk: Desk) -> None:
