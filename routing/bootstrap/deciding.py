@@ -21,6 +21,7 @@ from routing.runtime.kafka.messages import receive
 from routing.runtime.kafka.refusal import refused, why_not
 from routing.runtime.kafka.settings import KafkaRefused, KafkaSettings
 from routing.runtime.kafka.settler import Settler
+from routing.runtime.kafka.topics import changes_log
 from routing.runtime.kafka.watchdog import Watchdog
 from routing.runtime.kafka.worker import Worker
 from routing.runtime.loop import Loop
@@ -53,10 +54,21 @@ class Deciding:
         )
         refusal = partial(refused, kafka, topic=kafka.changes_topic, right="Read")
         self._worker = Worker(
-            self.settler, kafka.group, self._faust_options, partial(why_not, kafka), refusal, kafka.partitions
+            self.settler,
+            kafka.group,
+            self._faust_options,
+            partial(why_not, kafka),
+            refusal,
+            kafka.partitions,
+            partial(changes_log, kafka),
         )
         self.watchdog = Watchdog(
-            kafka.changes_topic, options, self.settler.progress, self._excused, self.settler.settled_by_all
+            kafka.changes_topic,
+            options,
+            self.settler.progress,
+            self._excused,
+            self.settler.settled_by_all,
+            self.settler.log_id,
         )
 
     def _receive(self, partition: int, offset: int, value: bytes | None) -> Received:

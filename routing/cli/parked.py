@@ -14,6 +14,7 @@ from routing.cli.options import Config, Json, LedgerAt
 from routing.cli.output import err, one_line, open_ledger, out, print_json, problem
 from routing.ledger import journal, outbox
 from routing.ledger.schema import from_ms
+from routing.runtime import parked_events
 from routing.runtime.clock import utcnow
 
 app = typer.Typer(no_args_is_help=True)
@@ -75,7 +76,10 @@ def retry(ids: Ids = None, everything: All = False, config: Config = None, ledge
     store = open_ledger(config, ledger)
     with store.write() as conn:
         chosen = _choose(conn, wanted)
-        changed = journal.retry_parked(conn, chosen) + outbox.retry_parked(conn, chosen, utcnow())
+        changed, stay = parked_events.retry(conn, chosen, utcnow())
+        changed += outbox.retry_parked(conn, chosen, utcnow())
+    for why in stay:
+        problem(why)
     _report(changed, "will be tried again")
 
 

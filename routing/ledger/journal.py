@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Connection, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, func, not_, select, text, update
 
 from routing.core.model import ChangeEvent, Unreadable
 from routing.ledger.schema import journal, position, ref_of, slot_of, to_ms
@@ -70,6 +70,15 @@ class RawEntry(Struct, frozen=True):
     """An entry whose bytes are to be read again by its connector."""
 
     seq: int
+    raw: bytes
+
+
+class ParkedRaw(Struct, frozen=True):
+    """A parked entry of bytes that could not be read."""
+
+    seq: int
+    event_id: str
+    ref: str
     raw: bytes
 
 
@@ -230,14 +239,29 @@ def parked(conn: Connection, limit: int = 1000) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in rows]
 
 
-def retry_parked(conn: Connection, event_ids: Sequence[str] | None) -> int:
-    """Puts parked events (all when None) back into the log: raw ones to be read again, others to be decided again.
+def parked_of(conn: Connection, system: str, event_ids: Sequence[str] | None) -> list[ParkedRaw]:
+    """What of a system is parked (of all when None) and never was an event, oldest first."""
+    where = (journal.c.state == "parked") & journal.c.raw.is_not(None)
+    found: list[ParkedRaw] = []
+    for some in [None] if event_ids is None else chunks(event_ids):
+        chosen = where if some is None else where & journal.c.event_id.in_(some)
+        rows = conn.execute(
+            select(journal.c.seq, journal.c.event_id, journal.c.ref, journal.c.raw).where(chosen, *_of(system))
+        )
+        found += [ParkedRaw(*row) for row in rows]
+    return sorted(found, key=lambda one: one.seq)
+
+
+def retry_parked(conn: Connection, event_ids: Sequence[str] | None, but: Sequence[str] = ()) -> int:
+    """Puts parked events (all when None, those of the systems ``but`` excepted) back into the log: raw ones to be read again, others
+    to be decided again.
 
     Others pass through ``incomplete``, since the step that reads values back lets complete ones through.
     """
     changed = 0
     for raw, state in ((True, "reread"), (False, "incomplete")):
         condition = (journal.c.state == "parked") & (journal.c.raw.is_not(None) if raw else journal.c.raw.is_(None))
+        condition &= and_(True, *(not_(*_of(system)) for system in but))
         for some in [None] if event_ids is None else chunks(event_ids):
             where = condition if some is None else condition & journal.c.event_id.in_(some)
             changed += conn.execute(update(journal).where(where).values(state=state, settled_ms=None)).rowcount
@@ -255,7 +279,7 @@ def discard_parked(conn: Connection, event_ids: Sequence[str] | None, reason: st
     return changed
 
 
-def replace_raw(conn: Connection, seq: int, events: Sequence[ChangeEvent], now: datetime) -> int:
+def replace_raw(conn: Connection, seq: int, events: Sequence[ChangeEvent | Unreadable], now: datetime) -> int:
     """A raw entry turned out to hold ``events``: they enter the log, the entry itself ends. Returns how many were new."""
     new = accept(conn, events, now)
     settle(conn, [Ending(seq, "skipped", f"read again as {len(events)} event(s)")], now)

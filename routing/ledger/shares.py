@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
 from routing.ledger import locks
 from routing.ledger.schema import from_ms, share, to_ms
@@ -30,16 +31,26 @@ class Fenced(Exception):
 
 
 class Share(Struct, frozen=True):
-    """A partition as it was claimed. ``next_offset`` is the first offset not settled yet."""
+    """A partition as it was claimed. ``next_offset`` is the first offset not settled yet, in the log ``log_id``: Kafka's id of the topic,
+    "" for one not known."""
 
     topic: str
     partition: int
     next_offset: int
     epoch: int
+    log_id: str = ""
+    anew: bool = False  # as claimed: what had been settled was another log
+
+    def counts_in(self, log_id: str) -> bool:
+        """Whether the offset is one of that log; what is not known is taken for the same."""
+        return not self.log_id or not log_id or self.log_id == log_id
 
 
-def claim(conn: Connection, topic: str, partitions: Collection[int], holder: str, now: datetime) -> dict[int, Share]:
-    """Takes partitions over, fencing whoever held them. Waits for a transaction of theirs that is being committed."""
+def claim(
+    conn: Connection, topic: str, partitions: Collection[int], holder: str, now: datetime, log_id: str = ""
+) -> dict[int, Share]:
+    """Takes partitions over, fencing whoever held them. Waits for a transaction of theirs that is being committed. What was settled of
+    another log than ``log_id`` counts for nothing: this one begins at 0."""
     wanted = sorted(partitions)
     if not wanted:
         return {}
@@ -47,12 +58,18 @@ def claim(conn: Connection, topic: str, partitions: Collection[int], holder: str
     add_new(conn, share, [{**fresh, "partition": p} for p in wanted], "topic", "partition")
     be_alone(conn)  # a partition that is new now was not held by whoever holds all of them at this moment
     held = _locked(conn, topic, wanted)
+    anew = sorted(p for p, one in held.items() if not one.counts_in(log_id))
+    of_ours = share.c.topic == topic, share.c.partition.in_(wanted)
+    conn.execute(update(share).where(*of_ours, share.c.partition.in_(anew)).values(next_offset=0))
     conn.execute(
         update(share)
-        .where(share.c.topic == topic, share.c.partition.in_(wanted))
-        .values(epoch=share.c.epoch + 1, holder=holder, updated_ms=to_ms(now))
+        .where(*of_ours)
+        .values(epoch=share.c.epoch + 1, holder=holder, updated_ms=to_ms(now), log_id=log_id)
     )
-    return {p: Share(topic, p, one.next_offset, one.epoch + 1) for p, one in held.items()}
+    return {
+        p: Share(topic, p, 0 if p in anew else one.next_offset, one.epoch + 1, log_id, p in anew)
+        for p, one in held.items()
+    }
 
 
 def check(conn: Connection, shares: Collection[Share]) -> dict[int, int]:
@@ -91,7 +108,7 @@ def advance(conn: Connection, topic: str, offsets: Mapping[int, int], now: datet
 def positions(conn: Connection, topic: str) -> dict[int, Share]:
     """How far each partition has been settled, for reports."""
     rows = conn.execute(select(share).where(share.c.topic == topic).order_by(share.c.partition))
-    return {row.partition: Share(topic, row.partition, row.next_offset, row.epoch) for row in rows}
+    return {row.partition: _share(row) for row in rows}
 
 
 def followed(conn: Connection) -> bool:
@@ -112,4 +129,8 @@ def _locked(conn: Connection, topic: str, partitions: list[int]) -> dict[int, Sh
         .order_by(share.c.partition)
         .with_for_update()
     )
-    return {row.partition: Share(topic, row.partition, row.next_offset, row.epoch) for row in rows}
+    return {row.partition: _share(row) for row in rows}
+
+
+def _share(row: Row[Any]) -> Share:
+    return Share(row.topic, row.partition, row.next_offset, row.epoch, row.log_id)

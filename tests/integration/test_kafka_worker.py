@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -23,7 +24,7 @@ from routing.core.model import ChangeEvent, Write, derived_id
 from routing.ledger import journal, outbox, schema, shares
 from routing.ledger.engine import Ledger
 from routing.runtime.clock import utcnow
-from routing.runtime.kafka import circuit, lag
+from routing.runtime.kafka import circuit, lag, messages
 from routing.runtime.kafka.client import python_options
 from routing.runtime.kafka.gaps import GapFiller
 from routing.runtime.kafka.messages import encode, partition_of, receive, ref_of_event
@@ -60,9 +61,9 @@ class Log:
         producer.flush()
         producer.close()
 
-    def leads(self, partition: int, count: int) -> None:
-        """So many new leads of a partition."""
-        self.send(*[(partition, encode(event, 1)) for event in _leads(partition, count)])
+    def leads(self, partition: int, count: int, begin: int = 0) -> None:
+        """So many new leads of a partition, behind the first ``begin`` that there are."""
+        self.send(*[(partition, encode(event, 1)) for event in _leads(partition, begin + count)[begin:]])
 
     @contextmanager
     def worker(self, most_owed: int = 1000) -> Iterator[Deciding]:
@@ -247,6 +248,15 @@ def test_what_waits_in_kafka_is_told_to_who_asks_and_not_left_behind(
     code, said = command(log, tmp_path, "ledger", "copy", "--to", f"sqlite:///{tmp_path}/back.db")
     assert code != 0
     assert "7 events wait" in said
+    for elsewhere, refused in ((f"{log.topic}-new", True), (log.topic, False)):
+        # The same broker by another of its names: what counts is the log.
+        kafka = {"bootstrap_servers": log.bootstrap.replace("127.0.0.1", "localhost"), "changes_topic": elsewhere}
+        new = {"policy": str(POLICY), "ledger": f"{tmp_path}/{elsewhere}.db", "kafka": kafka}
+        (tmp_path / "new.yaml").write_text(yaml.safe_dump(new), "utf-8")
+        code, said = command(log, tmp_path, "ledger", "copy", "--to-config", str(tmp_path / "new.yaml"))
+        assert (code != 0) == refused, said
+        there = f"7 events wait in the topic {log.topic}, and the copy would go on with the topic {elsewhere} of another log"
+        assert (there in _flat(said)) == refused
     with log.worker():
         log.await_settled(7)
     assert f"everything in the topic {log.topic} is settled" in _flat(command(log, tmp_path, "topics", "check")[1])
@@ -315,7 +325,7 @@ def test_a_range_is_read_again_whole_and_in_order(log: Log) -> None:
     assert [one.offset for one in filler(0, 2, 7)] == [2, 3, 4, 5, 6]
 
 
-def test_a_log_that_was_made_anew_is_read_from_its_start(log: Log) -> None:
+def test_a_log_that_is_shorter_than_what_was_settled_is_read_from_its_start(log: Log) -> None:
     log.leads(0, 3)
     ledger = Ledger(log.url)
     with ledger.write() as conn:
@@ -325,6 +335,93 @@ def test_a_log_that_was_made_anew_is_read_from_its_start(log: Log) -> None:
     with log.worker():
         log.await_settled(3)
     assert log.states() == {"applied": 3}
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_start_however_long_it_is_by_then(log: Log, kafka: Kafka) -> None:
+    log.leads(0, 3)
+    with log.worker():
+        log.await_settled(3)
+    remake(log, kafka)
+    ledger = Ledger(log.url)
+    log.leads(0, 8, begin=3)
+    found = lag.lag_of(log.settings, ledger)
+    assert (found.waiting, found.short) == ({0: 8, 1: 0}, ())
+    assert "8 events wait in the topic" in (said := lag.finding(found, utcnow()).detail)
+    assert ", which was made anew, in partition(s) 0 (8)" in said
+    with log.worker():
+        log.await_settled(11)
+    assert (log.states(), lag.lag_of(log.settings, ledger).anew) == ({"applied": 11}, False)
+    ledger.close()
+
+
+def test_a_worker_whose_topic_is_made_anew_meanwhile_ends(log: Log, kafka: Kafka) -> None:
+    """What is in the new one would be taken for settled. Its supervisor starts it anew."""
+    log.leads(0, 3)
+    with pytest.raises(AssertionError, match="was made anew; the process ends"), log.worker() as deciding:
+        log.await_settled(3)
+        remake(log, kafka)
+        wait_for("the end", lambda: deciding._process.services.failure != "", 60)
+    log.leads(0, 8, begin=3)
+    with log.worker():
+        log.await_settled(11)
+
+
+def remake(log: Log, kafka: Kafka) -> None:
+    """Deletes the topic, and makes one of the same name."""
+    admin = KafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    admin.delete_topics([log.topic])
+    wait_for("the topic to go", lambda: admin.describe_topics([log.topic])[0]["error_code"] == 3)
+    admin.close()
+    kafka.topic(PARTITIONS, log.topic)
+
+
+def test_what_the_brokers_cleared_to_the_very_end_is_told_as_lost(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quiet partition after a long outage: no message comes that would show the gap."""
+    monkeypatch.setattr(lag, "QUIET", timedelta(0))
+    log.leads(0, 3)
+    with log.worker():
+        log.await_settled(3)
+    log.leads(0, 8, begin=3)
+    admin = KafkaAdminClient(bootstrap_servers=log.bootstrap)
+    admin.delete_records({TopicPartition(log.topic, 0): 11})
+    admin.close()
+    code, said = command(log, tmp_path, "topics", "check")
+    assert code == 1
+    assert f"8 events of the topic {log.topic} were cleared before they were settled, in partition(s) 0" in _flat(said)
+    with log.worker() as deciding:
+        log.await_settled(4)
+        assert deciding.settler.lost == 8
+    assert log.states() == {"applied": 3, "parked": 1}
+    code, said = command(log, tmp_path, "parked", "list", "--json")
+    [notice] = [json.loads(line) for line in said.splitlines() if line]
+    assert notice["why"].startswith(
+        f"Lost: 8 event(s) of partition 0, offsets 3 to 10, were removed from the topic {log.topic}"
+    )
+    assert notice["since"].startswith(f"{utcnow():%Y-}")
+    code, said = command(log, tmp_path, "parked", "retry", notice["id"])
+    assert (code, log.states()) == (1, {"applied": 3, "parked": 1})
+    assert "so there is nothing to try again. Look at the records in the CRM, then discard it." in _flat(said)
+    assert f"everything in the topic {log.topic} is settled" in _flat(command(log, tmp_path, "topics", "check")[1])
+
+
+def test_a_message_that_a_newer_version_wrote_is_read_once_that_runs(
+    log: Log, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer, garbage = encode(_leads(0, 1)[0], 1).replace(b'"v":1', b'"v":2'), b"hello"
+    log.send((0, newer), (0, garbage))
+    with log.worker():
+        log.await_settled(2)
+        code, said = command(log, tmp_path, "parked", "retry", "--all")
+        assert (code, log.states()) == (1, {"parked": 2})
+        assert "is of version 2, and this worker knows up to 1" in _flat(said)
+        monkeypatch.setattr(messages, "VERSION", 2)
+        code, said = command(log, tmp_path, "parked", "retry", "--all")
+        assert code == 0
+        assert "cannot be read by this version either: the message is not one of ours" in _flat(said)
+        log.await_settled(3)
+        wait_for("the lead", lambda: log.states() == {"applied": 1, "parked": 1, "skipped": 1})
 
 
 def test_a_poisoned_partition_is_set_aside_and_tried_again_while_the_other_goes_on(

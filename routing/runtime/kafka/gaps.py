@@ -10,11 +10,14 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from routing.core.model import Unreadable, derived_id
+from routing.ledger.schema import to_ms
 from routing.runtime.clock import Clock, monotonic
 from routing.runtime.received import Received
 
 log = structlog.get_logger()
 
+# The system of what stands in for events that are gone: nothing of it can be tried again.
+LOST = "fingerpost"
 # So many messages are put in front at once; what is still missing behind them is a gap of its own, and is read next.
 MOST = 5000
 # A broker that gives nothing for so long is asked anew later.
@@ -83,13 +86,13 @@ class GapFiller:
         error = (
             f"Lost: {end - start} event(s) of partition {partition}, offsets {start} to {end - 1}, were removed from the topic "
             f"{self._topic} by its retention before they were decided. Their records are still in the CRMs: look there for leads "
-            "of that time without an owner, and give the topic a longer retention."
+            "of that time without an owner, give the topic a longer retention, and discard this."
         )
         event = Unreadable(
             event_id=derived_id("lost", self._topic, str(partition), str(start), str(end)),
-            system="fingerpost",
+            system=LOST,
             error=error,
             raw=b"",
             observed_at=self._clock(),
         )
-        return Received(partition, end - 1, event, 0, first=start)
+        return Received(partition, end - 1, event, to_ms(event.observed_at), first=start)

@@ -26,6 +26,10 @@ _LAST_MS = 253_402_300_799_999  # the end of the year 9999; the ledger holds no 
 _MOST_ID = 36
 
 
+# The system of a message that could not be read.
+SYSTEM = "kafka"
+
+
 class BadMessage(ValueError):
     """A message of the topic that is none of ours, or of a version to come. The text says what is wrong."""
 
@@ -136,8 +140,8 @@ def receive(topic: str, partition: int, offset: int, value: bytes | None, now_ms
         place = f"{topic}[{partition}]@{offset}"
         lost = Unreadable(
             event_id=derived_id("kafka", topic, str(partition), str(offset)),
-            system="kafka",
-            error=f"{place}: {bad}. See who else writes to this topic, then retry it",
+            system=SYSTEM,
+            error=f"{place}: {bad}. Retry it once it can be read; see who else writes to this topic if it is none of ours, and discard it",
             raw=value or b"",
             observed_at=from_ms(now_ms),
             entity="message",

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
+    IllegalSaslStateError,
     KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
@@ -109,6 +110,8 @@ def _in_words(settings: KafkaSettings, error: BaseException) -> str:
         )
     if isinstance(cause, UnsupportedSaslMechanismError):
         return f"does not know {settings.sasl_mechanism}: look at kafka.sasl_mechanism"
+    if isinstance(cause, IllegalSaslStateError):
+        return f"takes no login: it expects another kafka.security_protocol than {settings.security_protocol}"
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"shows a certificate that is not to be trusted ({cause.verify_message}): look at kafka.ca_file"
     if isinstance(cause, ssl.SSLError):

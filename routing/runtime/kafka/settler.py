@@ -72,7 +72,7 @@ class Settler:
         settled: Callable[[], None] = lambda: None,
     ) -> None:
         """``holder`` names this process in the ledger; ``settled`` is called after each batch."""
-        self.topic, self._holder, self._of = topic, holder, 0
+        self.topic, self._holder, self._of, self._log_id = topic, holder, 0, ""
         self._ledger, self._loop, self._decode, self._fill = ledger, loop, decode, fill
         self._clock, self._bound, self._settled = clock, bound, settled
         self.circuit = Circuit(feed)
@@ -90,16 +90,24 @@ class Settler:
 
     # -- partitions come and go -------------------------------------------------------------------------------------------
 
-    def claim(self, partitions: Collection[int], of: int) -> Mapping[int, int]:
-        """Takes partitions over, of all that the topic has; those held and not named are let go. Returns where to read on.
+    def claim(self, partitions: Collection[int], of: int, log_id: str = "") -> Mapping[int, int]:
+        """Takes partitions over, of all that the topic has; those held and not named are let go. Returns where to read on: a topic that
+        was made anew (its ``log_id`` is another one than was settled) from its start.
 
         Waits for a transaction of theirs that is being committed. Raises SQLAlchemyError.
         """
         with self._ledger.write() as conn:
-            claimed = shares.claim(conn, self.topic, partitions, self._holder, self._clock())
+            claimed = shares.claim(conn, self.topic, partitions, self._holder, self._clock(), log_id)
+        if anew := sorted(p for p, one in claimed.items() if one.anew):
+            log.critical(
+                "the topic was made anew: it is read from its start",
+                topic=self.topic,
+                partitions=anew,
+                advice="what waited in the topic of before and was not settled is not there; if nobody deleted it, the brokers lost it",
+            )
         now = monotonic()
         with self._lock:
-            self._shares, self._of = claimed, of
+            self._shares, self._of, self._log_id = claimed, of, log_id
             self._progress = {p: Progress(share.next_offset, now) for p, share in claimed.items()}
             self._waiting = deque(one for one in self._waiting if one.partition in claimed)
         log.info("partitions are held", topic=self.topic, partitions=sorted(claimed))
@@ -112,6 +120,16 @@ class Settler:
             shares.advance(conn, self.topic, {partition: offset}, self._clock())
         with self._lock:
             self._progress[partition] = Progress(offset, monotonic())
+
+    def cleared(self, partition: int, start: int) -> None:
+        """The log begins at ``start`` only, behind what was settled: what stood before is told as lost, whether more comes or not.
+        Blocks; raises KafkaError."""
+        with self._lock:
+            held = dict(self._shares)
+            expected = self._progress[partition].next_offset if partition in self._progress else start
+        if expected < start:
+            self._mend(Gap(partition, expected, start), held)
+            self._arrived.set()
 
     def let_go(self, partitions: Collection[int]) -> None:
         """Gives partitions up: what waits of them is dropped, a transaction under way may end."""
@@ -128,10 +146,16 @@ class Settler:
         with self._lock:
             return dict(self._progress)
 
-    def settled_by_all(self) -> dict[int, int]:
-        """The next offset of every partition that anybody ever held, from the ledger. Raises SQLAlchemyError."""
+    def log_id(self) -> str:
+        """Kafka's id of the topic when partitions of it were claimed last, "" when they never were, or it is not known."""
+        with self._lock:
+            return self._log_id
+
+    def settled_by_all(self, log_id: str) -> dict[int, int]:
+        """The next offset in that log of every partition that anybody ever held, from the ledger. Raises SQLAlchemyError."""
         with self._ledger.read() as conn:
-            return {partition: one.next_offset for partition, one in shares.positions(conn, self.topic).items()}
+            found = shares.positions(conn, self.topic)
+        return {partition: one.next_offset for partition, one in found.items() if one.counts_in(log_id)}
 
     # -- what was read from the log -----------------------------------------------------------------------------------------
 

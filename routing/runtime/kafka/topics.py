@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 from kafka.errors import (
@@ -118,6 +119,20 @@ def _refused(answer: dict[str, Any], topic: Topic, settings: KafkaSettings) -> s
             f"{said} Give {settings.username or 'the user of our certificate'} the right to create and describe topics."
         )
     return f"{said} Change what it names in the section kafka of the settings, or ask who looks after the brokers."
+
+
+def log_id(client: KafkaAdminClient, topic: str) -> str:
+    """Kafka's id of a topic, another one whenever a topic of that name is made anew; "" where there is none, or the brokers (before
+    2.8) know no ids. Raises KafkaError."""
+    [found] = client.describe_topics([topic])
+    told = found.get("topic_id")
+    return str(told) if told and UUID(str(told)).int else ""
+
+
+def changes_log(settings: KafkaSettings) -> str:
+    """The same of the topic of changes. Raises KafkaUnwell."""
+    with admin(settings) as client:
+        return log_id(client, settings.changes_topic)
 
 
 def update(settings: KafkaSettings) -> list[str]:

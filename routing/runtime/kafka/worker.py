@@ -90,11 +90,12 @@ class _Consumer(driver.Consumer):
         held = {tp.partition for tp in self.assignment() if tp.topic == self.app.settler.topic}
         there = len(self._thread._ensure_consumer().partitions_for_topic(self.app.settler.topic) or held)
         of = min(there, self.app.partitions)
-        positions = await asyncio.to_thread(self.app.settler.claim, held, of)
+        log_id = await asyncio.to_thread(self.app.log_id)
+        positions = await asyncio.to_thread(self.app.settler.claim, held, of, log_id)
         await self.seek_to({p: offset for p, offset in positions.items() if p in held})
 
     async def seek_to(self, positions: Mapping[int, int]) -> None:
-        """Reads on from there. A log that ends before what was settled of it was made anew: it is read from its start."""
+        """Reads on from there. A log that ends before what was settled of it lost data: it is read from its start."""
         topic = self.app.settler.topic
         wanted = {TP(topic, partition): offset for partition, offset in positions.items()}
         if not wanted:
@@ -108,10 +109,15 @@ class _Consumer(driver.Consumer):
                 partition=tp.partition,
                 settled=wanted[tp],
                 end=ends[tp],
-                advice="if the topic was not made anew on purpose, the brokers lost data",
+                advice="the brokers lost data, or the topic was made anew; what comes twice is known by its id",
             )
             wanted[tp] = starts[tp]
             await asyncio.to_thread(self.app.settler.rewind, tp.partition, starts[tp])
+        begins = await self.earliest_offsets(*wanted)
+        for tp in [tp for tp, offset in wanted.items() if begins.get(tp, offset) > offset]:
+            # Nothing may come behind it that would show the gap.
+            await asyncio.to_thread(self.app.settler.cleared, tp.partition, begins[tp])
+            wanted[tp] = begins[tp]
         await self.seek_wait(wanted)
 
     async def commit(self, *_what: Any, **_how: Any) -> bool:
@@ -168,6 +174,7 @@ class _App(faust.App):
     settler: Settler
     portions: _Portions
     partitions: int
+    log_id: Callable[[], str]
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
@@ -187,13 +194,14 @@ class Worker:
         why_not: Callable[[], str],
         refused: Callable[[BaseException], str],
         partitions: int,
+        log_id: Callable[[], str],
     ) -> None:
         """``options`` are Faust's: brokers, credentials, session time-out. ``why_not`` asks the brokers why they do not let us in;
         ``refused`` says of an error what to do about it when it stays, "" when it may pass.
-        ``partitions``: so many of the topic are written to at most; others that it has stay empty."""
+        ``partitions``: so many of the topic are written to at most; others that it has stay empty. ``log_id`` asks which log it is."""
         self._settler, self._group, self._options, self._why_not = settler, group, options, why_not
         self._refused = refused
-        self._partitions = partitions
+        self._partitions, self._log_id = partitions, log_id
         self.unreachable = "Kafka is being connected to"  # why no broker lets us in, "" once one did
 
     def run(self, stop: threading.Event) -> None:
@@ -293,7 +301,7 @@ class Worker:
             stream_wait_empty=False,
             stream_recovery_delay=0.0,
         )
-        app.settler, app.partitions = settler, self._partitions
+        app.settler, app.partitions, app.log_id = settler, self._partitions, self._log_id
         app.portions = _Portions(app, maxsize=PORTIONS)
 
         async def settle(portions: Any) -> None:

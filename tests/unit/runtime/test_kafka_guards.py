@@ -85,7 +85,9 @@ class Watched:
         self.progress = {0: Progress(10, 0.0), 1: Progress(10, 0.0)}
         self.excused: frozenset[int] | None = frozenset()
         self.settled = {0: 10, 1: 10}
-        self.dog = Watchdog("changes", dict, lambda: self.progress, lambda: self.excused, lambda: dict(self.settled))
+        self.dog = Watchdog(
+            "changes", dict, lambda: self.progress, lambda: self.excused, lambda _log: dict(self.settled), str
+        )
 
 
 def test_lag_without_progress_for_a_minute_bites() -> None:
@@ -125,20 +127,39 @@ def test_who_is_excused_may_stand_still(excused: frozenset[int] | None) -> None:
 def test_a_worker_without_partitions_ends_when_nobody_settles_what_waits() -> None:
     watched = Watched()
     watched.progress = {}
-    watched.dog.look_on({0: 10, 1: 10}, 0.0)
-    watched.dog.look_on({0: 10, 1: 10}, 100.0)  # nothing waits
-    watched.dog.look_on({0: 15, 1: 10}, 101.0)
+    watched.dog.look_on({0: 10, 1: 10}, "", 0.0)
+    watched.dog.look_on({0: 10, 1: 10}, "", 100.0)  # nothing waits
+    watched.dog.look_on({0: 15, 1: 10}, "", 101.0)
     watched.settled[0] = 12  # somebody is at it
-    watched.dog.look_on({0: 15, 1: 11}, 150.0)
-    watched.dog.look_on({0: 15, 1: 11}, 209.0)
+    watched.dog.look_on({0: 15, 1: 11}, "", 150.0)
+    watched.dog.look_on({0: 15, 1: 11}, "", 209.0)
     with pytest.raises(Stuck, match=r"4 event\(s\) wait, .* for 60 s, and this worker was given no partition"):
-        watched.dog.look_on({0: 15, 1: 11}, 210.0)
+        watched.dog.look_on({0: 15, 1: 11}, "", 210.0)
 
 
 def test_a_worker_without_partitions_waits_for_a_lost_ledger() -> None:
     watched = Watched()
     watched.progress, watched.excused = {}, None
-    watched.dog.look_on({0: 15}, 0.0)
-    watched.dog.look_on({0: 15}, 1000.0)
+    watched.dog.look_on({0: 15}, "", 0.0)
+    watched.dog.look_on({0: 15}, "", 1000.0)
     watched.excused = frozenset()
-    watched.dog.look_on({0: 15}, 1059.0)
+    watched.dog.look_on({0: 15}, "", 1059.0)
+
+
+def test_another_topic_of_the_same_name_bites_at_once() -> None:
+    watched = Watched()
+    watched.dog.same_log(watched.progress, {0: 10, 1: 10}, "one", "one", 0.0)
+    watched.dog.same_log(watched.progress, {0: 10, 1: 10}, "", "one", 0.0)  # settled by an older version
+    watched.dog.same_log(watched.progress, {0: 10, 1: 10}, "one", "", 0.0)  # brokers that tell no ids
+    with pytest.raises(Stuck, match="was made anew"):
+        watched.dog.same_log(watched.progress, {0: 99, 1: 99}, "one", "two", 0.0)
+
+
+def test_a_log_that_stays_shorter_than_what_was_settled_of_it_bites() -> None:
+    watched = Watched()
+    watched.dog.same_log(watched.progress, {0: 9, 1: 10}, "one", "one", 0.0)
+    watched.dog.same_log(watched.progress, {0: 10, 1: 10}, "one", "one", 5.0)  # a new leader had not known yet
+    watched.dog.same_log(watched.progress, {0: 9, 1: 10}, "one", "one", 9.0)
+    watched.dog.same_log(watched.progress, {0: 9, 1: 10}, "one", "one", 18.9)
+    with pytest.raises(Stuck, match=r"ends before what was settled of it, in partition\(s\) 0"):
+        watched.dog.same_log(watched.progress, {0: 9, 1: 10}, "one", "one", 19.0)
