@@ -29,17 +29,16 @@ _decode = msgspec.json.Decoder(Record).decode
 
 Filing = tuple[int, int]  # a key and a number under it
 
-# Of each key the accounts with the lowest numbers, at most so many. A plain "key IN (…)" would read a hundred thousand rows of a key
-# that a hundred thousand accounts share. On SQLite up to the number that so many lie below, since it knows no LATERAL.
+# Of each key the accounts with the lowest numbers, at most so many, in one row: a plain "key IN (…)" would read a hundred thousand rows
+# of a key that a hundred thousand accounts share, and rows cost more than what is in them.
 _POSTINGS = {
     "sqlite": (
-        "WITH asked(key) AS (SELECT value FROM json_each(?)) SELECT m.key, m.number FROM asked CROSS JOIN match_key m "
-        "WHERE m.key = asked.key AND m.number < ifnull("
-        "(SELECT number FROM match_key WHERE key = asked.key ORDER BY number LIMIT 1 OFFSET ?), 9223372036854775807)"
+        "SELECT value, (SELECT group_concat(number) FROM "
+        "(SELECT number FROM match_key WHERE key = value ORDER BY number LIMIT ?)) FROM json_each(?)"
     ),
     "postgresql": (
-        "SELECT asked.key, m.number FROM unnest(%b::bigint[]) AS asked(key) CROSS JOIN LATERAL "
-        "(SELECT number FROM match_key WHERE match_key.key = asked.key ORDER BY number LIMIT %b) AS m"
+        "SELECT asked.key, ARRAY(SELECT number FROM match_key WHERE match_key.key = asked.key ORDER BY number LIMIT %b) "
+        "FROM unnest(%b::bigint[]) AS asked(key)"
     ),
 }
 
@@ -56,16 +55,16 @@ def postings(conn: Connection, keys: Collection[int], limit: int) -> dict[int, l
     """For each key the numbers filed under it, the lowest ``limit`` in their order."""
     found: dict[int, list[int]] = {}
     for some in chunks(sorted(keys), 2000):
-        asked = _encode(some).decode() if conn.dialect.name == "sqlite" else some
-        for key, number in conn.exec_driver_sql(_POSTINGS[conn.dialect.name], (asked, limit)).all():
-            found.setdefault(key, []).append(number)
-    for numbers in found.values():
-        numbers.sort()
+        is_sqlite = conn.dialect.name == "sqlite"
+        asked = _encode(some).decode() if is_sqlite else some
+        for key, numbers in conn.exec_driver_sql(_POSTINGS[conn.dialect.name], (limit, asked)).all():
+            if numbers:
+                found[key] = sorted(map(int, numbers.split(",")) if is_sqlite else numbers)
     return found
 
 
 _RECORDS = {
-    "sqlite": "SELECT number, ref, body FROM match_record WHERE number IN (SELECT value FROM json_each(?))",
+    "sqlite": "SELECT number, ref, body FROM json_each(?) CROSS JOIN match_record ON number = value",
     "postgresql": "SELECT number, ref, body FROM match_record WHERE number = ANY(%b::bigint[])",
 }
 

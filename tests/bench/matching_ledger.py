@@ -53,7 +53,7 @@ def ledger_of(accounts: Sequence[Account]) -> tuple[Path, float | None]:
     """A ledger whose mirror holds these accounts, and the seconds of one core that its index took (None: it was there)."""
     known = hashlib.sha256(msgspec.msgpack.encode(list(accounts)))
     core = fetch.ROOT / "routing" / "core"
-    wanted = ("index", "names", "forms", "domains", "features", "people", "nicknames")
+    wanted = ("index", "names", "forms", "company_words", "domains", "features", "people", "nicknames")
     parts = [core / "matching" / f"{name}.py" for name in wanted]
     for path in (
         *parts,

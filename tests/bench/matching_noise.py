@@ -207,11 +207,13 @@ _CYRILLIC = (
         ("ya", "я"),
         ("yu", "ю"),
     ),
-    *zip("abvgdeziklmnoprstufhcjqwxy", "абвгдезиклмнопрстуфхкджквкй", strict=False),
+    *zip("abvgdeziklmnoprstufhcqwy", "абвгдезиклмнопрстуфхкквй", strict=True),
+    *(("j", "дж"), ("x", "кс")),
 )
 _GREEK = (
     *(("th", "θ"), ("ph", "φ"), ("ch", "χ"), ("ps", "ψ"), ("ou", "ου")),
-    *zip("abgdeziklmnxoprstyfhcjquvw", "αβγδεζικλμνξοπρστυφχκζκουβ", strict=False),
+    *zip("abgdeziklmnxoprstyfhcjqv", "αβγδεζικλμνξοπρστυφχκζκβ", strict=True),
+    *(("u", "ου"), ("w", "ου")),
 )
 
 

@@ -19,7 +19,8 @@ from routing.core.matching.index import (
     slip_keys,
     sure_keys,
 )
-from routing.core.matching.measure import AGAINST, FOR, measure
+from routing.core.matching.kinds import AGAINST, FOR
+from routing.core.matching.measure import measure
 from routing.core.matching.model import LeadFeatures
 from routing.core.matching.names import WORD_LIMIT, names
 from routing.core.matching.score import score, scored, shipped

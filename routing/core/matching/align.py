@@ -7,14 +7,18 @@ from functools import lru_cache
 from msgspec import Struct
 from rapidfuzz.distance import OSA
 
-from routing.core.matching.company_words import BESIDE, SAME_WORDS
+from routing.core.matching.company_words import BESIDE, FOR_A_FORM, SAME_WORDS
 from routing.core.matching.forms import LEGAL_FORMS
 from routing.core.matching.model import Name
-from routing.core.matching.names import corrected, spellings, weight, whole_sound
+from routing.core.matching.names import RARE, corrected, spellings, weight, whole_sound
 
 # Words beyond these many that are not shared are not compared letter by letter.
 _LETTERWISE = 6
 _ACRONYM = range(2, 8)
+# Slips in a whole name that are counted; words of so few letters are another word after one.
+EDITS, _BRIEF = 3, 3
+# Letters from which a slip makes no other word, and what a word tells that slipped though both names have it elsewhere.
+_SLIPPED, _REPEATED = 3, 4.0
 # A legal form has at most so many words.
 _FORM_WORDS = 4
 
@@ -32,6 +36,9 @@ class Alignment(Struct, frozen=True, gc=False):
     number_missing: bool = False
     first_differs: bool = False
     acronym: bool = False
+    edits: int = 0  # slips that would make one whole name of the other, EDITS + 1 for more
+    short_slip: bool = False  # a slip in so few letters that it may be another word
+    known_slip: float = 0.0  # how common the most common word is that was taken for a slip
     near: tuple[tuple[str, str], ...] = ()  # words taken for each other
     lead_words: tuple[str, ...] = ()
     account_words: tuple[str, ...] = ()
@@ -58,31 +65,106 @@ def align(lead: Name, account: Name) -> Alignment:
     if numbers or its_numbers:
         mine = [word for word in mine if word not in numbers]
         its = [word for word in its if word not in its_numbers]
+    # A number tells one of a series from the next, however little it takes to write the other's.
+    counted = any(not word.isalpha() for word in (*numbers, *its_numbers))
+    beside = BESIDE if lead.legal or ours[-1] not in FOR_A_FORM else BESIDE | FOR_A_FORM
     slips = 0.0
     near: list[tuple[str, str]] = []
     if mine and its:
-        if "".join(mine) == "".join(its) or (lead.sound == account.sound != ""):
-            gained = sum(map(weight, its))
-            shared, slips, near = shared + 0.95 * gained, 0.05 * gained, [(" ".join(mine), " ".join(its))]
-            mine, its = [], []
-        else:
-            gained, slips = _pair_off(mine, its, near)
-            shared += gained
+        shared, slips = _paired(mine, its, lead.sound == account.sound != "", shared, near)
+    if counted:
+        edits = EDITS + 1
+    else:
+        edits = 0 if not (its or near) and mine and beside.issuperset(mine) else _edits(lead, account)
+    left, its_left = [*mine, *numbers], [*its, *its_numbers]
+    one_slip = (left or its_left) and not (numbers and its_numbers) and 0 < edits <= EDITS
+    if one_slip and (slipped := _slipped(lead, account)):
+        pair, part = slipped
+        tells = min(sum(map(weight, left)), sum(map(weight, its_left)))
+        shared, slips = shared + (1 - part) * tells, slips + part * max(tells, _REPEATED)
+        near.append(pair)
+        mine, its, numbers, its_numbers = [], [], [], []
     return Alignment(
         same=False,
         shared=shared,
         slips=slips,
-        only_lead=sum([weight(word) for word in mine if word not in BESIDE]),
+        only_lead=sum([weight(word) for word in mine if word not in beside]),
         only_account=sum(map(weight, its)),
         reordered=len(common) > 1 and [w for w in ours if w in common] != [w for w in theirs if w in common],
         numbers_differ=bool(numbers and its_numbers),
         number_missing=bool(numbers) != bool(its_numbers),
         first_differs=bool(mine and its and (ours[0] == mine[0] or theirs[0] == its[0])),
         acronym=bool(mine or its) and _is_acronym(mine, theirs, ours),
+        edits=edits,
+        short_slip=any(min(len(one), len(other)) <= _BRIEF for one, other in near),
+        known_slip=max([RARE - weight(one) for one, other in near if _is_other_word(one, other)], default=0.0),
         near=tuple(near),
         lead_words=tuple(mine),
         account_words=tuple(its),
     )
+
+
+def _paired(
+    mine: list[str], its: list[str], sound_alike: bool, shared: float, near: list[tuple[str, str]]
+) -> tuple[float, float]:
+    """Takes the words that are the same but for their spelling out of both lists, into ``near``; what is shared then, and what is lost."""
+    if sound_alike or "".join(mine) == "".join(its):
+        tells = sum(map(weight, its))
+        shared, slips = shared + 0.95 * tells, 0.05 * tells
+    else:
+        gained, slips = _pair_off(mine, its, near)
+        shared += gained
+        found = _run_together(mine, its) if mine and its else None
+        if found is None:
+            return shared, slips
+        shared, slips = shared + found[0], slips + found[1]
+    near.append((" ".join(mine), " ".join(its)))
+    mine.clear()
+    its.clear()
+    return shared, slips
+
+
+def _slipped(lead: Name, account: Name) -> tuple[tuple[str, str], float] | None:
+    """What stands in both names in each other's place, and which part of it is lost, where a slip makes one of the other; None where
+    one of them only has something more, or something else. Also of words that are said again elsewhere, or that join others."""
+    ours, theirs = [], account.said.split()
+    for word in lead.said.split():
+        if word in theirs:
+            theirs.remove(word)
+        else:
+            ours.append(word)
+    one, other = "".join(ours), "".join(theirs)
+    longest = max(len(one), len(other))
+    allowed = 1 if longest < 7 else 2
+    if min(len(one), len(other)) < _SLIPPED:
+        return None
+    distance = OSA.distance(one, other, score_cutoff=allowed)
+    return ((" ".join(ours), " ".join(theirs)), distance / longest) if distance <= allowed else None
+
+
+def _edits(lead: Name, account: Name) -> int:
+    """How many letters were mistyped if the names are one, wherever in them: as they sound, or as they are written. At most EDITS + 1."""
+    heard = OSA.distance(lead.sound, account.sound, score_cutoff=EDITS)
+    if heard < 2:
+        return heard
+    return min(heard, OSA.distance(lead.said.replace(" ", ""), account.said.replace(" ", ""), score_cutoff=EDITS))
+
+
+def _run_together(mine: list[str], its: list[str]) -> tuple[float, float] | None:
+    """What is shared and lost where the words that are left are some slips apart when written as one; None where they are not."""
+    one, other = "".join(mine), "".join(its)
+    longest = max(len(one), len(other))
+    allowed = 1 if longest < 6 else 2 if longest < 12 else EDITS
+    distance = OSA.distance(one, other, score_cutoff=allowed)
+    if distance > allowed or allowed >= longest - 1:
+        return None
+    tells, lost = min(sum(map(weight, mine)), sum(map(weight, its))), distance / longest
+    return (1 - lost) * tells, lost * tells
+
+
+def _is_other_word(word: str, other: str) -> bool:
+    """Whether a word that was taken for another may be meant as it is: not where it is only cut short."""
+    return " " not in word and len(word) > _BRIEF and not other.startswith(word)
 
 
 @lru_cache(maxsize=65_536)

@@ -161,6 +161,9 @@ BESIDE = frozenset(
     )
 ) | {"sales", "it"}
 
+# What people put at the end of a name in the place of its legal form.
+FOR_A_FORM = frozenset(("group", "holding"))
+
 # Where a name goes on with another one, and which of both it is.
 OTHER_NAME = (
     *("formerly known as", "previously known as", "also known as", "doing business as", "trading as", "now known as"),

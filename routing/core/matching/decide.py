@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from routing.core.matching.model import AccountFeatures, Evidence, LeadFeatures, Match, Scored
+from routing.core.matching.promising import promising
 from routing.core.matching.score import Weights, scored, weighed
 from rules.model import Matching
 
@@ -58,8 +59,11 @@ NO_SIGNS = Signs()
 
 
 def shortlist(lead: LeadFeatures, candidates: Sequence[AccountFeatures], weights: Weights) -> list[AccountFeatures]:
-    """The candidates that are worth being looked at closely, best first: at most TWINS, beyond SHOWN only twins of the best."""
-    ordered = weighed(lead, candidates, weights)
+    """The candidates that are worth being looked at closely, best first: at most TWINS, beyond SHOWN only twins of the best.
+
+    ``candidates`` come as the index found them, most promising first.
+    """
+    ordered = weighed(lead, promising(lead, candidates), weights)
     if not ordered:
         return []
     least = max(ordered[0][0] - _FAR, _FLOOR)

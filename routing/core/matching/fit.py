@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from routing.core.matching.measure import AGAINST, FOR, KINDS
+from routing.core.matching.kinds import AGAINST, FOR, KINDS
 from routing.core.matching.score import Weights
 
 # What a label weighs against the prior: a weight may move by 1/sqrt(STIFF) before that costs as much as half a label's log-odds.

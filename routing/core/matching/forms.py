@@ -119,4 +119,4 @@ LONGEST_FORM = max(form.count(" ") + 1 for form in LEGAL_FORMS)
 FORM_ENDS = frozenset(form.split()[-1] for form in LEGAL_FORMS)
 
 # Words of forms that are long enough for slips.
-FORM_WORDS = tuple(sorted({word for form in LEGAL_FORMS for word in form.split() if len(word) >= 9}))
+FORM_WORDS = tuple(sorted({word for form in LEGAL_FORMS for word in form.split() if len(word) >= 8}))

@@ -2,8 +2,8 @@
 
 Keys are numbers, so that the ledger keeps them in a narrow table and a dictionary in memory alike; both find the same candidates.
 What bounds the work, whatever anybody types: an account has at most ACCOUNT_KEYS, a lead asks for at most LEAD_KEYS, of a
-key at most FETCH accounts are read (those with the lowest numbers, which are hashes of their ids, so not the oldest), and at
-most CAP candidates are compared.
+key at most FETCH accounts are read (those with the lowest numbers, which are hashes of their ids, so not the oldest), at
+most CAP candidates are looked at, and at most ``promising.COMPARED`` of them compared word by word.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from routing.core.matching.company_words import BESIDE
 from routing.core.matching.domains import brand
 from routing.core.matching.model import AccountFeatures, LeadFeatures, Name
 from routing.core.matching.names import RARE, corrected, skeleton, sound, weight
+from routing.core.normalise import NAME_LIMIT
 
 # Changes whenever keys or features do: an index of another version is made anew.
-INDEX_VERSION = "5"
+INDEX_VERSION = "6"
 
 ACCOUNT_KEYS = 40
-LEAD_KEYS = 52  # four that are sure, and _MOST of each other sort, _SLIPPED of slips
-_MOST, _SLIPPED = 12, 24
+LEAD_KEYS = 56  # four that are sure, and _MOST of each other sort, _SLIPPED of slips
+_MOST, _SLIPPED = 12, 28
 FETCH = 32
-CAP = 12
+CAP = 24
 
 # One word of this weight is enough to be found by; below, two words that have the second weight together.
 RARE_WORD, RARE_PAIR, UNIQUE_WORD = 8.6, 9.0, 10.0
@@ -41,10 +42,12 @@ _BRIEF = 5
 _TELLING = 5.0
 # Of how many words initials are made.
 _INITIALS = range(4, 8)
-# An account whose name has so much of the lead's is near enough, and one that has its domain with less: no slips are looked for.
+# An account whose name has so much of the lead's, and all that a whole name tells, is near enough, and one that has its domain with less: no slips are looked for.
 _NEAR, _NEAR_HELD = 17.0, 8.0
-# A candidate that has less than this share of the best one's weight is not compared.
-_SHARE = 0.5
+# A candidate that has less than this share of the best one's weight is not looked at.
+_SHARE = 0.3
+# A key tells no more than a rare word and a little, but one of a whole name, which is many words at once.
+_MOST_TOLD, _BEYOND = RARE + 2.0, 0.7
 
 
 Key = tuple[int, float]  # where to look, and how much it tells
@@ -160,13 +163,20 @@ def search(lead: LeadFeatures) -> Search:
     others, alike = near_keys(lead)
     postings |= yield (*others, *alike)
     asked += (*others, *alike)
-    held = {number for key, _ in domains for number in postings.get(key, ())}
-    named = _sums((*names, *alike), postings)
-    if not any(tells >= (_NEAR_HELD if number in held else _NEAR) for number, tells in named.items()):
+    if not _is_near(domains, names, alike, postings):
         more = slip_keys(lead)
         postings |= yield more
         asked += more
     return rank(asked, postings)
+
+
+def _is_near(domains: Sequence[Key], names: Sequence[Key], alike: Sequence[Key], postings: Postings) -> bool:
+    """Whether an account has the name, or nearly, or the lead's domain and something of the name: then no slip is looked for."""
+    if any(postings.get(key) for key, _ in names):
+        return True
+    held = {number for key, _ in domains for number in postings.get(key, ())}
+    whole = max((_NEAR, *(tells for _, tells in names)))
+    return any(tells >= (_NEAR_HELD if n in held else whole) for n, tells in _sums(alike, postings).items())
 
 
 def found_by(looking: Search, filed: Callable[[Sequence[Key]], Postings]) -> list[int]:
@@ -224,14 +234,20 @@ def _slips(name: Name, asks: bool) -> Iterable[tuple[str, float]]:
     if len(telling) < 2 and _LEAST <= len(alone := sound("".join(telling or words))) <= _SHORT + asks:
         for one in _deletions(alone):
             yield f"d{one}", 8.0
-    core = sound(
-        "".join([word for word in words if meant[word] == word and tells_of[word] >= _SLIPS]) or "".join(words)
-    )
+    # The common words may be those with the slip, or those that tell this name from others of its family.
+    rare = [word for word in words if meant[word] == word and tells_of[word] >= _SLIPS]
+    yield from _halves("fg", sound("".join(rare or words)), asks, _HALF, 8.0)
+    yield from _halves("hk", name.sound or skeleton(words), asks, NAME_LIMIT, 10.0)
+
+
+def _halves(sorts: str, core: str, asks: bool, most: int, tells: float) -> Iterable[tuple[str, float]]:
+    """How it begins and how it ends, at most so many letters of each: one slip leaves one of them as it was. Who asks has perhaps a letter
+    more or less than the account."""
     length = len(core)
-    if length >= _SHORT + 1 - asks:
-        for half in sorted({min(n // 2, _HALF) for n in range(length - asks, length + asks + 1)}):
-            yield f"f{core[:half]}", 8.0
-            yield f"g{core[-half:]}", 8.0
+    if length > _SHORT - asks:
+        for half in sorted({min(n // 2, most) for n in range(length - asks, length + asks + 1)}):
+            yield f"{sorts[0]}{core[:half]}", tells
+            yield f"{sorts[1]}{core[-half:]}", tells
 
 
 def _pieces(word: str, asks: bool) -> list[tuple[str, float]]:
@@ -275,7 +291,9 @@ def _sums(asked: Iterable[Key], postings: Postings) -> dict[int, float]:
         if not filed:
             continue
         # What many accounts are filed under tells less, however rare the word is elsewhere.
-        worth = min(abs(tells), RARE + 2.0 - _LOGS[min(len(filed), FETCH)])
+        worth = abs(tells)
+        most = max(_MOST_TOLD, _MOST_TOLD + (worth - _MOST_TOLD) * _BEYOND)
+        worth = min(worth, most - _LOGS[min(len(filed), FETCH)])
         if tells > 0:
             for number in filed:
                 sums[number] = sums.get(number, 0.0) + worth
@@ -288,7 +306,10 @@ def _sums(asked: Iterable[Key], postings: Postings) -> dict[int, float]:
     return sums
 
 
-_LOGS = [0.0, *(math.log(n) for n in range(1, FETCH + 1))]
+# By how much less a key tells that so many accounts are filed under. Of the last nobody knows how many more there are, nor whether the
+# one that is meant is among those that were read.
+_FULL = 6.0
+_LOGS = [0.0, *(math.log(n) for n in range(1, FETCH)), math.log(FETCH) + _FULL]
 
 
 class Accounts(Protocol):

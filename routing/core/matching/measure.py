@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
 from rapidfuzz.distance import Prefix
 
 from routing.core.matching.align import Alignment, align
@@ -16,46 +17,9 @@ from routing.core.matching.forms import FORM_COUNTRIES
 from routing.core.matching.model import AccountFeatures, LeadFeatures, Name
 from routing.core.matching.names import COMMON, weight, whole_sound
 
-# Evidence for and against. What speaks for a pair never weighs below 0, and the other way round: ``Weights.of`` sees to it.
-FOR = frozenset(
-    (
-        *("name_said", "name_same", "name_shared", "name_share", "name_acronym", "legal_same"),
-        *(
-            "mail_domain",
-            "site_domain",
-            "brand_domain",
-            "contact_domain",
-            "domain_like_name",
-            "domain_as_account",
-            "known_contact",
-            "domain_and_name",
-            "parent_domain",
-        ),
-        *("country_same", "state_same", "city_same", "postal_code_same", "phone_same", "phone_near"),
-    )
-)
-AGAINST = frozenset(
-    (
-        *(
-            "name_slips",
-            "name_only_lead",
-            "name_only_account",
-            "name_reordered",
-            "name_numbers",
-            "name_number_missing",
-            "name_first",
-            "name_filler",
-            "name_one_word",
-            "rivals",
-        ),
-        *("name_none", "legal_other", "legal_missing", "legal_added", "legal_abroad"),
-        *("mail_domain_other", "site_domain_other"),
-        "domain_as_lead",
-        *("country_other", "state_other", "city_other", "postal_code_other", "phone_other"),
-    )
-)
-KINDS = tuple(sorted(FOR | AGAINST))
 _OTHERWISE = frozenset(("name_only_lead", "name_numbers", "name_number_missing", "name_first"))
+# What a whole name tells that is so many slips away.
+_NEAR = (1.0, 1.0, 0.75, 0.25, 0.0)
 # Shared rarity beyond this says no more: two rare words are proof enough.
 _ENOUGH = 24.0
 # On the account's own domain another country is a branch more often than another company, and a name that begins otherwise a brand,
@@ -68,7 +32,7 @@ _ALSO_SITE = 0.25
 # Accounts that have so much of the lead's name show that there are several such companies: perhaps one more, which has no account.
 # The more accounts there are, the more of them: this is how a lead's probability knows how crowded its name's surroundings are,
 # without knowing of any account that has nothing of it. So many are counted (as many as are shown).
-_RIVAL, _RIVALS = 0.3, 4
+_RIVAL, _RIVALS = 0.3, 4.0
 
 
 class Measured(Struct, frozen=True, gc=False):
@@ -79,7 +43,7 @@ class Measured(Struct, frozen=True, gc=False):
 
 
 def measure(lead: LeadFeatures, account: AccountFeatures) -> dict[str, float]:
-    """Which evidence there is of a pair, and how much of it, by kind (``KINDS``). What ``match tune`` fits the weights to."""
+    """Which evidence there is of a pair, and how much of it, by kind (``kinds.KINDS``). What ``match tune`` fits the weights to."""
     return dict(compared(lead, account).found)
 
 
@@ -94,22 +58,29 @@ def beside(lead: LeadFeatures, candidates: Sequence[AccountFeatures]) -> list[Me
     if len(found) < 2:
         return found
     # By name and country: a company that has two accounts is no rival of itself.
-    called = [
-        (one.names[0].words, one.place.country) if each.found.get("name_share", 0.0) >= _RIVAL else None
-        for one, each in zip(candidates, found, strict=True)
-    ]
-    alike = {name for name in called if name}
+    called = [(one.names[0].words if one.names else (), one.place.country) for one in candidates]
+    shares: dict[tuple[tuple[str, ...], str], float] = {}
+    for name, each in zip(called, found, strict=True):
+        share = each.found.get("name_share", 0.0)
+        if share >= _RIVAL:
+            shares[name] = max(shares.get(name, 0.0), share)
     domains = {one.account_id: one.domains for one in candidates}
     result = []
-    for one, each, name in zip(candidates, found, called, strict=True):
+    for one, name, each in zip(candidates, called, found, strict=True):
         its = domains.get(one.parent) if one.parent else None
         more = _of_parent(lead, its, each.found) if its else {}
-        if others := len(alike) - (name in alike):
-            more["rivals"] = float(min(others, _RIVALS))
+        others = [share for other, share in shares.items() if other != name]
+        if others:
+            more["rivals"] = _rivals(each.found.get("name_share", 0.0), others)
         if more:
             each = Measured({kind: much for kind, much in (each.found | more).items() if much}, each.alignment)
         result.append(each)
     return result
+
+
+def _rivals(share: float, others: Iterable[float]) -> float:
+    """How many others have as much of the lead's name as the one with this share; those that have less count for less."""
+    return min(_RIVALS, math.fsum(1.0 if other >= share else (other / share) ** 2 for other in others))
 
 
 def _of_parent(lead: LeadFeatures, domains: Sequence[str], found: Mapping[str, float]) -> dict[str, float]:
@@ -133,7 +104,7 @@ def compared(lead: LeadFeatures, account: AccountFeatures) -> Measured:
         # A company's own people shorten its name: with its domain, and nothing in the name that it has not, that is no other company.
         found["domain_and_name"] = 1.0
     _where(lead, account, found)
-    if lead.phones and account.phones:
+    if lead.phones:
         _phone(lead, account, found)
     if lead.address and lead.address in account.contacts:
         found["known_contact"] = 1.0
@@ -170,10 +141,10 @@ def name_pieces(lead: Name, account: Name, alignment: Alignment, country: str) -
     pieces: dict[str, float] = {}
     if shared:
         pieces["name_shared"] = min(shared, _ENOUGH) / 10
-        if len(lead.words) == 1 == len(account.words):
+        if len(account.words) == 1:
             pieces["name_one_word"] = 1.0
     if alignment.same:
-        pieces["name_same"] = 1.0
+        pieces["name_same"] = pieces["name_near"] = 1.0
         pieces["name_share"] = 1.0
         if lead.said == account.said:
             pieces["name_said"] = 1.0
@@ -223,6 +194,14 @@ def _differing(alignment: Alignment, pieces: dict[str, float]) -> None:
         pieces["name_share"] = shared / (shared + slips + alone)
     if slips:
         pieces["name_slips"] = slips / 10
+    if near := _NEAR[alignment.edits]:
+        pieces["name_near"] = near
+    if alignment.short_slip:
+        pieces["name_short_slip"] = 1.0
+    if alignment.known_slip:
+        pieces["name_known_slip"] = alignment.known_slip / 10
+    if alignment.only_lead or len(alignment.account_words) > 1 or (alignment.account_words and alignment.reordered):
+        pieces["name_apart"] = 1.0
     if alignment.only_lead:
         pieces["name_only_lead"] = math.sqrt(min(alignment.only_lead, _ENOUGH)) / 3
     if alignment.only_account:
@@ -287,10 +266,12 @@ def _nearer(brands: Iterable[str], lead: LeadFeatures, name: Name, found: dict[s
     slip or leaving out. 0 to 1: how much of the domain tells them apart."""
     if not lead.names or (said := lead.names[0].sound) == name.sound:
         return
+    # A slip is explained by it, and no more than that: else it would speak louder than the exact name.
+    slipped = found.get("name_near") == 1.0
     for one in brands:
         if spoken := whole_sound(one):
             more = (Prefix.similarity(spoken, name.sound) - Prefix.similarity(spoken, said)) / len(spoken)
-            if more:
+            if more < 0 or (more and not slipped):
                 kind = "domain_as_account" if more > 0 else "domain_as_lead"
                 found[kind] = max(found.get(kind, 0.0), abs(more))
 
@@ -312,9 +293,37 @@ def _where(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]
 
 
 def _phone(lead: LeadFeatures, account: AccountFeatures, found: dict[str, float]) -> None:
-    if not set(lead.phones).isdisjoint(account.phones):
+    """Numbers are alike from the left: but for their last digits they are of one switchboard, but for more of one area."""
+    theirs = account.phones
+    if theirs and not set(lead.phones).isdisjoint(theirs):
         found["phone_same"] = 1.0
-    elif not {one[:-3] for one in lead.phones}.isdisjoint(one[:-3] for one in account.phones):
+    elif theirs and not {one[:-_DESK] for one in lead.phones}.isdisjoint(one[:-_DESK] for one in theirs):
         found["phone_near"] = 1.0
+    elif theirs and not {one[:-_LINE] for one in lead.phones if len(one) > _LONG}.isdisjoint(
+        one[:-_LINE] for one in theirs
+    ):
+        found["phone_area"] = 1.0
     else:
-        found["phone_other"] = 1.0
+        if theirs:
+            found["phone_other"] = 1.0
+        # Where the lead's country is told, that says it already.
+        if not lead.place.country and _are_abroad(lead.phones, account):
+            found["phone_abroad"] = 1.0
+
+
+def _are_abroad(numbers: Iterable[str], account: AccountFeatures) -> bool:
+    """Whether all of these are of other countries than the account or, where its own is not known, its numbers."""
+    country = account.place.country
+    theirs = {country} if country else {one for number in account.phones for one in _countries_of(number)}
+    return bool(theirs) and all(theirs.isdisjoint(_countries_of(one)) for one in numbers)
+
+
+# The digits of a desk at a switchboard, those of a line in an area, and the characters of a number beyond which that leaves an area code.
+_DESK, _LINE, _LONG = 3, 6, 10
+
+
+@lru_cache(maxsize=4_096)
+def _countries_of(number: str) -> frozenset[str]:
+    """The countries of an E.164 number: several share a calling code."""
+    codes = (int(number[1 : 1 + digits]) for digits in (1, 2, 3))
+    return frozenset(region for code in codes for region in COUNTRY_CODE_TO_REGION_CODE.get(code, ()))

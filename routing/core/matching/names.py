@@ -24,7 +24,7 @@ from routing.core.matching.model import Name
 from routing.core.normalise import NAME_LIMIT, clean_text
 
 # More words than any real name has; what follows is not looked at.
-WORD_LIMIT = 14
+WORD_LIMIT = 24
 # Weights of a word, in natural logarithms of how rare it is among real companies. A word that the table does not know is as rare as
 # RARE says; shorter ones tell less, because by chance they are often somebody else's.
 RARE = 11.0
@@ -85,12 +85,17 @@ def _name(text: str) -> Name | None:
         return None  # a web address: domains.py reads it
     whole = _split(said)
     words, legal = _without_legal_form(_split(said[4:]) if said.startswith("c/o ") else whole)
-    own = [word for word in words if word not in FILLERS] or words
+    own = [word for n, word in enumerate(words) if word not in FILLERS or _ends(n, words)] or words
     words = [_same(word) for word in own]
     if not words or " ".join(words) in NO_COMPANY or all(word in LEGAL_FORMS for word in words):
         return None
     words = _numerals(words)
     return Name(tuple(words[:WORD_LIMIT]), legal, " ".join(whole), skeleton(own[:WORD_LIMIT]))
+
+
+def _ends(n: int, words: Sequence[str]) -> bool:
+    """Whether a word is a letter at either end of a name, where it is a number or an initial and joins nothing ("Fund I", "Fund E")."""
+    return len(words[n]) == 1 and n in (0, len(words) - 1)
 
 
 def latin(text: str) -> str:
@@ -187,7 +192,7 @@ def _without_legal_form(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
     legal: list[str] = []
     words = list(map(_form_word, words))
     if "odpowiedzialnoscia" in words or "tarsasag" in words:
-        words, legal = [word for word in words if word not in _SPELT_OUT], ["kft" if "tarsasag" in words else "zoo"]
+        words, legal = [word for word in words if not _spelt_out(word)], ["kft" if "tarsasag" in words else "zoo"]
     words = [word for word in words if word not in ("and", "und", "et")] or words
     while len(words) > 1:
         longest = min(LONGEST_FORM, len(words) - 1) if words[-1] in FORM_ENDS else 1
@@ -226,17 +231,23 @@ def _form_word(word: str) -> str:
     """The long word of a legal form that an unknown word is a slip or two away from; the word itself when there is none."""
     if len(word) < _LONG_FORM or word in frequencies():
         return word
-    return _nearest(word, _FORM_WORDS, 2)
+    return _nearest(word, _FORM_WORDS, 2 if len(word) > 8 else 1)
 
 
 _FORM_WORDS = _by_beginning(FORM_WORDS)
-_LONG_FORM = 8  # letters from which a word of a form is put right
+_LONG_FORM = 7  # letters from which a word of a form is put right
 
 
 # Forms that are spelt out in several words, of which some may be left out or have others between.
 _SPELT_OUT = frozenset(
     ["spolka", "z", "o", "ograniczona", "odpowiedzialnoscia", "korlatolt", "felelossegu", "tarsasag"]
 )
+
+
+def _spelt_out(word: str) -> bool:
+    return word in _SPELT_OUT or (len(word) > 2 and "ograniczona".startswith(word))
+
+
 # Of these a word one slip away is taken for the same.
 _LONG_FORMS = (
     *("limited", "private", "incorporated", "corporation", "company", "gmbh", "corp", "inc", "llc", "ltd"),
@@ -244,10 +255,18 @@ _LONG_FORMS = (
 )
 
 
-@cache
 def spellings(word: str) -> tuple[str, ...]:
     """The word, and the long ones that are brought into its spelling."""
-    return (word, *(other for other, meant in SAME_WORDS.items() if meant == word and len(other) >= _LONG))
+    return (word, *_long_spellings().get(word, ()))
+
+
+@cache
+def _long_spellings() -> dict[str, list[str]]:
+    table: dict[str, list[str]] = {}
+    for other, meant in SAME_WORDS.items():
+        if len(other) >= _LONG:
+            table.setdefault(meant, []).append(other)
+    return table
 
 
 _LONG = 7  # letters in which two slips are put up with

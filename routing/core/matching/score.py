@@ -16,7 +16,8 @@ from operator import mul
 import msgspec
 from msgspec import Struct
 
-from routing.core.matching.measure import AGAINST, FOR, Measured, beside, compared
+from routing.core.matching.kinds import AGAINST, FOR
+from routing.core.matching.measure import Measured, beside, compared
 from routing.core.matching.model import AccountFeatures, Evidence, LeadFeatures, Scored
 from routing.core.matching.words_for import sentence
 

@@ -9,7 +9,7 @@ import pytest
 
 from routing.core.matching.assess import Judged, calibration, cross_validated, judge, quality
 from routing.core.matching.fit import Choice, fit, probabilities
-from routing.core.matching.measure import AGAINST, FOR, KINDS
+from routing.core.matching.kinds import AGAINST, FOR, KINDS
 from routing.core.matching.score import Weights, shipped
 
 ZERO = Weights(0.0, dict.fromkeys(KINDS, 0.0))

@@ -6,7 +6,7 @@ import pytest
 
 from routing.core.matching.features import account_features, lead_features
 from routing.core.matching.index import CAP, FETCH, MemoryIndex, number_of, rank
-from routing.core.matching.measure import FOR, KINDS
+from routing.core.matching.kinds import FOR, KINDS
 from routing.core.matching.model import LeadFeatures, Scored
 from routing.core.matching.names import corrected, names, skeleton
 from routing.core.matching.score import Weights, score, scored, shipped
@@ -199,6 +199,12 @@ def test_an_account_that_is_renamed_or_gone_is_found_so_at_once() -> None:
 def test_what_many_accounts_are_filed_under_tells_less() -> None:
     few, many = number_of("a"), number_of("b")
     ranked = rank([(many, 10.0), (few, 10.0)], {few: [1], many: list(range(2, FETCH + 2))})
+    assert ranked[0] == 1
+
+
+def test_a_key_that_is_full_tells_next_to_nothing() -> None:
+    few, full = number_of("a"), number_of("b")
+    ranked = rank([(full, 10.0), (few, 5.0)], {few: [1], full: list(range(2, FETCH + 2))})
     assert ranked[0] == 1
 
 

@@ -134,6 +134,13 @@ def test_a_company_that_has_two_accounts_is_no_rival_of_itself() -> None:
     assert measured(lead, [german, again, british])[0]["rivals"] == 1.0
 
 
+def test_who_has_less_of_the_leads_name_is_less_of_a_rival() -> None:
+    lead = lead_features("L", {"company": "Kaltron Weizen"})
+    exact, longer = (account_features(n, {"name": f"Kaltron Weizen{n}"}) for n in ("", " Medwix Quonset"))
+    of_exact, of_longer = measured(lead, [exact, longer])
+    assert 0 < of_exact["rivals"] < of_longer["rivals"] == 1.0
+
+
 def test_a_domain_tells_which_of_two_names_is_whole() -> None:
     whole, short = {"company": "Kaltron Weizen"}, {"company": "Weizen"}
     account = account_features("A", {"name": "Kaltron Weizen"})
