@@ -22,6 +22,9 @@ _SHORTEST = 0.05  # seconds
 LONGEST_ASKED = 3600.0  # seconds; what asks for more is asked again then
 _SKEW = 5.0  # seconds; by how much the clocks of two machines may differ
 _WORTH_TELLING = 15.0  # seconds; shorter troubles are every day's
+_WRITES_AGAIN = (
+    180.0  # seconds; within this whoever owes a refused write has tried it again: a minute at most, and the time-outs
+)
 # What says of a system that it is not well, or does not let us in.
 UNWELL = (Transient, RateLimited, AuthenticationFailed)
 _SECONDS = re.compile(r"[0-9]{1,300}(\.[0-9]{1,9})?")
@@ -92,7 +95,8 @@ class Board(Protocol):
 class Hold:
     """The wait that a system asked one of us for holds for all who share the connection: the threads of this process, and all processes
     that have the same ``board``. Knows, from how requests end, whether the system is well (``trouble``), and logs one line when it is not and
-    one when it is again. Safe to use from several threads."""
+    one when it is again. One that refuses writes and answers reads (as while it is maintained) is not well: that ends with a write that is
+    answered, or when nobody has one to make any more. Safe to use from several threads."""
 
     def __init__(self, system: str, clock: Callable[[], datetime], of: str = "") -> None:
         """``of``: which of the system's requests, where some have a limit of their own."""
@@ -102,20 +106,21 @@ class Hold:
         self._asked: Asked | None = None
         self._trouble: Trouble | None = None
         self._told = False  # whether the log says so
+        self._refused: datetime | None = None  # when the trouble was last met by a write
         self._lock = Lock()
 
     @contextmanager
-    def heeded(self, but: str = "") -> Iterator[None]:
+    def heeded(self, but: str = "", *, writing: bool = False) -> Iterator[None]:
         """Around each request. Raises RateLimited while the system wants none; notes what a failure within asks for, ``but`` one of that
-        code, which says nothing of other requests."""
+        code, which says nothing of other requests. ``writing``: the request may change something."""
         self._refuse_early()
         try:
             yield
         except ConnectorError as error:
             if not but or error.code != but:
-                self.failed(error)
+                self.failed(error, writing=writing)
             raise
-        self.answered()
+        self.answered(writing=writing)
 
     @contextmanager
     def noticed(self) -> Iterator[None]:
@@ -127,7 +132,7 @@ class Hold:
             raise
         self.answered()
 
-    def failed(self, error: ConnectorError) -> None:
+    def failed(self, error: ConnectorError, *, writing: bool = False) -> None:
         """A request failed so. Of the record or the settings that says something, and of the system that it answers."""
         if error.retry_after is not None:
             asked = Asked(self._clock(), error.retry_after, str(error))
@@ -136,24 +141,26 @@ class Hold:
             if self.board is not None:
                 self.board.post(self.name, asked)
         if isinstance(error, UNWELL):
-            self.unwell(error)
+            self.unwell(error, writing=writing)
         elif not isinstance(error, ConnectorBug):  # who knows who that was
-            self.answered()
+            self.answered(writing=writing)
 
-    def unwell(self, error: ConnectorError) -> None:
+    def unwell(self, error: ConnectorError, *, writing: bool = False) -> None:
         """The system does not do what it is asked, for this reason."""
         now, wait = self._clock(), error.retry_after or 0.0
         until = now + timedelta(seconds=wait) if wait else None
         with self._lock:
             since = self._trouble.since if self._trouble is not None else now
             self._trouble = Trouble(self.name, str(error), since, until)
+            if writing and isinstance(error, Transient):  # limits and logins are the same for reads
+                self._refused = now
             tell = not self._told and max((now - since).total_seconds(), wait) >= _WORTH_TELLING
             self._told = self._told or tell
         if tell:
             ends = until.isoformat(timespec="seconds") if until else "it is tried again and again"
             log.warning("a system keeps us waiting", system=self.name, why=str(error), until=ends)
 
-    def answered(self) -> None:
+    def answered(self, *, writing: bool = False) -> None:
         """A request was answered. One that was on its way when others were refused says nothing."""
         if self._trouble is None:
             return
@@ -161,7 +168,10 @@ class Hold:
         with self._lock:
             if self._trouble is None or (self._asked is not None and self._asked.left(now) > 0):
                 return
+            if not writing and self._refused is not None and (now - self._refused).total_seconds() < _WRITES_AGAIN:
+                return
             since, told, self._trouble, self._told = self._trouble.since, self._told, None, False
+            self._refused = None
         if told:
             log.info("a system is well again", system=self.name, seconds=round((now - since).total_seconds()))
 

@@ -128,7 +128,7 @@ def copy(
     """Copies a ledger into an empty one, whole or not at all: from SQLite to PostgreSQL, or back. No daemon may run meanwhile.
 
     A daemon that is started on the copy goes on where the old one stopped. Do not start one on the old ledger again: both would
-    write to the CRMs. Exit codes: 0 copied and compared; 2 nothing was copied, the message says why.
+    write to the CRMs. Refused while events wait in a topic of Kafka that the new settings do not name. Exit codes: 0 copied and compared; 2 nothing was copied, the message says why.
     """
     from routing.bootstrap.process import only_one
     from routing.ledger.copy import copy as copy_all
@@ -162,23 +162,26 @@ def copy(
 
 
 def _refuse_to_leave_a_log(source: Ledger, target: Ledger, config: Path | None, to_config: Path | None) -> None:
-    """What waits in Kafka is in no ledger: who is to go on without Kafka would never decide it. Raises LedgerError, KafkaUnwell."""
+    """What waits in Kafka is in no ledger: who is to go on without that topic would never decide it. Raises LedgerError, KafkaUnwell."""
     from routing.bootstrap.settings import kafka_of
 
-    goes_on = not target.is_sqlite if to_config is None else kafka_of(to_config) is not None
     kafka = kafka_of(config) if config is not None else None
-    if goes_on:
-        return
+    following = kafka_of(to_config) if to_config is not None else None
     if kafka is not None:
-        from routing.runtime.kafka.lag import lag_of
+        from routing.runtime.kafka.lag import lag_of, same_log
 
+        if same_log(kafka, following) if following is not None else to_config is None and not target.is_sqlite:
+            return
         lag = lag_of(kafka, source)
         if lag.events:
+            goes_on = (
+                "without Kafka" if following is None else f"with the topic {following.changes_topic} of another log"
+            )
             raise LedgerError(
-                f"{lag.events:,} events wait in the topic {lag.topic}, and the copy would go on without Kafka: nobody would decide them. "
+                f"{lag.events:,} events wait in the topic {lag.topic}, and the copy would go on {goes_on}: nobody would decide them. "
                 "Start the workers, leave the gateways stopped, and copy once `fingerpost topics check` says that everything is settled."
             )
-    elif _followed_a_log(source):
+    elif (to_config is not None or target.is_sqlite) and _followed_a_log(source):
         err.print(
             "Note: this ledger worked with Kafka. Whether events wait there was not looked at; with --config, which names it, it is.",
             markup=False,

@@ -14,6 +14,7 @@ from routing.cli.options import Config, Json, LedgerAt
 if TYPE_CHECKING:
     from routing.ledger.engine import Ledger
     from routing.runtime.replay import Replayed, Span
+    from rules.policy import Policy
 
 SHOWN = 10
 MOST_DIGITS = 18  # of an event's number, which the ledger keeps in 64 bits
@@ -52,8 +53,10 @@ def replay(
     """Decides recorded events again. With the recorded policy every decision must come out byte for byte the same; with --policy
     it tells what would have been decided otherwise. Nothing is changed anywhere.
 
-    With --policy, decisions that this policy would make where none was made are not found, and pools go on from where the replay
-    leaves them (with --record they stand as recorded).
+    With --policy, decisions that this policy would make where none was made are not found. A pool stands as it was recorded until a
+    lead is given otherwise, and goes on from there (with --record it always stands as recorded); caps count what was given before, and
+    what the replay gave. How many leads somebody had open then is recorded of load-balanced pools only, for their turns: caps on open
+    leads count none.
 
     Exit codes: 0 all are the same (or were erased at a person's request); 1 some differ or cannot be made again, or there are
     none; 2 the call is wrong.
@@ -69,7 +72,7 @@ def replay(
     tally = _Tally(as_json)
     for one in Replay(store, trial).run(span):
         tally.take(one)
-    tally.report(trial is not None)
+    tally.report(trial)
     raise typer.Exit(0 if tally.well else 1)
 
 
@@ -130,18 +133,27 @@ class _Tally:
         if self._verdicts[one.verdict] == SHOWN:
             out.print(f"… more that are {one.verdict} are only counted; --json lists all.", markup=False)
 
-    def report(self, trial: bool) -> None:
+    def report(self, trial: Policy | None) -> None:
         from routing.cli.output import err, print_json
+        from routing.runtime.replay_pools import counts_open
 
+        blind = counts_open(trial) if trial is not None and not self.well else []
+        if blind:
+            err.print(
+                f"Note: caps on open leads (in {', '.join(blind)}) count none here: how many somebody had open then is not recorded.",
+                markup=False,
+            )
         if self._as_json:
-            print_json({"decisions": self._verdicts.total(), **self._verdicts, **(self._shifts() if trial else {})})
+            print_json(
+                {"decisions": self._verdicts.total(), **self._verdicts, **(self._shifts() if trial is not None else {})}
+            )
             return
         if not self._verdicts:
             err.print("No decision lies there; `fingerpost decisions list` shows the newest.")
             return
         parts = [f"{self._verdicts[name]:,} {said}" for name, said in _SAYINGS.items() if self._verdicts[name]]
         err.print(f"{self._verdicts.total():,} decisions made again: {', '.join(parts)}.")
-        if trial:
+        if trial is not None:
             for name, moved in self._shifts().items():
                 for value, (was, now) in moved.items():
                     err.print(f"  {name} {value}: {was:,} recorded, {now:,} with this policy", markup=False)

@@ -18,6 +18,7 @@ from routing.ledger import outbox as outbox_of
 from routing.ledger.engine import MIGRATIONS, Ledger
 from routing.ledger.schema import (
     announcement,
+    assignment,
     clock,
     decision,
     journal,
@@ -27,6 +28,7 @@ from routing.ledger.schema import (
     mirror,
     mirror_key,
     outbox,
+    pool_entry,
     share,
     timer,
     to_ms,
@@ -125,6 +127,9 @@ def _broken(conn: Connection) -> Iterator[Finding]:
 def _lost(conn: Connection) -> Iterator[tuple[str, int, str]]:
     """Rows that name others which are not there: name, number, what they are."""
     event = exists().where(journal.c.seq == decision.c.seq)
+    applied = exists().where(journal.c.seq == decision.c.seq, journal.c.state == "applied")
+    given = exists().where(decision.c.decision_id == assignment.c.decision_id)
+    turned = exists().where(decision.c.decision_id == pool_entry.c.decision_id)
     written = exists().where(decision.c.decision_id == outbox.c.decision_id)
     told = exists().where(decision.c.decision_id == announcement.c.decision_id)
     mirrored = exists().where(mirror.c.ref == mirror_key.c.ref)
@@ -132,6 +137,15 @@ def _lost(conn: Connection) -> Iterator[tuple[str, int, str]]:
     alike = exists().where(mirror.c.ref == match_record.c.ref)
     unmatched = _rows(conn, match_key, ~numbered) + _rows(conn, match_record, ~alike)
     yield "decisions without event", _rows(conn, decision, ~event), "decisions name an event that is not in the journal"
+    n = _rows(conn, decision, event, ~applied)
+    yield "decisions on events not applied", n, "decisions were made on events that have not been applied"
+    yield (
+        "assignments without decision",
+        _rows(conn, assignment, ~given),
+        "leads were given by a decision that is not there",
+    )
+    n = _rows(conn, pool_entry, pool_entry.c.what == "assigned", pool_entry.c.decision_id != "", ~turned)
+    yield "turns without decision", n, "turns in pools were given by a decision that is not there"
     yield "writes without decision", _rows(conn, outbox, ~written), "writes name a decision that is not there"
     n = _rows(conn, announcement, ~told)
     yield "announcements without decision", n, "announcements name a decision that is not there"

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Table, select, update
 
 from routing.core.evidence import Evidence
 from routing.core.model import Decision, Step
 from routing.ledger.evidence import columns
-from routing.ledger.schema import decision, journal, pool_entry, ref_of, to_ms
+from routing.ledger.schema import assignment, decision, journal, pool_entry, ref_of, to_ms
 from routing.ledger.sql import add_rows, chunks
 
 _encode = msgspec.json.Encoder().encode
@@ -26,14 +26,19 @@ def save(
     add_rows(
         conn,
         decision,
-        [_row(seq, made) | columns(kept.get(made.decision_id), people) for seq, made in decisions],
+        [
+            {"seq": seq, "body": _encode(made).decode()}
+            | columns_of(made)
+            | columns(kept.get(made.decision_id), people)
+            for seq, made in decisions
+        ],
     )
 
 
-def _row(seq: int, made: Decision) -> dict[str, Any]:
+def columns_of(made: Decision) -> dict[str, Any]:
+    """What of a decision stands in columns of its own, to be found and counted by."""
     return {
         "decision_id": made.decision_id,
-        "seq": seq,
         "ref": ref_of(made.system, made.entity, made.record_id),
         "outcome": made.outcome,
         "owner": made.owner,
@@ -42,7 +47,6 @@ def _row(seq: int, made: Decision) -> dict[str, Any]:
         "corrections": len(made.corrections),
         "policy": made.policy,
         "decided_ms": to_ms(made.decided_at),
-        "body": _encode(made).decode(),
     }
 
 
@@ -65,9 +69,21 @@ def of_record(conn: Connection, record_id: str) -> list[Decision]:
 
 
 def refs_of(conn: Connection, record_id: str) -> list[str]:
-    """The records with that CRM id for which something was decided, in any system."""
-    where = decision.c.ref.endswith(":" + record_id, autoescape=True)
-    return list(conn.scalars(select(decision.c.ref).where(where).distinct().order_by(decision.c.ref)))
+    """The records with that CRM id for which something was decided, or for those that they go on for, in any system."""
+    return sorted(
+        {ref for table in (decision, assignment) for ref in conn.scalars(_named(table.c.ref, table, record_id))}
+    )
+
+
+def ids_of(conn: Connection, record_id: str) -> set[str]:
+    """The ids of the decisions for these."""
+    return {
+        one for table in (decision, assignment) for one in conn.scalars(_named(table.c.decision_id, table, record_id))
+    }
+
+
+def _named(column: ColumnElement[str], table: Table, record_id: str) -> Select[str]:
+    return select(column).where(table.c.ref.endswith(":" + record_id, autoescape=True)).distinct()
 
 
 def of_event(conn: Connection, event_id: str) -> Decision | None:

@@ -35,7 +35,8 @@ _FORGOTTEN = select(position.c.cursor).where(position.c.system == "fingerpost", 
 class Recorded(Struct, frozen=True):
     """One decision as it is stored, with what is needed to make it again.
 
-    ``evidence`` is None where none was kept (a decision of an older version) and ``ERASED`` where it was erased.
+    ``evidence`` is None where none was kept (a decision of an older version) and ``ERASED`` where it was erased. ``columns`` are those of
+    its row by which decisions are found and counted.
     """
 
     seq: int
@@ -46,6 +47,7 @@ class Recorded(Struct, frozen=True):
     policy: str
     roster: str
     evidence: bytes | None
+    columns: Mapping[str, Any]
 
 
 def save(conn: Connection, kept: Mapping[str, Evidence], people: Roster, digest: str, now: datetime) -> bool:
@@ -186,6 +188,12 @@ def recorded(
             decision.c.policy,
             func.coalesce(decision.c.roster, "").label("roster"),
             decision.c.evidence,
+            decision.c.outcome,
+            decision.c.owner,
+            decision.c.pool,
+            decision.c.rung,
+            decision.c.corrections,
+            decision.c.decided_ms,
         )
         .join(journal, journal.c.seq == decision.c.seq)
         .where(decision.c.seq > after)
@@ -210,6 +218,7 @@ def recorded(
             row.policy,
             row.roster,
             row.evidence,
+            dict(row._mapping),
         )
         for row in conn.execute(query)
     ]

@@ -12,17 +12,16 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from routing.core.availability.people import Availability
 from routing.core.directory import Directory
-from routing.core.distribution.attendance import Attendance
 from routing.core.distribution.pools import Pools
-from routing.core.distribution.rotation import Rotation
 from routing.core.evidence import Evidence, decide_again
 from routing.core.model import ChangeEvent, Decision
 from routing.core.roster import Roster
-from routing.ledger import evidence, people, policies, pools
+from routing.ledger import evidence, policies
+from routing.ledger.decisions import columns_of
 from routing.ledger.engine import Ledger
 from routing.ledger.evidence import ERASED, Recorded
+from routing.runtime.replay_pools import CannotSay, RecordedPools, TrialPools, bonds_of
 from rules.model import PolicyError
 from rules.policy import Policy, compile_policy
 
@@ -58,16 +57,12 @@ class Replayed(Struct, frozen=True):
     after: Decision | None = None
 
 
-class _CannotSay(Exception):
-    """The decision cannot be made again; ``args[0]`` says why."""
-
-
 class Replay:
     """One run over a ledger, read page by page: its memory does not grow with the number of decisions.
 
-    With ``policy`` it asks what that one would have decided. Pools then go on from where the replay itself left them, beginning as
-    they were recorded, as if it had been live all the time; for a single record, whose turns are not all of its pools', they
-    stand as recorded.
+    With ``policy`` it asks what that one would have decided. A pool then stands as it was recorded until the replay gives a lead
+    otherwise, and goes on from there, as if that policy had been live all the time; for a single record, whose turns are not all of
+    its pools', they stand as recorded.
     """
 
     def __init__(self, ledger: Ledger, policy: Policy | None = None) -> None:
@@ -75,8 +70,8 @@ class Replay:
         self._compiled: dict[str, Policy] = {}
         self._rosters: dict[str, Roster] = {}
         self._directories: dict[tuple[str, str], Directory] = {}
-        self._history = pools.History()
-        self._rotations: dict[tuple[str, str], Rotation] = {}
+        self._pools = RecordedPools()
+        self._trial = None if policy is None else TrialPools(policy, self._pools)
 
     def run(self, span: Span) -> Iterator[Replayed]:
         """Makes the decisions of the span again, in the order in which their events were accepted. Raises when the ledger fails."""
@@ -94,10 +89,12 @@ class Replay:
             if not page:
                 return
             for one in page:
-                yield self._again(one, carry=not span.record_id)
+                if span.record_id and self._policy is not None:
+                    self._trial = TrialPools(self._policy, self._pools)
+                yield _unless_altered(self._again(one))
             after = page[-1].seq
 
-    def _again(self, one: Recorded, carry: bool) -> Replayed:
+    def _again(self, one: Recorded) -> Replayed:
         if one.evidence is None:
             return Replayed(one, "unproven", "it was made before evidence was kept, or its evidence was cleared away")
         if one.evidence == ERASED:
@@ -106,56 +103,40 @@ class Replay:
             kept, event = evidence.load(one.evidence), _decode_event(one.event)
             known = self._people(one.roster)
             policy = self._policy or self._recorded_policy(one.policy)
-        except _CannotSay as error:
+        except CannotSay as error:
             return Replayed(one, "unproven", str(error))
         except msgspec.DecodeError as error:
             return Replayed(one, "different", f"what it was made from cannot be read any more: {error}")
         directory = self._directory(policy, one.roster, known)
         try:
-            if self._policy is None:
-                standing, bonds = self._recorded_pools(kept)
-                made = decide_again(event, kept, policy, directory, Pools(policy, directory, None, standing, bonds))
+            working = self._working(one, kept, policy, directory)
+            made = decide_again(event, kept, policy, directory, working)
+            if working.replayed:
                 return _compared(one, made, known.erased)
-            return self._otherwise(one, event, kept, directory, carry)
-        except _CannotSay as error:
+            return self._otherwise(one, kept, made, working)
+        except CannotSay as error:
             return Replayed(one, "unproven", str(error))
         except Exception as error:  # noqa: BLE001 - told, and the others are still to be looked at
             return Replayed(one, "different", f"deciding it again failed: {type(error).__name__}: {error}")
 
-    def _otherwise(
-        self, one: Recorded, event: ChangeEvent, kept: Evidence, directory: Directory, carry: bool
-    ) -> Replayed:
-        assert self._policy is not None
-        before = _decode(one.body)
-        standing, bonds = self._recorded_pools(kept)
-        if carry:
-            for key, rotation in standing.items():
-                self._rotations.setdefault(key, rotation)
-            standing = self._rotations
+    def _working(self, one: Recorded, kept: Evidence, policy: Policy, directory: Directory) -> Pools:
         with self._ledger.read() as conn:
-            available = Availability(self._policy, people.known_then(conn, kept.at))
-        systems = sorted({system for entity in self._policy.entities.values() for system in entity.remote})
-        attendance = Attendance(self._policy, directory, available, systems)
-        made = decide_again(
-            event, kept, self._policy, directory, Pools(self._policy, directory, attendance, standing, bonds)
-        )
-        if made is None:
-            return Replayed(one, "different", "nothing would have been decided: the entry criteria keep it out", before)
-        verdict: Verdict = "different"
-        if _choice(before) == _choice(made):
-            verdict = "identical" if before.owner == made.owner else "turn" if made.pool else "different"
-        return Replayed(one, verdict, "" if verdict == "identical" else _instead(before, made), before, made)
+            if self._trial is not None:
+                return self._trial.open(conn, kept, one.policy, directory)
+            return Pools(policy, directory, None, self._pools.found(conn, kept), bonds_of(kept))
 
-    def _recorded_pools(self, kept: Evidence) -> tuple[dict[tuple[str, str], Rotation], dict[tuple[str, str], str]]:
-        """The pools as the decision found them. Raises _CannotSay when the pool ledger does not have them."""
-        standing: dict[tuple[str, str], Rotation] = {}
+    def _otherwise(self, one: Recorded, kept: Evidence, made: Decision | None, working: Pools) -> Replayed:
+        """What another policy made of it, or the same one with pools that stand otherwise by now."""
+        assert self._trial is not None
+        before = _decode(one.body)
+        verdict: Verdict = "different"
+        if made is not None and _choice(before) == _choice(made):
+            verdict = "identical" if before.owner == made.owner else "turn" if made.pool else "different"
         with self._ledger.read() as conn:
-            for seen in (one for one in kept.pools if one.pool):
-                found = self._history.at(conn, seen.pool, seen.kind, seen.seq)
-                if found is None:
-                    raise _CannotSay(f"the entries of the pool {seen.pool} are not all in the ledger")
-                standing[seen.pool, seen.kind] = found
-        return standing, {(seen.pool, seen.key): seen.bond for seen in kept.pools if seen.bond}
+            self._trial.settled(conn, kept, working, verdict == "identical")
+        if made is None:
+            return Replayed(one, verdict, "nothing would have been decided: the entry criteria keep it out", before)
+        return Replayed(one, verdict, "" if verdict == "identical" else _instead(before, made), before, made)
 
     def _recorded_policy(self, digest: str) -> Policy:
         known = self._compiled.get(digest)
@@ -163,12 +144,12 @@ class Replay:
             with self._ledger.read() as conn:
                 files = policies.load(conn, digest)
             if files is None:
-                raise _CannotSay(f"its policy {digest[:12]} is not in the ledger")
+                raise CannotSay(f"its policy {digest[:12]} is not in the ledger")
             try:
                 known = compile_policy(files)
             except PolicyError as error:
                 first = error.problems[0]
-                raise _CannotSay(
+                raise CannotSay(
                     f"this version refuses its policy {digest[:12]}: {first.file}:{first.line}: {first.message}"
                 ) from None
             _remember(self._compiled, digest, known)
@@ -180,7 +161,7 @@ class Replay:
             with self._ledger.read() as conn:
                 known = evidence.load_roster(conn, digest)
             if known is None:
-                raise _CannotSay("the people it knew are not in the ledger")
+                raise CannotSay("the people it knew are not in the ledger")
             _remember(self._rosters, digest, known)
         return known
 
@@ -199,17 +180,33 @@ def _remember(at_hand: dict[Any, Any], key: Any, value: Any) -> None:
 
 
 def _compared(one: Recorded, made: Decision | None, people_erased: bool) -> Replayed:
-    if made is not None and _encode(made).decode() == one.body:
-        return Replayed(one, "identical")
     try:
         before = _decode(one.body)
     except msgspec.DecodeError as error:
         return Replayed(one, "different", f"the stored decision cannot be read: {error}", None, made)
+    if made is not None and _encode(made).decode() == one.body:
+        return Replayed(one, "identical", "", before, made)
     if people_erased:
         return Replayed(one, "erased", "somebody it knew was erased at their request", before, made)
     if made is None:
         return Replayed(one, "different", "nothing would have been decided", before)
     return Replayed(one, "different", first_difference(before, made), before, made)
+
+
+def _unless_altered(made: Replayed) -> Replayed:
+    """Lists and reports read the columns of a decision's row: these must be what its body says, also where it cannot be made again."""
+    if made.verdict == "different":
+        return made
+    one = made.recorded
+    try:
+        said = columns_of(made.before or _decode(one.body))
+    except msgspec.DecodeError as error:
+        return Replayed(one, "different", f"the stored decision cannot be read: {error}")
+    wrong = next((name for name, value in said.items() if one.columns[name] != value), None)
+    if wrong is None:
+        return made
+    told = f"the column {wrong} of its row is {_short(one.columns[wrong])}, and the decision itself says {_short(said[wrong])}"
+    return Replayed(one, "different", told, made.before, made.after)
 
 
 def first_difference(recorded: Decision, again: Decision) -> str:

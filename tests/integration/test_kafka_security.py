@@ -124,6 +124,16 @@ def test_who_is_not_let_in_is_told_why_without_the_password(
 
 
 @pytest.mark.usefixtures("patience")
+@pytest.mark.parametrize(("login", "door"), [("SASL_PLAINTEXT", "PLAINTEXT"), ("SASL_SSL", "SSL")])
+def test_who_wants_to_log_in_where_nobody_does_is_told_which_setting_is_wrong(
+    broker: Kafka, login: str, door: str
+) -> None:
+    doors = broker.addresses | {"PLAINTEXT": broker.bootstrap}
+    said = refusal.why_not(settings(broker, login, bootstrap_servers=doors[door]))
+    assert said == f"{doors[door]} takes no login: it expects another kafka.security_protocol than {login}"
+
+
+@pytest.mark.usefixtures("patience")
 def test_a_refused_login_is_told_by_all_that_write_and_ask(broker: Kafka) -> None:
     made = settings(broker, "SASL_PLAINTEXT", password=WRONG)
     with pytest.raises(KafkaUnwell, match="refuses the login of 'fingerpost' by PLAIN"):

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 import structlog
 
-from connectors.errors import ConnectorError, RateLimited, RecordRejected, Transient
+from connectors.errors import AuthenticationFailed, ConnectorError, RateLimited, RecordRejected, Transient
 from connectors.hubspot import errors as hubspot
 from connectors.marketo import errors as marketo
 from connectors.patience import LONGEST_ASKED, Asked, Hold, wait_asked
@@ -176,13 +176,13 @@ def crm() -> tuple[Hold, ManualClock]:
     return Hold("s", clock), clock
 
 
-def fail(hold: Hold, error: ConnectorError) -> None:
-    with pytest.raises(type(error)), hold.heeded():
+def fail(hold: Hold, error: ConnectorError, *, writing: bool = False) -> None:
+    with pytest.raises(type(error)), hold.heeded(writing=writing):
         raise error
 
 
-def answer(hold: Hold) -> None:
-    with hold.heeded():
+def answer(hold: Hold, *, writing: bool = False) -> None:
+    with hold.heeded(writing=writing):
         pass
 
 
@@ -221,6 +221,47 @@ def test_an_outage_is_told_once_it_lasts_and_a_moment_s_is_not(crm: tuple[Hold, 
             clock.advance(10)
         fail(hold, RecordRejected("this lead is refused", system="s"))  # the system answers
     assert [one["event"] for one in said] == ["a system keeps us waiting", "a system is well again"]
+    assert hold.trouble() is None
+
+
+def test_a_system_that_answers_reads_and_refuses_writes_is_unwell_since_the_first_refusal(
+    crm: tuple[Hold, ManualClock],
+) -> None:
+    """Read-only while it is maintained: each try of a write looks first whether the record still stands as it did, which works."""
+    hold, clock = crm
+    with structlog.testing.capture_logs() as said:
+        for _ in range(12):
+            answer(hold)
+            fail(hold, Transient("read-only", system="s"), writing=True)
+            clock.advance(60)
+            trouble = hold.trouble()
+            assert trouble is not None
+            assert (trouble.why, trouble.since) == ("read-only", START)
+        answer(hold)
+        assert hold.trouble() is not None
+        answer(hold, writing=True)
+    assert hold.trouble() is None
+    assert [one["event"] for one in said] == ["a system keeps us waiting", "a system is well again"]
+    assert said[1]["seconds"] == 720
+
+
+def test_writes_that_nobody_owes_any_more_keep_no_system_unwell(crm: tuple[Hold, ManualClock]) -> None:
+    """A person was faster meanwhile: the refused write is not made again."""
+    hold, clock = crm
+    fail(hold, Transient("read-only", system="s"), writing=True)
+    clock.advance(170)
+    answer(hold)
+    assert hold.trouble() is not None
+    clock.advance(20)
+    answer(hold)
+    assert hold.trouble() is None
+
+
+@pytest.mark.parametrize("writing", [False, True])
+def test_a_login_that_is_let_in_again_ends_the_wait_whoever_asked(crm: tuple[Hold, ManualClock], writing: bool) -> None:
+    hold, _ = crm
+    fail(hold, AuthenticationFailed("refused", system="s"), writing=writing)
+    answer(hold)
     assert hold.trouble() is None
 
 

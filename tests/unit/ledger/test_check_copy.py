@@ -105,6 +105,10 @@ def test_a_ledger_in_use_is_well(desk: Desk) -> None:
         ("UPDATE outbox SET state = 'parked', ended_ms = :ago", "writes parked"),
         ("UPDATE outbox SET decision_id = 'x'", "writes without decision"),
         ("UPDATE decision SET seq = 999", "decisions without event"),
+        ("UPDATE journal SET state = 'skipped'", "decisions on events not applied"),
+        # Its write went with it.
+        ("DELETE FROM decision WHERE outcome = 'assign'", "assignments without decision"),
+        ("DELETE FROM decision WHERE outcome = 'assign'", "turns without decision"),
         ("INSERT INTO announcement VALUES ('x', 1)", "announcements without decision"),
         ("INSERT INTO timer VALUES ('x', 'hold', 'a:lead:b', :ago, 0, 0)", "timers overdue"),
         ("DELETE FROM mirror WHERE entity = 'lead'", "keys without record"),

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from routing.cli.app import app
 from routing.ledger import evidence, journal, mirror, policies
 from routing.ledger.engine import Ledger
+from routing.runtime import crediting, pooling
 from routing.runtime.housekeeping import Housekeeping
 from routing.runtime.replay import Replay, Replayed, Span
 from tests.conftest import ManualClock
@@ -46,6 +47,13 @@ def desk(ledger: Ledger, clock: ManualClock) -> Desk:
 def publish(desk: Desk, changed: dict[str, str]) -> None:
     """The example policy goes live, some of its files replaced."""
     fresh = policy(**changed)
+    files = {name: text.encode() for name, text in files_of(changed).items()}
+    with desk.ledger.write() as conn:
+        policies.publish(conn, fresh.digest, files, desk.clock())
+    desk.loop._policies.current = fresh  # type: ignore[misc]
+
+
+def files_of(changed: dict[str, str]) -> dict[str, str]:
     named = {
         "fields": example.FIELDS,
         "engagement": example.ENGAGEMENT,
@@ -54,10 +62,7 @@ def publish(desk: Desk, changed: dict[str, str]) -> None:
         "corrections": example.CORRECTIONS,
         "matching": example.MATCHING,
     } | changed
-    files = {f"{name}.{'csv' if name == 'people' else 'yaml'}": text.encode() for name, text in named.items()}
-    with desk.ledger.write() as conn:
-        policies.publish(conn, fresh.digest, files, desk.clock())
-    desk.loop._policies.current = fresh  # type: ignore[misc]
+    return {f"{name}.{'csv' if name == 'people' else 'yaml'}": text for name, text in named.items()}
 
 
 def again(ledger: Ledger, span: Span | None = None, **more: Any) -> list[Replayed]:
@@ -183,6 +188,8 @@ def test_evidence_is_forgotten_after_a_time_with_its_people(desk: Desk) -> None:
 
 # Another policy
 
+ALL_SMALL = "route: lead\nentry: ['event.kind = \"created\"']\nladder:\n  - otherwise: pool Small\n"
+
 
 def test_what_another_policy_would_have_decided(desk: Desk) -> None:
     desk.play(*(desk.event("created", f"00Q{n}", country="GB" if n % 2 else "FR") for n in range(6)))
@@ -205,6 +212,91 @@ def test_a_policy_that_would_not_have_routed_it(desk: Desk) -> None:
     closed = example.ENGAGEMENT.replace('event.kind in ("created", "restored")', 'event.kind = "restored"')
     (one,) = again(desk.ledger, policy=policy(engagement=closed))
     assert (one.verdict, one.said) == ("different", "nothing would have been decided: the entry criteria keep it out")
+
+
+REMARK = "# a remark\n"  # the same rules, and another policy by its digest
+CAPPED = "Small: {method: round robin, members: [Ana Diaz, Bo Li], member_caps: 2 a day}\n"
+
+
+def days_of_leads(desk: Desk, per_day: int) -> None:
+    """Three days of leads, one an hour."""
+    for day in range(3):
+        for n in range(per_day):
+            desk.play(desk.event("created", f"00Q{day}{n}", seconds=day * 86_400 + n, country="FR"))
+            desk.clock.advance(3_600)
+        desk.clock.advance(86_400 - per_day * 3_600)
+
+
+def outcomes(found: list[Replayed]) -> list[str]:
+    return [one.after.outcome for one in found if one.after is not None]
+
+
+def test_caps_count_in_a_replay_as_they_counted_then(desk: Desk) -> None:
+    small = policy(engagement=ALL_SMALL, pools=CAPPED)
+    publish(desk, {"engagement": ALL_SMALL, "pools": CAPPED})
+    days_of_leads(desk, per_day=6)
+    found = again(desk.ledger, policy=small)
+    assert {one.verdict for one in found} == {"identical"}
+    assert outcomes(found)[:6] == ["assign"] * 4 + ["hold"] * 2
+    # Under another name, from the middle of a day, and of a single record.
+    renamed = policy(engagement=ALL_SMALL, pools=CAPPED + REMARK)
+    assert set(verdicts(desk.ledger, policy=renamed)) == {"identical"}
+    third = found[2].recorded.seq
+    assert {one.verdict for one in again(desk.ledger, Span(after=third), policy=renamed)} == {"identical"}
+    assert {one.verdict for one in again(desk.ledger, Span(record_id="00Q04"), policy=renamed)} == {"identical"}
+
+
+def test_other_caps_are_judged_by_what_the_replay_gave(desk: Desk) -> None:
+    publish(desk, {"engagement": ALL_SMALL, "pools": CAPPED})
+    days_of_leads(desk, per_day=6)
+    recorded = outcomes(again(desk.ledger, policy=policy(engagement=ALL_SMALL, pools=CAPPED)))
+    for cap, given in ((1, 2), (2, 4), (3, 6)):
+        trial = policy(engagement=ALL_SMALL, pools=CAPPED.replace("2 a day", f"{cap} a day") + REMARK)
+        made = again(desk.ledger, policy=trial)
+        assert outcomes(made)[:6] == ["assign"] * given + ["hold"] * (6 - given)
+        assert (outcomes(made) == recorded) == (cap == 2)
+        owners = [one.after.owner for one in made[:given] if one.after is not None]
+        assert owners.count("ana@example.com") == owners.count("bo@example.com") == given / 2
+
+
+def test_open_work_counts_as_it_was_recorded(desk: Desk) -> None:
+    """Whose lead it is goes by who has least to do, which is closed outside of what is replayed."""
+    balanced = "Small: {method: load balanced, members: [Ana Diaz, Bo Li]}\n"
+    publish(desk, {"engagement": ALL_SMALL, "pools": balanced})
+    for n in range(6):
+        desk.play(desk.event("created", f"00Q{n}", seconds=n, country="FR"))
+        desk.clock.advance(60)
+    ana = [one.recorded.ref[-4:] for one in again(desk.ledger) if one.after and one.after.owner == "ana@example.com"]
+    desk.play(*(desk.event("updated", record, seconds=100, converted=True) for record in ana))
+    desk.play(*(desk.event("created", f"00Q1{n}", seconds=200 + n, country="FR") for n in range(3)))
+    found = again(desk.ledger, policy=policy(engagement=ALL_SMALL, pools=balanced + REMARK))
+    assert {one.verdict for one in found} == {"identical"}
+    assert [one.after.owner for one in found[-3:] if one.after] == ["ana@example.com"] * 3
+
+
+def test_what_was_credited_by_hand_counts_until_a_lead_goes_otherwise(desk: Desk) -> None:
+    publish(desk, {"engagement": ALL_SMALL, "pools": CAPPED.replace(", member_caps: 2 a day", "")})
+    desk.play(*(desk.event("created", f"00Q{n}", seconds=n, country="FR") for n in range(3)))
+    with desk.ledger.write() as conn:
+        locked = pooling.Desk(conn, desk.loop._policies.current, ["Small"], desk.clock(), locked=True)
+        crediting.adjust(locked, "Small", "", "ana@example.com", 2.0, author="op", reason="was ill")
+    desk.play(*(desk.event("created", f"00Q1{n}", seconds=9 + n, country="FR") for n in range(4)))
+    for pools in (CAPPED.replace(", member_caps: 2 a day", ""), CAPPED.replace(", member_caps: 2 a day", "") + REMARK):
+        assert set(verdicts(desk.ledger, policy=policy(engagement=ALL_SMALL, pools=pools))) == {"identical"}
+
+
+def test_that_open_leads_are_not_known_of_then_is_said(desk: Desk, tmp_path: Path) -> None:
+    few = CAPPED.replace("2 a day", "1 open")
+    publish(desk, {"engagement": ALL_SMALL, "pools": few})
+    desk.play(*(desk.event("created", f"00Q{n}", seconds=n, country="FR") for n in range(4)))
+    same = policy(engagement=ALL_SMALL, pools=few)
+    found = again(desk.ledger, policy=same)
+    assert ({one.verdict for one in found}, outcomes(found)) == ({"identical"}, ["assign"] * 2 + ["hold"] * 2)
+    for name, text in files_of({"engagement": ALL_SMALL, "pools": few + REMARK}).items():
+        (tmp_path / name).write_text(text, "utf-8")
+    code, said = run(desk.ledger, "--policy", str(tmp_path))
+    assert code == 1
+    assert "caps on open leads (in Small) count none here" in " ".join(said.split())
 
 
 # The recorded history, and what happens to it
@@ -272,6 +364,34 @@ def test_decisions_that_somebody_altered_are_found(history: Ledger) -> None:
     for decision_id, (_, words) in altered.items():
         line = next(line for line in said.splitlines() if decision_id[:8] in line)
         assert words in line
+
+
+def test_altered_columns_are_found(history: Ledger) -> None:
+    """Lists and reports count by them; what a decision says of itself is left as it was."""
+    wrong: dict[str, Any] = {
+        "owner": "eve@example.com",
+        "outcome": "hold",
+        "pool": "Elsewhere",
+        "rung": "Another",
+        "ref": "salesforce:lead:00QEVE",
+        "corrections": 9,
+        "decided_ms": 1,
+    }
+    with history.write() as conn:
+        ids = conn.exec_driver_sql("SELECT decision_id FROM decision ORDER BY seq").scalars().all()
+        for decision_id, (name, value) in zip(ids, wrong.items(), strict=False):
+            conn.exec_driver_sql(f"UPDATE decision SET {name} = ? WHERE decision_id = ?", (value, decision_id))
+        # Of one that cannot be made again it is told, too.
+        last = ids[len(wrong)]
+        conn.exec_driver_sql("UPDATE decision SET evidence = NULL, owner = 'eve' WHERE decision_id = ?", (last,))
+    found = {one.recorded.decision_id: one for one in again(history) if one.verdict != "identical"}
+    assert list(found) == ids[: len(wrong) + 1]
+    assert {one.verdict for one in found.values()} == {"different"}
+    for decision_id, (name, value) in zip(ids, wrong.items(), strict=False):
+        assert found[decision_id].said.startswith(
+            f"the column {name} of its row is {value!r}, and the decision itself "
+        )
+    assert run(history)[0] == 1
 
 
 def test_altered_evidence_is_found(history: Ledger) -> None:
