@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from routing.cli.ending import SAFE, in_time, leave
 from routing.cli.output import problem
 from routing.cli.run import on_signals
 
@@ -71,16 +71,14 @@ def _run(role: str, config: Path) -> None:
         process.services.start("web", "web server", Server(app, listening).run)
     process.start()
     _wait(process, stopping)
-    late = process.stop()
+    with in_time(f"The {role}"):
+        late = process.stop()
     code = 1 if process.services.failed.is_set() else 0
     if code:
         problem(f"The {role} stopped: {process.services.failure}")
     if late:
-        # What they were at is in the ledger, or in the log still; a thread of a library must not keep the process.
-        problem(f"Did not stop in time: {', '.join(late)}.")
-        sys.stderr.flush()
-        os._exit(code or 1)
-    raise typer.Exit(code)
+        problem(f"Did not stop in time: {', '.join(late)}. {SAFE}")
+    leave(code, late)
 
 
 def _listen(role: str, settings: Settings) -> socket | None:

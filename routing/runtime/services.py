@@ -44,7 +44,7 @@ class Services:
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         """With a ``ledger``, a thread that loses it, or that another stood in the way of, is started again for up to ``patience``
-        seconds."""
+        seconds; those in which all wait for the ledger are counted apart."""
         self._threads: dict[str, list[threading.Thread]] = {}
         self._stops: dict[str, threading.Event] = {}
         self._patience = patience
@@ -91,19 +91,24 @@ class Services:
                 if lost:
                     self.ledger.lost(error)
                 log.warning("a part of the daemon begins anew, once the ledger is well", part=name, why=reason(error))
-            if stop.wait(_growing(after_tries(tries))) or not self.ledger.wait(stop):
+            if stop.wait(_growing(after_tries(tries))):
                 return
+            # While nobody can use the ledger it is the watch that loses patience: another outage soon after begins anew.
+            waits = monotonic()
+            if not self.ledger.wait(stop):
+                return
+            first += monotonic() - waits
 
     def _fail(self, why: str) -> None:
         self.failure = self.failure or why
         self.failed.set()
 
     def stop(self, group: str, seconds: float = 10.0) -> list[str]:
-        """Stops a group and waits up to ``seconds`` for it. Returns the names of threads that did not end."""
+        """Stops a group and waits up to ``seconds`` for all of it. Returns the names of threads that did not end."""
         self.stop_event(group).set()
-        late = []
+        late, give_up = [], monotonic() + seconds
         for thread in self._threads.get(group, []):
-            thread.join(seconds)
+            thread.join(max(0.0, give_up - monotonic()))
             if thread.is_alive():
                 late.append(thread.name)
         return late

@@ -138,6 +138,34 @@ def test_a_part_that_loses_it_again_and_again_ends_everything() -> None:
     assert made.failure.startswith("part failed: OperationalError")
 
 
+def test_two_outages_in_a_row_are_not_counted_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each shorter than our patience, both together longer: a part that hardly ran in between is begun anew all the same."""
+    ledger, now = Patient(), [0.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    made = services(ledger, patience=120)
+    assert made.ledger is not None
+    runs, going, waiting = list[float](), threading.Event(), made.ledger.wait
+
+    def outage(stop: threading.Event) -> bool:
+        now[0] += 80
+        ledger.away = False
+        return waiting(stop)
+
+    def part(stop: threading.Event) -> None:
+        runs.append(now[0])
+        if len(runs) < 4:
+            ledger.away = True
+            raise lost()
+        going.set()
+        stop.wait()
+
+    monkeypatch.setattr(made.ledger, "wait", outage)
+    made.start("group", "part", part)
+    wait_for("the part, or its end", lambda: going.is_set() or made.failed.is_set())
+    assert made.stop("group") == []
+    assert (made.failure, runs) == ("", [0, 80, 160, 240])
+
+
 def test_a_part_that_another_stood_in_the_way_of_begins_anew() -> None:
     """A deadlock or a serialization failure: the ledger is well, and nobody is told that it is lost."""
     told, runs, again = list[Happening](), list[str](), threading.Event()
