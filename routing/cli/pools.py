@@ -25,7 +25,8 @@ from routing.cli.pools_page import print_all, print_simulated, print_view, signe
 from routing.runtime.clock import utcnow
 
 if TYPE_CHECKING:
-    from routing.runtime.crediting import BadLead
+    from routing.core.distribution.entries import PoolEntry
+    from routing.runtime.crediting import Adjusted
     from routing.runtime.pool_view import RotationView
     from routing.runtime.pooling import Desk
     from rules.policy import Policy
@@ -34,6 +35,7 @@ app = typer.Typer(no_args_is_help=True)
 
 MOST = 500  # characters of a reason
 MOST_LEADS = 1_000_000
+MOST_OWED = 1000
 SYSTEM = "event.system"
 
 Pool = Annotated[str, typer.Argument(help="The pool's name, as in pools.yaml.")]
@@ -120,13 +122,13 @@ def credit(
     because: Annotated[str, typer.Option("--because", help="Why; it is shown with the entry.")],
     leads: Annotated[
         float,
-        typer.Option("--leads", min=-1000, max=1000, help="How many leads they are owed; below 0: how many fewer."),
+        typer.Option("--leads", help=f"How many leads they are owed, up to {MOST_OWED}; below 0: how many fewer."),
     ] = 1,
     lead: Annotated[
         str,
         typer.Option(
             "--lead",
-            help="The lead (its id) that was bad: once; its place in their caps is free again. With --leads -1: it is taken again.",
+            help="The lead (its id) that was bad: once; its place in their caps is free again. With --leads -1: that is taken back.",
         ),
     ] = "",
     kind: Kind = "",
@@ -136,13 +138,21 @@ def credit(
 ) -> None:
     """Gives a member a claim to leads, as an entry with author and reason: for a skipped turn, or a lead that was none (--lead).
 
-    Caps count what was given: only a credit with --lead frees a place in them, and only --lead with --leads -1 takes it again.
+    Caps count what was given: only a credit with --lead frees a place in them, and only --lead with --leads -1 takes it again. Caps on
+    open leads count what is open, credited or not.
     """
+    from routing.core.distribution.turns import TOLERANCE
     from routing.runtime.crediting import adjust, bad_lead, retake_turn, return_turn
 
     author, reason = one_line(by, MOST) or getpass.getuser(), one_line(because, MOST)
-    if not leads or not reason:
-        problem("Say how many leads, and why." if not leads else "Say why, with --because.")
+    if not reason:
+        problem("Say why, with --because.")
+        raise typer.Exit(2)
+    if not TOLERANCE < abs(leads) <= MOST_OWED:
+        problem(
+            f"--leads {leads:g} cannot be credited: say how many leads, up to {MOST_OWED} more or fewer, and more than {TOLERANCE:f}: "
+            "less would change nobody's turn."
+        )
         raise typer.Exit(2)
     if lead and abs(leads) != 1:
         problem("A lead that was bad is credited as one: leave --leads out, or say --leads -1 to take that back.")
@@ -153,34 +163,49 @@ def credit(
         of = _kind(desk, which, kind)
         member = _member(desk, which, name)
         try:
-            bad = bad_lead(desk, which, member, lead) if lead else None
-            if bad is None:
+            if not lead:
                 made = adjust(desk, which, of, member, leads, author=author, reason=reason)
+            elif leads < 0:
+                made = retake_turn(desk, which, member, lead, author=author, reason=reason)
             else:
-                turn = return_turn if leads > 0 else retake_turn
-                made = turn(desk, which, member, bad, author=author, reason=reason)
+                bad = bad_lead(desk, which, member, lead)
+                made = return_turn(desk, which, member, bad, author=author, reason=reason)
         except ValueError as error:
             problem(f"{error}.")
             raise typer.Exit(1) from None
-        claim, who = made.rotation.claim(made.rotation.number[member]), desk.directory.name(member)
-        said = (
-            f"{who} is now owed {signed(claim)} leads in the pool {which} ({signed(made.before)} before; "
-            f"credits come out of the turns of all): entry {made.rotation.seq}."
-        )
-        if not made.owed:
-            said = f"No turn is owed for it, as nobody but {who} had a share of the pool {which}: entry {made.rotation.seq}."
-        elif desk.policy.pools[which].bound is None:
-            said += f" Its leads are shared by {desk.policy.pools[which].method}: there a claim decides between equals at most."
-        return said + ("" if bad is None else _in_caps(bad, leads))
+        return _owed(desk, which, member, made) + (_in_caps(desk, which, member, lead, made.entry) if lead else "")
 
     err.print(_changed(config, ledger, pool, work), markup=False)
 
 
-def _in_caps(lead: BadLead, leads: float) -> str:
+def _owed(desk: Desk, pool: str, member: str, made: Adjusted) -> str:
+    """What a member is owed after a credit (or debit)."""
+    claim, who, entry = made.rotation.claim(made.rotation.number[member]), desk.directory.name(member), made.entry
+    if not entry.leads:
+        done = "owed" if entry.what == "credit" else "taken back"
+        return f"No turn is {done} for it, as nobody but {who} had a share of the pool {pool}: entry {entry.seq}."
+    said = (
+        f"{who} is now owed {signed(claim)} leads in the pool {pool} ({signed(made.before)} before; "
+        f"credits come out of the turns of all): entry {entry.seq}."
+    )
+    if desk.policy.pools[pool].bound is None:
+        said += (
+            f" Its leads are shared by {desk.policy.pools[pool].method}: there a claim decides between equals at most."
+        )
+    return said
+
+
+def _in_caps(desk: Desk, pool: str, member: str, lead: str, entry: PoolEntry) -> str:
     """What becomes of a member's caps by a credit (or debit) for that lead."""
-    if lead.turns.at is None:
-        return f" Their caps stay as they are: when {lead.record_id} was given was not kept."
-    return f" In their caps the place of {lead.record_id} is {'free' if leads > 0 else 'taken'} again."
+    caps = desk.attendance.caps(desk.policy.pools[pool], member, entry.kind)
+    said = ""
+    if any(cap.per != "open" for cap in caps):
+        said = f" In their caps the place of {lead} is {'free' if entry.what == 'credit' else 'taken'} again."
+        if entry.given is None:
+            said = f" Their caps stay as they are: when {lead} was given was not kept."
+    if any(cap.per == "open" for cap in caps):
+        said += f" In caps on open leads {lead} counts as long as it is open."
+    return said
 
 
 @app.command()

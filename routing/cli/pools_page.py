@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from routing.runtime.pool_view import Coming, RotationView
     from routing.runtime.simulating import Simulated
 
+_BY_HAND = ", but for credits by hand, which turns make up for"
 _EVENS_OUT = "it evens out as who is owed is there again; where it grows, `pools credit` helps"
 
 
@@ -64,7 +65,7 @@ def print_view(view: RotationView) -> None:
         out.print(Text(f"Next{leads}: {_first(view, coming)}: {coming.because}."))
     far = f"{view.deviation:.2f} leads"
     if any(abs(one.shortfall) > view.deviation + 0.005 for one in view.members):
-        far += ", but for credits by hand, which turns make up for"
+        far += _BY_HAND
     if view.bound is not None:
         beyond = f", which is beyond its alarm of {view.bound:g} ({_EVENS_OUT})"
         far += beyond if view.deviation > view.bound else f" (alarm: {view.bound:g})"
@@ -145,7 +146,9 @@ def print_simulated(found: Simulated, names: dict[str, str]) -> None:
     if found.sticky:
         far = f"Made-up leads have no {found.sticky}: none was kept with whoever had it before, all went in turn."
     if found.worst is not None:
-        far = f"Nobody was ever further than {found.worst:.2f} leads from their share."
+        far = (
+            f"Nobody was ever further than {found.worst:.2f} leads from their share{_BY_HAND if found.by_hand else ''}."
+        )
     err.print(
         f"{found.leads} leads to the pool {found.pool}: {on}{found.waited} had to wait, the longest "
         f"{timedelta(seconds=round(found.longest_wait))}; {found.left} are still waiting. {far}",

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection, Row, case, func, select
+from sqlalchemy import ColumnElement, Connection, Row, case, false, func, or_, select, true
 
 from routing.core.distribution.caps import LONGEST, Given
 from routing.core.distribution.entries import COUNTED, PoolEntry, Snapshot, Standing
@@ -159,20 +159,41 @@ def _counts(policy: Policy, name: str) -> bool:
     return any(cap.per != "open" for cap in caps)
 
 
+def capped(policy: Policy) -> list[str]:
+    """The pools whose leads some cap counts over time."""
+    return [name for name in policy.pools if _counts(policy, name)]
+
+
 def _given(conn: Connection, name: str, now: datetime) -> Given:
+    given = Given()
+    for entry in _counted(conn, name, now, true()):
+        given.add(entry)
+    return given
+
+
+def counted_until(
+    conn: Connection, name: str, after: Mapping[str, int], seen: Mapping[str, int], at: datetime
+) -> Iterator[PoolEntry]:
+    """What caps counted at a time gone by, of that pool: by kind behind the entry ``after``, up to the one that was ``seen`` then; of
+    other kinds what happened before."""
+    before = pool_entry.c.kind.not_in(seen) & (pool_entry.c.at_ms < to_ms(at))
+    among = [(pool_entry.c.kind == kind) & (pool_entry.c.seq <= seq) for kind, seq in seen.items()]
+    known = [(pool_entry.c.kind == kind) & (pool_entry.c.seq <= seq) for kind, seq in after.items()]
+    return _counted(conn, name, at, or_(before, *among) & ~or_(false(), *known))
+
+
+def _counted(conn: Connection, name: str, now: datetime, where: ColumnElement[bool]) -> Iterator[PoolEntry]:
     rows = conn.execute(
         select(pool_entry)
         .where(
             pool_entry.c.pool == name,
             pool_entry.c.at_ms >= to_ms(now - LONGEST),
             pool_entry.c.what.in_((*COUNTED, "renamed")),
+            where,
         )
         .order_by(_HAPPENED, pool_entry.c.kind, pool_entry.c.seq)
     )
-    given = Given()
-    for row in rows:
-        given.add(_entry(row))
-    return given
+    return map(_entry, rows)
 
 
 def save(conn: Connection, opened: Opened, entries: Sequence[PoolEntry]) -> None:
@@ -291,6 +312,24 @@ def returned(conn: Connection, turns: Collection[str]) -> dict[tuple[str, str, s
     change that has the locks of the pools."""
     rows = conn.execute(_RETURNED, {"turns": sorted(turns)}) if turns else ()
     return {(row.pool, row.kind, row.turn): _entry(row) for row in rows}
+
+
+def called(conn: Connection, one: PoolEntry) -> str:
+    """The key by now of the member whom that entry is about."""
+    where = (pool_entry.c.pool == one.pool) & (pool_entry.c.kind == one.kind) & (pool_entry.c.seq > one.seq)
+    renamed = select(pool_entry.c.person, pool_entry.c.why).where(where, pool_entry.c.what == "renamed")
+    person = one.person
+    for old, new in conn.execute(renamed.order_by(pool_entry.c.seq)):
+        person = new if person == old else person
+    return person
+
+
+def refused_since(conn: Connection, one: PoolEntry, decision_ids: Collection[str]) -> PoolEntry | None:
+    """The entry after ``one`` by which a member of its rotation gave the lead of those decisions back; whoever it was."""
+    where = (pool_entry.c.pool == one.pool) & (pool_entry.c.kind == one.kind) & (pool_entry.c.seq > one.seq)
+    where &= (pool_entry.c.what == "refused") & pool_entry.c.decision_id.in_(sorted(decision_ids))
+    row = conn.execute(select(pool_entry).where(where).order_by(pool_entry.c.seq).limit(1)).first()
+    return None if row is None else _entry(row)
 
 
 def entries(

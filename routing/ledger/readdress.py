@@ -54,8 +54,10 @@ def _open_clocks(conn: Connection, olds: Sequence[str], now: Mapping[str, str]) 
 
 
 def _records_at_work(conn: Connection, olds: Sequence[str], now: Mapping[str, str]) -> None:
-    """Of records with an open clock, or on hold: who had them and does not get them again, and whose turns they took."""
-    refs = select(clock.c.ref).where(clock.c.state.in_(OPEN)).union(select(holding.c.ref))
+    """Of records with an open clock, or on hold, and those that these people were given: who had them and does not get them again, and whose
+    turns they took."""
+    at_work = select(clock.c.ref).where(clock.c.state.in_(OPEN))
+    refs = at_work.union(select(holding.c.ref), select(assignment.c.ref).where(assignment.c.person.in_(olds)))
     for old in olds:
         named = mirror.c.body.contains(f'"{old}"', autoescape=True)
         rows = conn.execute(select(mirror).where(mirror.c.ref.in_(refs), named)).all()

@@ -27,7 +27,8 @@ _decode = msgspec.json.Decoder(Write).decode
 
 
 class Spread(Struct, frozen=True):
-    """How long something took, in seconds: nearest-rank percentiles over ``n`` cases; None of none."""
+    """How long something took, in seconds: nearest-rank percentiles over ``n`` cases; None of none. What a CRM whose clock is ahead of
+    ours dates after our answer took no time."""
 
     n: int
     p50: float | None
@@ -187,7 +188,7 @@ def _speed_row(key: str, leads: list[_Lead]) -> SpeedRow:
 
 
 def _spread(milliseconds: Iterable[int]) -> Spread:
-    ordered = sorted(milliseconds)
+    ordered = sorted(max(one, 0) for one in milliseconds)
 
     def at(percent: int) -> float | None:
         found = percentile(ordered, percent)

@@ -7,8 +7,8 @@ from typing import Any
 from msgspec import Struct
 
 from routing.core.availability.calendars import pools_served_by
-from routing.core.distribution.entries import PoolEntry, What, mask_of
-from routing.core.distribution.returns import Turns, returned, said, turn_of
+from routing.core.distribution.entries import PoolEntry, What
+from routing.core.distribution.returns import Turns, owed, returned, said
 from routing.core.distribution.rotation import Rotation
 from routing.ledger import decisions, holding, mirror, pools
 from routing.runtime.pooling import Desk
@@ -24,11 +24,11 @@ class BadLead(Struct, frozen=True):
 
 
 class Adjusted(Struct, frozen=True):
-    """What became of a claim: what the member was owed ``before``, in leads, and whether it moved what they are ``owed``."""
+    """What became of a claim: what the member was owed ``before``, in leads, and the ``entry`` that was made."""
 
     rotation: Rotation
     before: float
-    owed: bool
+    entry: PoolEntry
 
 
 def bad_lead(desk: Desk, pool: str, member: str, record_id: str) -> BadLead:
@@ -41,13 +41,21 @@ def bad_lead(desk: Desk, pool: str, member: str, record_id: str) -> BadLead:
     raise ValueError(message)
 
 
+def _has(desk: Desk, pool: str, member: str, record_id: str) -> bool:
+    """Whether that member has the lead by a turn in the pool, also after all when they had given it back."""
+    known = mirror.load(desk.conn, decisions.refs_of(desk.conn, record_id)).values()
+    return any(
+        (pool, member) in [(name, person) for name, _, person in one.turns] and not one.gave_back for one in known
+    )
+
+
 def adjust(desk: Desk, pool: str, kind: str, member: str, leads: float, *, author: str, reason: str) -> Adjusted:
     """Gives a member a claim to so many leads more (or, below 0, fewer), as an entry with author and reason. The desk must be locked.
 
     Raises ValueError where there is nobody whose turns it could come out of, or go to.
     """
     rotation = desk.pools.rotation(desk.policy.pools[pool], kind, desk.now)
-    if _alone(rotation, member):
+    if not rotation.shares(rotation.number[member]):
         who = desk.directory.name(member)
         message = f"nobody but {who} has a share of the pool {pool}: there are no turns that this could come out of"
         raise ValueError(message)
@@ -58,39 +66,37 @@ def adjust(desk: Desk, pool: str, kind: str, member: str, leads: float, *, autho
 def return_turn(desk: Desk, pool: str, member: str, lead: BadLead, *, author: str, reason: str) -> Adjusted:
     """Returns the turn of a bad lead, with its place in the caps. Where nobody else has a share of the pool no turn is owed, and the
     entry says so. The desk must be locked. Raises ValueError where the turn was returned already."""
-    found = _returned(desk, (pool, lead.kind, member), lead)
+    turns = lead.turns
+    desk.pools.returned = pools.returned(desk.conn, {turns.by} - {""})
+    found = returned(desk.pools, pool, lead.kind, turns.by)
     if found is not None:
         message = f"the lead {lead.record_id} is {said(found)}; each turn is given back once"
         raise ValueError(message)
     rotation = desk.pools.rotation(desk.policy.pools[pool], lead.kind, desk.now)
-    leads = 0.0 if _alone(rotation, member) else 1.0
-    why = reason if leads else f"{reason} (no turn is owed for it: nobody else had a share of the pool)"
-    return _entered(desk, rotation, member, "credit", leads=leads, author=author, why=why, **_named(lead, member))
+    more = owed(rotation, member, reason)
+    return _entered(desk, rotation, member, "credit", author=author, given=turns.at, turn=turns.by, **more)
 
 
-def retake_turn(desk: Desk, pool: str, member: str, lead: BadLead, *, author: str, reason: str) -> Adjusted:
-    """Takes back what ``return_turn`` did. The desk must be locked. Raises ValueError where the lead is not credited."""
-    found = _returned(desk, (pool, lead.kind, member), lead)
-    if found is None or found.what != "credit":
-        message = f"the lead {lead.record_id} is not credited: there is nothing to take back"
+def retake_turn(desk: Desk, pool: str, member: str, record_id: str, *, author: str, reason: str) -> Adjusted:
+    """Takes back what ``return_turn`` did last for a lead of that member, also where somebody else has the lead by now. The desk must be
+    locked. Raises ValueError where no turn of theirs is credited for it, or they gave the lead back themselves since."""
+    ids = decisions.ids_of(desk.conn, record_id)
+    turns = pools.returned(desk.conn, ids)
+    credited = [one for (name, _, _), one in turns.items() if name == pool and one.what == "credit"]
+    mine = [one for one in credited if pools.called(desk.conn, one) == member]
+    if not mine:
+        message = (
+            f"the lead {record_id} is not credited to {desk.directory.name(member)}: there is nothing to take back"
+        )
         raise ValueError(message)
-    rotation = desk.pools.rotation(desk.policy.pools[pool], lead.kind, desk.now)
-    more = _named(lead, member)
-    return _entered(desk, rotation, member, "debit", leads=found.leads, author=author, why=reason, **more)
-
-
-def _alone(rotation: Rotation, member: str) -> bool:
-    n = rotation.number[member]
-    return rotation.bearers(n) == mask_of((n,))
-
-
-def _named(lead: BadLead, member: str) -> dict[str, Any]:
-    return {"given": lead.turns.at, "turn": turn_of(lead.turns, member)}
-
-
-def _returned(desk: Desk, turn: tuple[str, str, str], lead: BadLead) -> PoolEntry | None:
-    desk.pools.returned = pools.returned(desk.conn, {turn_of(lead.turns, turn[2])} - {""})
-    return returned(desk.pools, lead.turns, turn)
+    found = max(mine, key=lambda one: (one.at, one.seq))
+    refused = pools.refused_since(desk.conn, found, ids)
+    if refused is not None and pools.called(desk.conn, refused) == member and not _has(desk, pool, member, record_id):
+        message = f"{desk.directory.name(member)} gave the lead {record_id} back since, so the turn stays returned: there is nothing to take back"
+        raise ValueError(message)
+    rotation = desk.pools.rotation(desk.policy.pools[pool], found.kind, desk.now)
+    more = {"leads": found.leads, "given": found.given, "turn": found.turn}
+    return _entered(desk, rotation, member, "debit", author=author, why=reason, **more)
 
 
 def _entered(desk: Desk, rotation: Rotation, member: str, what: What, **more: Any) -> Adjusted:
@@ -98,4 +104,4 @@ def _entered(desk: Desk, rotation: Rotation, member: str, what: What, **more: An
     desk.pools.enter(rotation, member, what, desk.now, **more)
     pools.save(desk.conn, desk.opened, desk.pools.entries)
     holding.hurry(desk.conn, pools_served_by(desk.policy, {member.removeprefix(POOL)}), desk.now)
-    return Adjusted(rotation, before, owed=bool(more["leads"]))
+    return Adjusted(rotation, before, desk.pools.entries[-1])

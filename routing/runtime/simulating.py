@@ -31,7 +31,8 @@ class Simulated(Struct, frozen=True, kw_only=True):
     """What came of leads that were made up: by member how many, their ideal of these, and what they were owed before.
     ``longest_wait`` is in seconds, ``left`` how many nobody took. ``overflowed`` went on to ``overflow``, a pool or a queue.
 
-    ``worst`` is the largest |assigned − ideal| on the way, but for what was credited by hand; None where leads do not go by turns.
+    ``worst`` is the largest |assigned − ideal| on the way, but for what was credited by hand and is still to be made up for (``by_hand``: some
+    was); None where leads do not go by turns.
     ``sticky`` is what the pool keeps together, where these leads have none of it. ``like``: so many of the pool's last leads they
     were made after, 0 for none. ``systems`` says how many leads came from which CRM (none where that is not known, and makes a
     difference), ``kept_out`` by member which of these CRMs (all, where it is not known) gave them none, and why.
@@ -49,6 +50,7 @@ class Simulated(Struct, frozen=True, kw_only=True):
     overflow: str
     sticky: str
     worst: float | None
+    by_hand: bool
     like: int
     systems: dict[str, int]
     kept_out: dict[str, dict[str, str]]
@@ -75,6 +77,7 @@ def simulate(
     assigned = dict(zip(rotation.people, rotation.assigned, strict=True))
     ideal = {person: rotation.assigned[n] + rotation.claim(n) for person, n in rotation.number.items()}
     owed = {person: rotation.claim(n) for person, n in rotation.number.items()}
+    by_hand = any(abs(rotation.granted(n)) > 0.005 for n in rotation.number.values())
     worst, seq, waits, overflowed = rotation.deviation(), rotation.seq, list[float](), 0
     like = _like(desk, pool, str((facts.get("event") or {}).get("system") or ""))
     drawn = list(islice(cycle(like), leads))
@@ -104,6 +107,7 @@ def simulate(
         overflow=overflow(pool),
         sticky="" if any(bond_key(pool, one.account, one.contact) for one in like) else pool.sticky,
         worst=None if pool.bound is None else worst,
+        by_hand=by_hand,
         like=len(like) if like[0].contact else 0,
         systems=systems,
         kept_out=_kept_out(desk, pool, systems),

@@ -116,9 +116,8 @@ def test_every_lead_has_its_own_place_and_its_own_turn_however_often_it_is_given
             take_back(team.pools, one.turns, "no", ask)
         elif what == "accept":
             take_again(team.pools, one.turns, "yes", ask)
-        elif (returned(team.pools, one.turns, ("P", one.kind, one.person)) is None) == (what == "credit"):
-            [turn] = one.turns.ids
-            hand = {"leads": 1.0, "author": "Kim", "given": one.turns.at, "turn": turn}
+        elif (returned(team.pools, "P", one.kind, one.turns.by) is None) == (what == "credit"):
+            hand = {"leads": 1.0, "author": "Kim", "given": one.turns.at, "turn": one.turns.by}
             team.pools.enter(rotation, one.person, "credit" if what == "credit" else "debit", team.now, **hand)
         gone = which in away
         goes = not gone and what in ("reject", "credit")

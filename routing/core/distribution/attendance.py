@@ -200,6 +200,12 @@ class Attendance:
             until = None if None in ends else max([end for end in ends if end is not None])
         return until if stand.why and until is not None and until < _NEVER else None
 
+    def caps(self, pool: Pool, key: str, kind: str) -> list[Cap]:
+        """The caps that count a lead of that kind which the member with that key is given: their own, and those of the whole pool."""
+        [member] = [one for one in pool.members if one.key == key]
+        caps = [*pool.caps, *(cap for cap, _ in self._caps_of(pool, member))]
+        return [cap for cap in caps if cap.kind in ("", kind)]
+
     def used(self, pool: Pool, member: Member, kind: str, now: datetime) -> list[str]:
         """How far each of the member's caps is used: ``3 of 10 this day``."""
         found = []

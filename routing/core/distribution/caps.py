@@ -1,9 +1,9 @@
 """Caps: how many leads in an hour, a day, a week, a month, or open at one time. Calendar windows are those of the person's own zone.
 
 A lead given back (refused, or credited as no lead at all) does not fill a cap: the place it had is free again. Leads of one member,
-kind and moment fill equal places, and each gives back its own once (``returns``). A credit that names
-no lead frees no place, for nobody knows which. Where the clock was moved back, leads that
-were given later than now still count: a cap is never exceeded for that.
+kind and moment fill equal places, and each gives back its own once (``returns``). A credit that names no lead frees no place, for nobody
+knows which. Caps on open leads count what is open (``workload``), credited or not. Where the clock was moved back, leads that were given
+later than now still count: a cap is never exceeded for that.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Given:
                 self._times[entry.why] = self._times.pop(entry.person)
             if entry.person in self._freed:
                 self._freed[entry.why] = self._freed.pop(entry.person)
-        elif (what == "refused" and entry.leads) or (what == "credit" and entry.given is not None):
+        elif (what == "refused" and (entry.leads or entry.given or entry.turn)) or (what == "credit" and entry.given):
             self._take(entry)
             if entry.given is not None:
                 self._freed.setdefault(entry.person, []).append((entry.kind, entry.given))

@@ -41,7 +41,7 @@ class PoolEntry(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True)
     ``person`` is a member's key: an e-mail, or ``pool NAME`` for a pool within the pool; "" where the whole pool is meant.
     ``among`` has bit n set for each member n who could have had this lead, "" when all in turn could (hexadecimal); of a claim that is
     moved, for each out of whose turns it comes, "" when out of those of all in turn. ``given`` is when a lead that is given back, or
-    credited, was given, ``turn`` the turn that it took (``returns.turn_of``); None and "" where no lead is named.
+    credited, was given, ``turn`` the turn that it took, by the decision that gave it; None and "" where no lead is named.
     ``why`` is the reason, for people; ``author`` who entered it by hand.
     """
 

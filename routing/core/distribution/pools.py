@@ -1,11 +1,11 @@
-"""The pools while a batch is settled: who gets a lead, and what that changes. Made of rotations; what happens is kept as entries."""
+"""The pools while a batch is settled: who gets a lead, and what that changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from math import fsum, inf
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,9 +14,10 @@ from routing.core.availability.people import Availability
 from routing.core.directory import FILE, Directory
 from routing.core.distribution import methods, wording
 from routing.core.distribution.ask import Ask, Pick
-from routing.core.distribution.attendance import Attendance, Stand
-from routing.core.distribution.candidates import Candidates, Index, relaxes
-from routing.core.distribution.entries import CLAIMS, COUNTED, LEFT, PoolEntry, What
+from routing.core.distribution.attendance import Attendance
+from routing.core.distribution.candidates import Candidates, relaxes
+from routing.core.distribution.entries import LEFT, PoolEntry
+from routing.core.distribution.pool_ledger import Key, PoolLedger
 from routing.core.distribution.rotation import Rotation
 from routing.core.distribution.turns import Group
 from routing.core.distribution.values import number_at
@@ -25,8 +26,6 @@ from rules.pools.checks import pools_asked
 if TYPE_CHECKING:
     from rules.policy import Policy
     from rules.pools.model import Pool
-
-Key = tuple[str, str]  # pool, kind
 
 _NOTHING: Mapping[str, str] = {}
 _WITHIN: Mapping[str, Pick] = {}
@@ -45,13 +44,11 @@ class PoolSeen(Struct, frozen=True, array_like=True):
     bond: str = ""
 
 
-class Pools:
-    """Working state. With ``attendance`` members come and go by the clock; without, all stand as recorded: that is a replay.
+class Pools(PoolLedger):
+    """The same, asked for who gets a lead: ``pick`` changes no more than who is in turn, ``give`` hands the lead out.
 
-    ``rotations`` are changed by ``pick`` (who is in turn) and ``give``. ``entries`` is what happened, to be stored with the batch;
-    ``seen`` what the last decision read, to be kept as its evidence: empty it before each. ``bonds`` of sticky pools are by pool
-    and key. ``returned`` has by pool, kind and turn the newest entry that gave that turn back, or took it again: of those that may be
-    given back now. ``silent``: for whoever only counts what is given; picks are the same, but say nothing of members, and nothing in words.
+    ``seen`` is what the last decision read, to be kept as its evidence: empty it before each. ``bonds`` of sticky pools are by pool
+    and key. ``silent``: for whoever only counts what is given; picks are the same, but say nothing of members, and nothing in words.
     """
 
     def __init__(
@@ -64,24 +61,16 @@ class Pools:
         *,
         silent: bool = False,
     ) -> None:
-        self.policy, self._directory, self._attendance, self._silent = policy, directory, attendance, silent
-        self.rotations: dict[Key, Rotation] = {} if rotations is None else rotations
+        super().__init__(policy, directory, attendance, rotations)
+        self._silent = silent
         self.bonds: dict[tuple[str, str], str] = dict(bonds or {})
         self.bound: dict[tuple[str, str], str] = {}
-        self.entries: list[PoolEntry] = []
-        self.returned: dict[tuple[str, str, str], PoolEntry] = {}
         self.seen: dict[Key, PoolSeen] = {}
-        self._index = Index(policy, directory) if attendance is None else attendance.index
 
     @classmethod
     def fresh(cls, policy: Policy, directory: Directory, systems: Iterable[str], *, hours: bool = False) -> Pools:
         """As on the first day, of people who have these systems. Without ``hours`` whatever the hour: for files, which have none."""
         return cls(policy, directory, Attendance(policy, directory, Availability(policy), systems, hours=hours))
-
-    @property
-    def replayed(self) -> bool:
-        """Whether everything that happened is recorded already."""
-        return self._attendance is None
 
     def pick(self, name: str, ask: Ask) -> Pick:
         """Who of the pool gets this lead. Changes nothing but who is in turn; ``give`` hands it out."""
@@ -132,81 +121,6 @@ class Pools:
     def back(self, person: str, now: datetime) -> datetime | None:
         """When, by the clock, that person may be there again; None when nobody can say, or they are there."""
         return None if self._attendance is None else self._attendance.back(person, now)
-
-    def enter(self, rotation: Rotation, person: str, what: What, at: datetime, **more: Any) -> None:
-        """Adds an entry to a rotation, and takes it in."""
-        seq = rotation.seq + 1
-        if what in CLAIMS:
-            more["among"] = rotation.bearers(rotation.number[person])
-        self._add(
-            rotation,
-            PoolEntry(pool=rotation.pool, kind=rotation.kind, seq=seq, person=person, what=what, at=at, **more),
-        )
-
-    def _add(self, rotation: Rotation, entry: PoolEntry) -> None:
-        rotation.apply(entry)
-        self.entries.append(entry)
-        if entry.turn:
-            self.returned[entry.pool, entry.kind, entry.turn] = entry
-        if self._attendance is not None and entry.what in COUNTED:
-            given = self._attendance.given.get(rotation.pool)
-            if given is not None:
-                given.add(entry)
-            self._attendance.look_again(entry.person, sure=entry.what != "assigned")
-
-    def rotation(self, pool: Pool, kind: str, now: datetime) -> Rotation:
-        """The rotation of that kind, its members as they stand now."""
-        key = pool.name, kind
-        rotation = self.rotations.get(key)
-        if rotation is None:
-            rotation = self.rotations[key] = Rotation(pool.name, kind)
-        if self._attendance is None:
-            return rotation
-        for person, stand in self._attendance.changes(pool, rotation, now):
-            self._stand(pool, rotation, person, stand, now)
-        if pool.caps:
-            closed = self._attendance.closed(pool, rotation, now)
-            if closed != rotation.closed:
-                self.enter(rotation, "", "closed", now, why=closed)
-        if pool.method == "load balanced":
-            self._loads(pool, rotation, now)
-        return rotation
-
-    def _stand(self, pool: Pool, rotation: Rotation, person: str, stand: Stand | None, now: datetime) -> None:
-        n = rotation.number.get(person)
-        before = "out" if n is None else rotation.state[n]
-        if stand is None:
-            self._gone(rotation, person, now)
-        elif stand.why:
-            what: What = "full" if stand.full else "left"
-            self.enter(rotation, person, what, now, weight=stand.weight, why=stand.why)
-        elif before == "in":
-            self.enter(rotation, person, "weight", now, weight=stand.weight)
-        else:
-            # What they are owed is made up for, but nobody is flooded on their return; credits are meant to be made up for.
-            most = pool.catch_up + max(rotation.credits[n], 0.0) if n is not None else 0.0
-            over = max(rotation.claim(n) - most, 0.0) if n is not None else 0.0
-            self.enter(rotation, person, "joined", now, weight=stand.weight, leads=-over if over else 0.0)
-
-    def _gone(self, rotation: Rotation, person: str, now: datetime) -> None:
-        """Somebody is no member any more: what they were owed, or were ahead by, is let go."""
-        n = rotation.number[person]
-        if rotation.why[n] != LEFT:
-            self.enter(rotation, person, "left", now, weight=rotation.weight[n], why=LEFT)
-        if rotation.unsettled(n):
-            claim = rotation.claim(n)
-            self.enter(rotation, person, "settled", now, leads=-claim, why=wording.settled(claim))
-
-    def _loads(self, pool: Pool, rotation: Rotation, now: datetime) -> None:
-        assert self._attendance is not None
-        people, loads, within = rotation.people, self._attendance.workload.of(pool.balance), self._index.within(pool)
-        now_open = [loads.get(person, 0.0) for person in people]
-        for key, names in within.items():
-            if key in rotation.number:
-                now_open[rotation.number[key]] = fsum([loads.get(name, 0.0) for name in names])
-        if now_open != rotation.load:  # nearly always of one or two
-            for n in [n for n, load in enumerate(now_open) if load != rotation.load[n]]:
-                self.enter(rotation, people[n], "load", now, leads=now_open[n])
 
     def _pick(self, pool: Pool, ask: Ask, above: tuple[str, ...]) -> Pick:
         kind = methods.kind_of(pool, ask)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct
 
 from routing.core.distribution.ask import Ask
-from routing.core.distribution.entries import PoolEntry
+from routing.core.distribution.entries import LEFT, PoolEntry
 from routing.core.distribution.pools import Pools, PoolSeen
+from routing.core.distribution.rotation import Rotation
 from routing.core.model import Record, Step
 
 
 class Turns(Struct, frozen=True):
     """The turns that one lead took, as pool, kind and member, from the outer pool to those within it; when they were given, and by
-    which decision (None and "" where that was not kept)."""
+    which decision (None and "" where that was not kept). The pool ledger names them by that decision (``PoolEntry.turn``)."""
 
     named: tuple[tuple[str, str, str], ...] = ()
     at: datetime | None = None
@@ -25,24 +27,10 @@ class Turns(Struct, frozen=True):
         """Those of the last decision on that record."""
         return cls(record.turns, datetime.fromisoformat(record.given_at) if record.given_at else None, record.given_by)
 
-    @property
-    def ids(self) -> list[str]:
-        """How the pool ledger names them (``PoolEntry.turn``)."""
-        return [turn_of(self, member) for _, _, member in self.named]
 
-
-def turn_of(turns: Turns, member: str) -> str:
-    """How the pool ledger names that member's turn among these: by the decision that gave it; where that was not kept, by moment and
-    member; "" where nothing was."""
-    if turns.by or turns.at is None:
-        return turns.by
-    return f"{round(turns.at.timestamp() * 1000)} {member}"
-
-
-def returned(pools: Pools, turns: Turns, turn: tuple[str, str, str]) -> PoolEntry | None:
+def returned(pools: Pools, pool: str, kind: str, turn: str) -> PoolEntry | None:
     """The entry by which that turn is returned now; None while it stands."""
-    pool, kind, member = turn
-    last = pools.returned.get((pool, kind, turn_of(turns, member)))
+    last = pools.returned.get((pool, kind, turn))
     return None if last is None or last.what == "debit" else last
 
 
@@ -54,14 +42,23 @@ def said(entry: PoolEntry) -> str:
     )
 
 
+def owed(rotation: Rotation, member: str, why: str) -> dict[str, Any]:
+    """What an entry says that returns a turn of that member: how many ``leads`` they are owed for it, and ``why``. None are where there are
+    no turns that one could come out of, nor where nobody can make up for it: of whoever left the pool, claims are let go."""
+    n = rotation.number[member]
+    if rotation.shares(n):
+        return {"leads": 1.0, "why": why}
+    because = "no longer in the pool" if rotation.why[n] == LEFT else "nobody else had a share of the pool"
+    return {"leads": 0.0, "why": f"{why} (no turn is owed for it: {because})"}
+
+
 def take_back(pools: Pools, turns: Turns, why: str, ask: Ask) -> tuple[Step, ...]:
     """Whoever gave a lead back has the turns again that it took; where they have one already, an entry and a step say so. In a replay
     the entries are there already."""
     told = []
-    for turn in turns.named:
-        name, kind, member = turn
+    for name, kind, member in turns.named:
         rotation, key = pools.rotations.get((name, kind)), f"turn in {name}"
-        found = returned(pools, turns, turn)
+        found = returned(pools, name, kind, turns.by)
         already = said(found) if found is not None else pools.bonds.get(("", key), "")
         if already:
             pools.seen["", key] = PoolSeen("", "", 0, key, already)
@@ -72,25 +69,17 @@ def take_back(pools: Pools, turns: Turns, why: str, ask: Ask) -> tuple[Step, ...
             why_not = f"{why}; {already}: no second turn"
             pools.enter(rotation, member, "refused", ask.now, why=why_not, decision_id=ask.decision_id)
             continue
+        more = owed(rotation, member, why)
         pools.enter(
-            rotation,
-            member,
-            "refused",
-            ask.now,
-            leads=1.0,
-            why=why,
-            decision_id=ask.decision_id,
-            given=turns.at,
-            turn=turn_of(turns, member),
+            rotation, member, "refused", ask.now, decision_id=ask.decision_id, given=turns.at, turn=turns.by, **more
         )
     return tuple(told)
 
 
 def take_again(pools: Pools, turns: Turns, why: str, ask: Ask) -> None:
     """Who gave a lead back and keeps it after all has had those turns again that they got back for it."""
-    for turn in turns.named:
-        name, kind, member = turn
-        rotation, found = pools.rotations.get((name, kind)), returned(pools, turns, turn)
+    for name, kind, member in turns.named:
+        rotation, found = pools.rotations.get((name, kind)), returned(pools, name, kind, turns.by)
         if rotation is not None and found is not None and found.what == "refused" and not pools.replayed:
             pools.enter(
                 rotation,

@@ -126,8 +126,8 @@ class Standings:
         return min(granted, max(claim, 0.0)) if granted > 0 else max(granted, min(claim, 0.0))
 
     def unsettled(self, n: int) -> bool:
-        """Whether member ``n``, who left the pool, is still owed something, or owes it."""
-        return max(abs(self.claim(n)), abs(self.worth(n))) > TOLERANCE
+        """Whether member ``n``, who left the pool, is still owed something, or owes it, or has credits."""
+        return max(abs(self.claim(n)), abs(self.worth(n)), abs(self.credits[n])) > TOLERANCE
 
     def deviation(self) -> float:
         """The worst |assigned − ideal| of all members, in leads, but for what was credited by hand: that is meant, and made up for turn by
@@ -172,6 +172,10 @@ class Standings:
             return ""
         members = [one for one, why in enumerate(self.why) if why != LEFT and self.weight[one] > 0]
         return mask_of((n,) if left or not members or members == [n] else tuple(members))
+
+    def shares(self, n: int) -> bool:
+        """Whether a claim of member ``n`` comes out of anybody's turns but their own."""
+        return self.bearers(n) != mask_of((n,))
 
     def is_in(self, person: str) -> bool:
         """Whether that person is in turn."""

@@ -76,6 +76,8 @@ def note(pool: Pool, rotation: Rotation, chosen: int, can: Candidates, members: 
 
 def settled(claim: float) -> str:
     """What becomes of the claim of somebody who left the pool."""
+    if abs(claim) < 0.005:
+        return "left with their share of leads: what they have of credits, or of value, is let go"
     if claim > 0:
         return f"left {claim:.2f} leads behind their share: those furthest ahead of theirs are let off as much"
     return f"left {-claim:.2f} leads ahead of their share: those furthest behind theirs go without as much"

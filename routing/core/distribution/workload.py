@@ -57,27 +57,34 @@ class Done(Struct, frozen=True):
     at: datetime | None
 
 
-def done_since(record: Record, policy: Policy, since: datetime | None) -> Done | None:
-    """How a record was done with after that moment: it was converted, or is no open work any more. None where it was not; nor where
-    that was so by then (or ``since`` is not known), as who routed it knew.
+def done_with(record: Record, policy: Policy, since: datetime | None) -> Done | None:
+    """How a record was done with: it was converted, or is no open work any more. None where it was not; nor where nothing that says so
+    changed since it was routed or its clock began, as that was known then.
 
-    Records of other kinds than are counted say so by a field ``closed``.
+    What was told since counts (``Record.changed_since``), whenever it happened: the CRM's clock and ours are never compared. Only for a
+    record of an older version, of which that was not kept, counts what happened after ``since``. Records of other kinds than are
+    counted say so by a field ``closed``.
     """
     if record.values.get("converted") is True:
         return Done("it was converted", _changed(record, "converted"))
-    if since is None or _is_open(record, policy):
+    if _is_open(record, policy):
         return None
-    found = [(at, name) for name in _asked(record.entity, policy) if (at := _changed(record, name)) and at > since]
+    told = record.changed_since
+    found = [
+        (at, name)
+        for name in _asked(record.entity, policy)
+        if (at := _changed(record, name)) and (name in told if told is not None else since is not None and at > since)
+    ]
     if not found:
         return None
     at, field = max(found)
     # Of fields that ``open_when`` asks for no value is told but the status: it may be anything of a person.
-    told = (
+    what = (
         f"its status is {record.values[field]}"
         if field == "status" and record.values.get(field)
         else f"{field} changed"
     )
-    return Done(f"it was closed: {told}" if record.entity in COUNTED else "it was closed", at)
+    return Done(f"it was closed: {what}" if record.entity in COUNTED else "it was closed", at)
 
 
 def _changed(record: Record, field: str) -> datetime | None:

@@ -423,12 +423,32 @@ def test_a_credit_is_made_up_for_after_an_absence_too_and_what_is_not_goes_to_th
         rotation = team.pools.rotations["P", ""]
         cem = rotation.number["cem@example.com"]
         if credit:
-            team.pools.enter(rotation, "cem@example.com", "credit", team.now, leads=credit)
+            team.pools.enter(rotation, "cem@example.com", "credit", team.now, leads=credit, author="Kim")
         before = rotation.claim(cem)
         team.pools._stand(team.policy.pools["P"], rotation, "cem@example.com", Stand(1.0, "off", False, MONDAY), MONDAY)
         team.pools._stand(team.policy.pools["P"], rotation, "cem@example.com", Stand(1.0, "", False, MONDAY), MONDAY)
         assert rotation.claim(cem) == pytest.approx(before if credit else owed + before / 3)
         assert sum(rotation.claim(n) for n in range(3)) == pytest.approx(0)
+
+
+def test_a_credit_that_was_made_up_for_is_not_made_up_for_again_after_an_absence() -> None:
+    team = Team(f"P: {{members: {ALL}, catch_up: 0}}")
+    team.give(1)
+    rotation, pool = team.pools.rotations["P", ""], team.policy.pools["P"]
+    team.pools.enter(rotation, "cem@example.com", "credit", team.now, leads=3.0, author="Kim")
+    given = team.give(20)
+    assert (
+        given.count("cem") == 9
+    )  # 7 in turn, of 21, and 2 of the 3 that were credited: the third came out of his own turns
+    cem = rotation.number["cem@example.com"]
+    while rotation.claim(cem) < 0.3:
+        team.give(1)
+    assert rotation.granted(cem) == 0
+    for why in ("off", ""):
+        team.pools._stand(pool, rotation, "cem@example.com", Stand(1.0, why, False, MONDAY), MONDAY)
+    assert rotation.claim(cem) < 0.3, (
+        "with catch_up: 0 nothing of it is made up for, but for his share of what is let go"
+    )
 
 
 def test_a_turn_given_back_is_made_up_for() -> None:

@@ -12,7 +12,6 @@ import pytest
 from alembic import command
 from sqlalchemy import func, select
 
-from routing.core.distribution.returns import Turns
 from routing.core.distribution.rotation import Rotation
 from routing.ledger import evidence, pools
 from routing.ledger.check import examine
@@ -91,25 +90,6 @@ def test_entries_of_the_pool_ledger_that_name_no_lead_are_read_as_they_were_mean
         # The newest lead is the one that was given back.
         assert pools._given(conn, "P", now).of("ana@example.com", "") == [now + timedelta(seconds=2)]
         assert pools.History().at(conn, "P", "", 4) is not None
-    assert examine(empty, utcnow()).findings == ()
-
-
-def test_a_lead_that_was_credited_before_turns_had_names_is_known_by_its_moment_and_member(empty: Ledger) -> None:
-    command.upgrade(empty._alembic(), "0008")
-    add = (
-        "INSERT INTO pool_entry (pool, kind, seq, person, what, leads, weight, value, among, why, author, decision_id, at_ms, given_ms) "
-        "VALUES ('P', '', {0}, 'ana@example.com', '{1}', 1, 1, 0, '', 'spam', 'Kim', '', {2}, {3})"
-    )
-    now = utcnow().replace(microsecond=0)
-    with empty.write() as conn:
-        conn.exec_driver_sql(add.format(1, "assigned", to_ms(now), "NULL"))
-        conn.exec_driver_sql(add.format(2, "credit", to_ms(now) + 1000, to_ms(now)))
-    empty.upgrade()
-    of_before = Turns((("P", "", "ana@example.com"),), now)
-    with empty.read() as conn:
-        assert [one.turn for one in pools.entries(conn, "P", 10)] == [*of_before.ids, ""]
-        [found] = pools.returned(conn, of_before.ids).values()
-        assert (found.what, found.author, found.given) == ("credit", "Kim", now)
     assert examine(empty, utcnow()).findings == ()
 
 

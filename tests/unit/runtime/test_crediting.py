@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from click.testing import Result
+from msgspec.structs import replace
 from sqlalchemy import Connection
 from typer.testing import CliRunner
 
@@ -17,6 +18,7 @@ from routing.runtime.crediting import bad_lead, return_turn
 from routing.runtime.pool_view import MemberLine
 from routing.runtime.replay import Replay, Span
 from tests.conftest import ManualClock
+from tests.unit.runtime.test_readdressed import moved
 from tests.unit.runtime.test_sharing import PEOPLE, Shop, quiet
 
 __all__ = ["quiet"]  # a fixture
@@ -74,9 +76,8 @@ def test_a_lead_is_credited_once_until_that_is_taken_back(ledger: Ledger, clock:
     assert (before[0].credits, before[0].caps) == (1, ("1 of 2 in the last hour",))
     credit(shop, "00Q1", "--leads", "-1")
     assert (members(shop)[0].credits, members(shop)[0].caps) == (0, ("2 of 2 in the last hour",))
-    assert "the lead 00Q1 is not credited: there is nothing to take back" in credit(
-        shop, "00Q1", "--leads", "-1", exit_code=1
-    )
+    said = credit(shop, "00Q1", "--leads", "-1", exit_code=1)
+    assert "the lead 00Q1 is not credited to Ana Diaz: there is nothing to take back" in said
     credit(shop, "00Q1")
     assert (members(shop)[0].credits, members(shop)[0].caps) == (1, ("1 of 2 in the last hour",))
     shop.sound()
@@ -193,10 +194,135 @@ def test_in_a_pool_of_one_a_bad_lead_owes_no_turn_and_its_place_is_free(ledger: 
     assert shop.owner(2) == "ana"
     shop.live("P: {members: [Ana Diaz, Bo Li], member_caps: 1 in any hour}")
     before = [one.shortfall for one in members(shop)]
-    credit(shop, "00Q1", "--leads", "-1")
+    said = credit(shop, "00Q1", "--leads", "-1")
+    assert said.startswith("No turn is taken back for it, as nobody but Ana Diaz had a share of the pool P: entry ")
     after = members(shop)
     assert [one.shortfall for one in after] == pytest.approx(before), "no turn was owed, so none is taken back"
     assert after[0].caps == ("2 of 1 in the last hour",)
+    shop.sound()
+
+
+def test_in_a_pool_of_one_a_rejection_owes_no_turn_and_none_is_taken_again(ledger: Ledger, clock: ManualClock) -> None:
+    caps = "member_caps: 2 in any hour"
+    shop = Shop(ledger, clock, f"P: {{members: [Ana Diaz], {caps}}}")
+    shop.lead(1)
+    answer(shop, "rejected")
+    assert shop.record("00Q1").on_hold
+    [entry] = claims(shop)
+    said = "Ana Diaz gave it back (no turn is owed for it: nobody else had a share of the pool)"
+    assert (entry.leads, entry.why) == (0, said)
+    [ana] = members(shop)
+    assert (ana.credits, ana.shortfall, ana.caps) == (0, pytest.approx(0), ("0 of 2 in the last hour",))
+    assert "given back already" in credit(shop, "00Q1", exit_code=1)
+    shop.live(f"P: {{members: [Ana Diaz, Bo Li], {caps}}}")
+    shop.lead(2)
+    before = members(shop)
+    answer(shop, "accepted")
+    after = members(shop)
+    assert [one.shortfall for one in after] == pytest.approx([one.shortfall for one in before])
+    assert [one.credits for one in after] == [0, 0]
+    assert int(after[0].caps[0][0]) == int(before[0].caps[0][0]) + 1
+    shop.sound()
+
+
+def test_of_two_who_reject_one_lead_each_has_their_turn_back(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, CAPPED.replace("Bo Li", "Bo Li, Cem Kaya"))
+    shop.lead(1)
+    answer(shop, "rejected")
+    assert shop.owner(1) == "bo"
+    answer(shop, "rejected", by="bo")
+    assert shop.owner(1) == "cem"
+    assert [(one.person, one.leads) for one in claims(shop)] == [("bo@example.com", 1), ("ana@example.com", 1)]
+    assert [one.credits for one in members(shop)] == [1, 1, 0]
+    assert [one.caps[0][:6] for one in members(shop)] == ["0 of 2", "0 of 2", "1 of 2"]
+    shop.sound()
+
+
+def test_a_record_that_goes_on_for_others_keeps_what_became_of_their_turn(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, CAPPED, BO_OFF)
+    for n in (1, 2):
+        shop.lead(n)
+    credit(shop, "00Q1")
+    for n in (1, 2):
+        shop.play(replace(shop.event("created", f"00Q{n}9", 50, email=f"l{n}@b{n}.example"), continues=(f"00Q{n}",)))
+        shop.play(shop.event("updated", f"00Q{n}9", 60, email=f"l{n}@c{n}.example"))
+    before = members(shop)[0]
+    assert "is credited already: by Kim" in credit(shop, "00Q19", exit_code=1)
+    answer(shop, "rejected", "00Q19")
+    assert members(shop)[0].credits == before.credits == 1
+    answer(shop, "rejected", "00Q29")
+    assert members(shop)[0].credits == 2
+    said = credit(shop, "00Q19", "--leads", "-1", exit_code=1)
+    assert "Ana Diaz gave the lead 00Q19 back since, so the turn stays returned" in said
+    answer(shop, "accepted", "00Q19")  # and keeps it after all, with the credit
+    credit(shop, "00Q19", "--leads", "-1")
+    assert members(shop)[0].credits == 1
+    shop.sound()
+
+
+def test_a_credit_by_mistake_is_taken_back_when_somebody_else_has_the_lead(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, CAPPED)
+    for n in (1, 2, 3):
+        shop.lead(n)
+    before = members(shop)
+    credit(shop, "00Q1")
+    shop.play(shop.event("updated", "00Q1", owner="005bo"))
+    said = credit(shop, "00Q1", "--leads", "-1", name="Bo Li", exit_code=1)
+    assert "the lead 00Q1 is not credited to Bo Li: there is nothing to take back" in said
+    said = credit(shop, "00Q1", "--leads", "-1")
+    assert "In their caps the place of 00Q1 is taken again." in said
+    ana = members(shop)[0]
+    assert (ana.credits, ana.caps) == (0, before[0].caps)
+    assert "00Q1 is not credited to Ana Diaz" in credit(shop, "00Q1", "--leads", "-1", exit_code=1)
+    shop.sound()
+
+
+def test_a_credit_is_not_taken_back_from_who_gave_the_lead_back_since(ledger: Ledger, clock: ManualClock) -> None:
+    """The turn was returned once, by the credit; the lead that took it went to somebody else all the same."""
+    shop = Shop(ledger, clock, CAPPED)
+    for n in (1, 2, 3):
+        shop.lead(n)
+    credit(shop, "00Q1")
+    answer(shop, "rejected")
+    assert shop.owner(1) == "bo"
+    before = members(shop)
+    said = credit(shop, "00Q1", "--leads", "-1", exit_code=1)
+    assert "Ana Diaz gave the lead 00Q1 back since, so the turn stays returned: there is nothing to take back" in said
+    assert members(shop) == before
+    credit(shop, "00Q1", name="Bo Li")  # whose turn is another one
+    credit(shop, "00Q1", "--leads", "-1", name="Bo Li")
+    shop.sound()
+
+
+def test_a_credit_is_taken_back_under_another_address(ledger: Ledger, clock: ManualClock) -> None:
+    shop = Shop(ledger, clock, CAPPED)
+    shop.lead(1)
+    credit(shop, "00Q1")
+    moved(shop, CAPPED)
+    shop.play(shop.event("updated", "00Q1", owner="005bo"))
+    credit(shop, "00Q1", "--leads", "-1")
+    assert (members(shop)[0].credits, members(shop)[0].caps) == (0, ("1 of 2 in the last hour",))
+    shop.sound()
+
+
+def test_whoever_left_the_pool_and_comes_back_has_no_credits(ledger: Ledger, clock: ManualClock) -> None:
+    """Neither those of before, nor for what they reject in between."""
+    shop = Shop(ledger, clock, CAPPED)
+    for n in (1, 2, 3):
+        shop.lead(n)
+    credit(shop, "00Q1")
+    shop.live(CAPPED.replace("Ana Diaz", "Cem Kaya"))
+    shop.lead(4)
+    answer(shop, "rejected", "00Q3")
+    refused = claims(shop)[0]
+    assert (refused.leads, refused.why) == (0, "Ana Diaz gave it back (no turn is owed for it: no longer in the pool)")
+    with ledger.read() as conn:
+        [settled] = [one for one in pools.entries(conn, "P", 50) if one.what == "settled"]
+    assert settled.why == "left with their share of leads: what they have of credits, or of value, is let go"
+    shop.live(CAPPED)
+    ana = members(shop)[0]
+    assert (ana.name, ana.credits, ana.shortfall) == ("Ana Diaz", 0, pytest.approx(0))
+    assert ana.caps == ("0 of 2 in the last hour",), "their places are free all the same"
     shop.sound()
 
 
@@ -238,22 +364,6 @@ def test_in_pools_within_pools_only_the_turn_that_was_credited_is_not_given_back
         found = {name: [one for one in pools.entries(conn, name, 20) if one.what == "refused"] for name in ("P", "Q")}
     assert [[one.leads for one in found[name]] for name in ("P", "Q")] == [[0.0], [1.0]]
     assert {one.verdict for one in Replay(ledger).run(Span())} == {"identical"}
-
-
-def test_a_lead_given_by_an_older_version_is_credited_once_too(ledger: Ledger, clock: ManualClock) -> None:
-    """Its record does not say yet which decision gave it."""
-    shop = Shop(ledger, clock, CAPPED)
-    shop.play(*[shop.event("created", f"00Q{n}", email=f"l{n}@b{n}.example") for n in (1, 2)])
-    with ledger.write() as conn:
-        body = "UPDATE mirror SET body = replace(body, '\"given_by\"', '\"a field that we do not know\"')"
-        assert conn.exec_driver_sql(body).rowcount
-    assert shop.record("00Q1").given_by == ""
-    credit(shop, "00Q1")
-    credit(shop, "00Q2", name="Bo Li")  # of the same moment
-    assert "credited already" in credit(shop, "00Q1", exit_code=1)
-    answer(shop, "rejected")
-    assert [one.credits for one in members(shop)] == [1, 1]
-    shop.sound()
 
 
 KEEPS = """route: lead

@@ -188,6 +188,8 @@ def test_a_simulation_goes_on_from_what_members_are_owed(ledger: Ledger, clock: 
     found = simulated(shop, "--leads", "10")
     assert found["owed"] == pytest.approx({"ana@example.com": -1.5, "bo@example.com": 1.5})
     assert found["worst"] < 1  # a credit is meant
+    said = "leads from their share, but for credits by hand, which turns make up for."
+    assert said in " ".join(pools(shop, "simulate", "P", "--leads", "40").stderr.split())
     assert (
         abs(found["owed"]["bo@example.com"] + found["ideal"]["bo@example.com"] - found["given"]["bo@example.com"]) < 1
     )
@@ -477,6 +479,29 @@ def test_a_queue_that_is_claimed_from_is_not_simulated(ledger: Ledger, clock: Ma
     assert "wait until somebody claims them: there is nothing to simulate" in " ".join(said.output.split())
 
 
+@pytest.mark.parametrize(
+    ("caps", "said"),
+    [
+        ("", ""),
+        (", member_caps: 9 in any hour", " In their caps the place of 00Q1 is free again."),
+        (", caps: 9 a day", " In their caps the place of 00Q1 is free again."),
+        (", member_caps: 9 open", " In caps on open leads 00Q1 counts as long as it is open."),
+        (
+            ", member_caps: [9 in any hour, 9 open]",
+            " In their caps the place of 00Q1 is free again. In caps on open leads 00Q1 counts as long as it is open.",
+        ),
+        (", kinds: {Large: lead.employees >= 1000}, member_caps: 9 a day of Large", ""),
+    ],
+)
+def test_a_credit_for_a_lead_says_what_becomes_of_the_caps_that_there_are(
+    ledger: Ledger, clock: ManualClock, caps: str, said: str
+) -> None:
+    shop = Shop(ledger, clock, f"P: {{members: {ALL}{caps}}}")
+    shop.lead(1)
+    told = " ".join(pools(shop, "credit", "P", "Ana Diaz", "--lead", "00Q1", "--because", "spam").stderr.split())
+    assert told.partition(": entry ")[2].partition(".")[2] == said
+
+
 def test_a_credit_is_an_entry_with_author_and_reason(ledger: Ledger, clock: ManualClock) -> None:
     shop = Shop(ledger, clock, f"P: {{members: {ALL}}}")
     shop.lead(1)
@@ -543,7 +568,13 @@ def test_a_record_is_claimed_out_of_a_queue(ledger: Ledger, clock: ManualClock) 
         (("simulate", "P", "--value", "lead.employees=many"), "lead.employees is a number, and 'many' is none."),
         (("credit", "P", "Bo", "--because", "x"), "people.csv has nobody called 'Bo':"),
         (("credit", "P", "Bo Li", "--because", " "), "Say why, with --because."),
-        (("credit", "P", "Bo Li", "--leads", "0", "--because", "x"), "Say how many leads, and why."),
+        (
+            ("credit", "P", "Bo Li", "--leads", "0", "--because", "x"),
+            "--leads 0 cannot be credited: say how many leads",
+        ),
+        (("credit", "P", "Bo Li", "--leads", "nan", "--because", "x"), "--leads nan cannot be credited: say how many"),
+        (("credit", "P", "Bo Li", "--leads", "-1e-6", "--because", "x"), "and more than 0.000001: less would change"),
+        (("credit", "P", "Bo Li", "--leads", "1000.5", "--because", "x"), "up to 1000 more or fewer"),
         (
             ("credit", "P", "Bo Li", "--kind", "Large", "--because", "x"),
             "The pool P has no kind 'Large'; its kinds: none.",
