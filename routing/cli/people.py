@@ -8,23 +8,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
-from rich.table import Table
-from rich.text import Text
 from sqlalchemy import Connection
 
 from routing.cli.options import Config, Json, LedgerAt
 from routing.cli.output import (
-    available,
     err,
     live_policy,
     not_from,
     one_line,
     open_ledger,
-    out,
     person_named,
     print_json,
     problem,
 )
+from routing.cli.people_page import print_entries, print_people, row_of, upcoming
 from routing.core.availability.calendars import pools_served_by
 from routing.ledger import holding, mirror, people
 from routing.runtime.clock import utcnow
@@ -98,27 +95,35 @@ def resume(
     author, reason = _said(by, because)
     now = utcnow()
 
-    def work(conn: Connection) -> tuple[Person, int, str]:
+    def work(conn: Connection) -> tuple[Person, int, list[str], str]:
         policy = live_policy(conn)
         person = person_named(policy, conn, name)
         known = people.known(conn, now)
-        begins = _availability(policy, known).begins
+        of = _availability(policy, known)
         mine = [one for one in known.absences if one.person == person.key]
-        chosen = [one for one in mine if one.number == entry or (not entry and begins(one.person, one.begins) <= now)]
+        later = {one.number: at for one in mine if (at := of.begins(one.person, one.begins)) > now}
+        chosen = [one for one in mine if one.number == entry or not (entry or one.number in later)]
+        to_come = [
+            f"Entry {number} is still to come, from {of.in_words(person.key, at)}; "
+            f"`fingerpost people resume '{person.name}' --entry {number}` ends it."
+            for number, at in later.items()
+        ]
         ended = people.end(conn, chosen, author=author, reason=reason, now=now)
         holding.hurry(conn, pools_served_by(policy, {person.key}), now, {person.key})
         why = _availability(policy, people.known(conn, now)).of(person.key, now).why
         standing, not_for = _kept_out(conn, policy)(person.key)
         why = "; ".join(dict.fromkeys(filter(None, (standing, why))))  # both: who is back at nine may have no user
-        return person, ended, why or f"{person.name} can be given leads{not_from(not_for)}"
+        return person, ended, to_come, why or f"{person.name} can be given leads{not_from(not_for)}"
 
-    person, ended, stands = open_ledger(config, ledger).repeated(work)
+    person, ended, to_come, stands = open_ledger(config, ledger).repeated(work)
     if ended:
         err.print(f"{ended} {'entry' if ended == 1 else 'entries'} of {person.name} ended.", markup=False)
     elif entry:
         problem(f"{person.name} has no entry {entry} that is not over; nothing was changed.")
     else:
         problem(f"Nothing entered here keeps {person.name} out now; nothing was changed.")
+    for said in () if entry else to_come:
+        err.print(said, markup=False)
     err.print(f"{stands}.", markup=False)
     raise typer.Exit(0 if ended else 1)
 
@@ -146,87 +151,15 @@ def list_(
         if away and not (standing or state.why):
             continue
         until = None if standing else state.until
-        absences = _upcoming(policy, known, availability, one.key, now)
-        rows.append(_row(one, standing or state.why, not_for, until, absences))
+        absences = upcoming(policy, known, availability, one.key, now)
+        rows.append(row_of(one, standing or state.why, not_for, until, absences))
     if as_json:
         for row in rows:
             print_json(row if person is None else {**row, "entries": entered})
         return
-    _print_people(rows)
+    print_people(rows)
     if person is not None:
-        _print_entries(entered)
-
-
-def _row(
-    person: Person, why: str | None, not_for: dict[str, str], until: datetime | None, absences: list[dict[str, Any]]
-) -> dict[str, Any]:
-    return {
-        "person": person.key,
-        "name": person.name,
-        "time_zone": person.time_zone or "UTC",
-        "available": why is None,
-        "why": why or "",
-        "not_for": {} if why else not_for,
-        "until": until,
-        "absences": absences,
-    }
-
-
-def _print_people(rows: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "e-mail", "now", "until (UTC)", "entered or planned"):
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        until = f"{row['until']:%Y-%m-%d %H:%M}" if row["until"] else ""
-        planned = "; ".join(_in_words(one) for one in row["absences"])
-        cells = (row["name"], row["person"], row["why"] or available(row["not_for"]), until, planned)
-        table.add_row(*(Text(one_line(cell)) for cell in cells))
-    out.print(table)
-
-
-def _print_entries(entries: list[people.Entry]) -> None:
-    if not entries:
-        err.print("Nothing was entered about them with `people off` or `people pause`.")
-        return
-    table = Table(box=None, pad_edge=False, title="entered", title_justify="left")
-    for heading in ("entry", "what", "from", "to", "by", "at (UTC)", "because", "ended"):
-        table.add_column(heading, overflow="fold")
-    for one in entries:
-        what = one.absence
-        ended = "" if one.ended_at is None else f"{one.ended_at:%Y-%m-%d %H:%M} by {one.ended_by} {one.ended_because}"
-        cells = (
-            str(what.number),
-            what.kind,
-            what.begins,
-            what.ends,
-            what.author,
-            f"{what.at:%Y-%m-%d %H:%M}",
-            what.reason,
-            ended,
-        )
-        table.add_row(*(Text(one_line(cell)) for cell in cells))
-    out.print(table)
-
-
-def _in_words(one: dict[str, Any]) -> str:
-    return f"{one['kind']} {one['from']} to {one['to'] or '…'}"
-
-
-def _upcoming(
-    policy: Policy, known: Known, availability: Availability, key: str, now: datetime
-) -> list[dict[str, Any]]:
-    """What is entered or planned and not over."""
-    entered = [
-        {"kind": one.kind, "from": one.begins, "to": one.ends, "source": "entered", "entry": one.number}
-        for one in known.absences
-        if one.person == key and (not one.ends or availability.ends(key, one.ends) > now)
-    ]
-    planned = [
-        {"kind": "off", "from": one.from_, "to": one.to, "source": "policy", "entry": 0}
-        for one in policy.time_off
-        if one.person == key and availability.ends(key, one.to) > now
-    ]
-    return entered + planned
+        print_entries(entered)
 
 
 def _enter(kind: Literal["off", "pause"], name: str, begins: str, ends: str, because: str, by: str, store: Any) -> None:

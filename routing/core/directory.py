@@ -53,11 +53,16 @@ class Directory:
             email = str(record.values.get("email") or "").strip().lower()
             if email:
                 self._learn(record, email)
+        users = {(one.system, full_id(one.system, one.record_id)): one for one in self._persons}
         for key, person in policy.people.items():
             for system, written in person.ids.items():
                 crm_id = full_id(system, written)
                 self._keys.setdefault(system, {})[crm_id] = key
                 self._ids.setdefault(system, {})[key] = crm_id
+                self._gone.get(system, {}).pop(key, None)  # that was said of whoever has the address there
+                user = users.get((system, crm_id))
+                if user is not None and not _usable(user):
+                    self._out(user, key)
         return self
 
     @cached_property
@@ -85,8 +90,12 @@ class Directory:
             return
         ids[key] = crm_id
         if not _usable(record):
-            what = "deleted" if record.deleted else "deactivated"
-            self._gone.setdefault(system, {})[key] = f"{self.name(key)}'s user is {what} in {system_name(system)}"
+            self._out(record, key)
+
+    def _out(self, record: Record, key: str) -> None:
+        what = "deleted" if record.deleted else "deactivated"
+        why = f"{self.name(key)}'s user is {what} in {system_name(record.system)}"
+        self._gone.setdefault(record.system, {})[key] = why
 
     def key_of(self, system: str, crm_id: str) -> str:
         """The key of the person with that id in that system; "" for an unknown id, a queue or nobody."""
@@ -151,8 +160,7 @@ class Directory:
             return f"{self.name(key)} is not in people.csv" if key else "nobody is named"
         if not person.active:
             return f"{person.name} is inactive in people.csv"
-        fixed = system in person.ids
-        if not fixed and key in self._gone.get(system, {}):
+        if key in self._gone.get(system, {}):
             return self._gone[system][key]
         crm_id = self.crm_id(system, key)
         if crm_id is None:

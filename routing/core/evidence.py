@@ -40,6 +40,9 @@ class Seen(Struct, frozen=True, array_like=True):
     passed: tuple[str, ...] = ()
     turns: tuple[tuple[str, str, str], ...] = ()
     priority: float = 0.0
+    sent: tuple[str, ...] = ()
+    never_had: tuple[str, ...] = ()
+    gave_back: bool = False
 
 
 class SeenAccount(Struct, frozen=True, array_like=True):
@@ -148,6 +151,9 @@ def _seen(record: Record) -> Seen:
         record.passed,
         record.turns,
         record.priority,
+        record.sent,
+        record.never_had,
+        record.gave_back,
     )
 
 
@@ -169,6 +175,9 @@ def _record(seen: Seen) -> Record:
         passed=seen.passed,
         turns=seen.turns,
         priority=seen.priority,
+        sent=seen.sent,
+        never_had=seen.never_had,
+        gave_back=seen.gave_back,
     )
 
 

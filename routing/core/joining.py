@@ -27,7 +27,7 @@ from rules.model import Effect
 from rules.nouns import system_name
 
 if TYPE_CHECKING:
-    from routing.core.plan import Plan
+    from routing.core.planned import Plan
     from rules.policy import Policy
 
 STAGE = "join"

@@ -84,6 +84,8 @@ def _apply(record: Record, event: ChangeEvent) -> tuple[Record, frozenset[str]]:
     values = {**values, **dict(won)} if effective else values
     new = _copy(record, values, stamped, at, sequence)
     new.announced = announced
+    if new.changed_since is not None and not effective.issubset(new.changed_since):
+        new.changed_since = tuple(sorted(effective.union(new.changed_since)))
     if DELETED in changed_at:
         new.deleted = _is_gone(new)
         if new.deleted != record.deleted:
@@ -150,12 +152,14 @@ def _copy(record: Record, values: dict[str, Value], stamped: list[str], at: str,
         given_at=record.given_at,
         given_by=record.given_by,
         gave_back=record.gave_back,
+        changed_since=record.changed_since,
         taken=record.taken and record.on_hold,
         announced=record.announced,
         passed=record.passed,
         never_had=record.never_had,
         priority=record.priority,
         held_by=record.held_by,
+        sent=record.sent,
         into=record.into,
         took_over=record.took_over,
     )

@@ -138,6 +138,9 @@ class Record(Struct, kw_only=True, omit_defaults=True):
     given_by: str = ""
     # Whoever had these turns has them again: they gave the record back, and nobody else has it yet.
     gave_back: bool = False
+    # The fields that hold something else since it was last routed, or since a condition began a clock of its, sorted: what was not known
+    # then. None before that, and where it was not kept (a record of an older version).
+    changed_since: tuple[str, ...] | None = None
     # While it was on hold, the CRM showed a new owner who is somebody: nothing is left for us to decide.
     taken: bool = False
     # Its creation was told, or it was there before we began to watch: being told of it once more is no news.
@@ -150,6 +153,8 @@ class Record(Struct, kw_only=True, omit_defaults=True):
     priority: float = 0.0
     # The name of the clock that came to its end and holds it: it waits for a person, no pool is asked again.
     held_by: str = ""
+    # Which clock sent it past the ladder, and where: "pool" or "queue", and its name. Empty where the ladder says who gets it.
+    sent: tuple[str, ...] = ()
     # The ids of the records that it was merged into, sorted: where a merge of merged records is told of each of them, there are several.
     into: tuple[str, ...] = ()
     # Those in whose place it goes on: what hung on them was handed over to it.
@@ -168,7 +173,7 @@ class Correction(Struct, frozen=True, gc=False, omit_defaults=True):
 
 class Replaced(Struct, frozen=True, array_like=True):
     """A field whose value ``theirs``, set by somebody ``at``, a write of ours replaced unseen at ``ours_at`` (ISO instants). ``back``: it is to
-    be put back, as nothing was decided on it."""
+    be put back, as nothing else was decided on it."""
 
     field: str
     theirs: Value
@@ -326,7 +331,7 @@ class EntityMap(Struct, frozen=True):
     (text, number, money, boolean, date, datetime, choice, list, person, reference).
     ``read_only`` names the fields that are never written. ``does`` is what the policy does with them beside changing fields: ``convert``
     (``opportunity``: with one), ``merge``, ``task``, ``campaign_member``. ``guard`` as in ``rules.model.Entity``. ``queues`` are the ids of
-    the queues that the policy may give what it routes to, by name.
+    the queues that the policy may give such records to, by name.
     """
 
     system: System

@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from routing.core import replaced
@@ -16,18 +15,19 @@ from routing.core.case import ROUTING, Case, is_tick, known
 from routing.core.correct import corrections, normalised
 from routing.core.directory import Directory
 from routing.core.distribution.returns import Turns
-from routing.core.distribution.workload import done_since
+from routing.core.distribution.workload import done_with
 from routing.core.joining import beside, joined_to
-from routing.core.model import OURS, Candidate, ChangeEvent, Correction, Entity, Record, Step, Values, derived_id
+from routing.core.model import OURS, ChangeEvent, Correction, Record, Step, derived_id
+from routing.core.planned import Plan
 from routing.core.recognise import weights_digest
 from routing.core.shape import shape_of
 from routing.core.sla.ending import waits_on, without_anybody
-from routing.core.sla.hearing import NOTHING, Heard
-from routing.core.sla.turn import Turn
+from routing.core.sla.hearing import NOTHING
+from routing.core.sla.turn import Turn, is_sent, send
 from routing.core.times import parse_instant
 from routing.core.view import View
 from routing.core.words import LIST_VERSIONS
-from rules.model import Action, Effect, Walk, WalkStep
+from rules.model import Action, Walk, WalkStep
 from rules.pools.checks import pools_asked
 
 if TYPE_CHECKING:
@@ -35,85 +35,6 @@ if TYPE_CHECKING:
 
 # How an event is marked whose values were read back from the CRM because it came without them.
 READ_BACK = "read back"
-
-_NO_TURNS = Turns()
-
-
-class Plan(Struct, frozen=True, kw_only=True):
-    """What is known before the pools are asked. ``action`` is None when the event does not route the record.
-
-    ``pools`` names every pool it may touch, in the order they are asked, so that they can be locked first.
-    ``seen`` holds the values the CRM was seen to have, for the guard of a write. ``owner`` is the owner's key then. Whoever reads
-    the outbox fills ``under_way``: what earlier writes of ours, still on their way, will make of the values seen; and ``maybe``: what those
-    that were parked or given up may have put there, or may yet.
-    ``claim`` is who takes it out of a queue, ``held_since`` (ISO) since when it is on hold. ``skipped`` says why nothing is to be
-    done, where that is worth saying; ``says`` is the reason of a decision that leaves the owner. ``watched`` are fields that must
-    not change meanwhile. ``passed`` are those who had the record and do not get it again (``never_had``: whom the CRM refused), ``refused`` how it was
-    given back just now, in a sentence, ``given_back`` the turns that it took; ``taken_again`` those of somebody who had given it back, and
-    keeps it after all. ``held_by`` is the clock that came to its end and holds it for a person.
-    ``heard`` is what the event means to the clocks, ``source`` where the lead came from, ``priority`` what clocks have added to
-    that of the record. ``effects`` are what the rung does beside choosing the owner, ``told`` whom a clock's step tells, whatever
-    becomes of the record; ``has`` is who has it as far as we know, also where the CRM does not show it yet. ``joins`` is the account that
-    effects join it to, the contact there who is the same person, and the older record to make one with; "" each where there is none. ``beside`` is what that
-    one may hold, by field.
-    """
-
-    event_id: str
-    decision_id: str
-    system: str
-    entity: Entity
-    record_id: str
-    tick: bool
-    on_hold: bool
-    action: Action | None = None
-    taken: str = ""
-    skipped: str = ""
-    says: str = ""
-    rung: str = ""
-    rule: str = ""
-    person: str = ""
-    owner: str = ""
-    has: str = ""
-    pools: tuple[str, ...] = ()
-    account_id: str = ""
-    corrections: tuple[Correction, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
-    trace: tuple[Step, ...] = ()
-    facts: dict[str, Any] = {}
-    effects: tuple[Effect, ...] = ()
-    told: tuple[Effect, ...] = ()
-    joins: tuple[str, str, str] = ("", "", "")
-    beside: Values = {}
-    seen: Values = {}
-    under_way: Values = {}
-    maybe: Values = {}
-    claim: str = ""
-    held_since: str = ""
-    given_back: Turns = _NO_TURNS
-    taken_again: Turns = _NO_TURNS
-    watched: tuple[str, ...] = ()
-    passed: tuple[str, ...] = ()
-    never_had: tuple[str, ...] = ()
-    refused: str = ""
-    held_by: str = ""
-    heard: Heard = NOTHING
-    source: str = ""
-    priority: float = 0.0
-
-    @property
-    def decides(self) -> bool:
-        """Whether ``settle`` may choose an owner: what else depends on this record's owner must wait for it."""
-        return self.action is not None
-
-    @property
-    def asked(self) -> list[str]:
-        """The pools that settling it may change."""
-        return [*self.pools, *(pool for pool, _, _ in (*self.given_back.named, *self.taken_again.named))]
-
-    @property
-    def contact(self) -> str:
-        """What the person behind the record goes by: the e-mail address, else the record's id."""
-        return str((self.facts.get(self.entity) or {}).get("email") or self.record_id).lower()
 
 
 def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, now: datetime) -> Plan:
@@ -143,9 +64,9 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
         # The ladder is walked for somebody else, or not at all.
         return _nothing_to_answer(case) if case.turn.skipped else _routed(case, case.turn.steps, fixed)
     if case.tick:
-        over = done_since(record, policy, parse_instant(record.held_since) if record.held_since else None)
-        if over is not None:
-            return replace(_nothing(event, record, policy, f"no longer on hold: {over.why}"), on_hold=False)
+        done = done_with(record, policy, parse_instant(record.held_since) if record.held_since else None)
+        if done is not None:
+            return replace(_nothing(event, record, policy, f"no longer on hold: {done.why}"), on_hold=False)
         return _taken(case) if record.taken else _routed(case, (), fixed)
     entered = policy.enters(case.facts, case.why_not, event.entity)
     entry = (_step("entry", entered),)
@@ -154,25 +75,31 @@ def plan(event: ChangeEvent, view: View, policy: Policy, directory: Directory, n
     return replace(_corrected(event, record, policy, fixed, normal, entry), **case.told())
 
 
-def _walk(case: Case) -> Walk:
-    """Down the ladder; or what a clock's step, an answer, or the pool that it waits on says instead."""
-    turn, policy = case.turn, case.policy
-    waits = waits_on(case.view.record, policy) if case.tick else None
-    if waits is not None:
-        return Walk(waits, "Hold", "", "", (), ())
+def _walk(case: Case) -> tuple[Walk, tuple[str, ...]]:
+    """Down the ladder; or what a clock's step, an answer, or what it waits for says instead. Also which clock sends it where (``Record.sent``)."""
+    turn, policy, record = case.turn, case.policy, case.view.record
+    if case.tick:
+        waits = waits_on(record, policy)
+        if waits is not None:
+            return Walk(waits, "Hold", "", "", (), ()), record.sent
+        turn = send(record.sent) if is_sent(record, policy) else None
+    timed = case.event.kind == "tick" and not case.tick
+    if turn is not None and turn.action and not timed and not _anybody_left(case, turn.action):
+        turn = None  # all whom a clock sent it to had it, gave it back, or were refused: others may have it
     if turn is None or turn.again:
-        return policy.walk(case.facts, case.why_not, case.now, case.event.entity)
-    return Walk(turn.action or Action("hold"), turn.steps[0].name, "", "", (), ())
+        return policy.walk(case.facts, case.why_not, case.now, case.event.entity), ()
+    rung = turn.sent[0] if turn.sent else turn.steps[0].name
+    return Walk(turn.action or Action("hold"), rung, "", "", (), ()), turn.sent
 
 
 def _routed(case: Case, began: tuple[Step, ...], fixed: tuple[Correction, ...]) -> Plan:
     """``began``: the trace before matching."""
     event, record, matched, turn = case.event, case.view.record, case.matched, case.turn
-    walk = _walk(case)
+    walk, sent = _walk(case)
     if turn is not None and not turn.says and case.passed and not _anybody_left(case, walk.action):
         asked, turn = turn.action, without_anybody(turn, event, case.view.clocks, case.has, case.policy)
         if turn.action is not None and turn.action is not asked:
-            walk = Walk(turn.action, turn.steps[-1].name, "", "", walk.steps, ())
+            walk, sent = Walk(turn.action, turn.steps[-1].name, "", "", walk.steps, ()), turn.sent
         began = turn.steps
     joins = ("", "", "")
     if walk.effects:
@@ -185,7 +112,7 @@ def _routed(case: Case, began: tuple[Step, ...], fixed: tuple[Correction, ...]) 
         record_id=event.record_id,
         tick=case.tick,
         # Who accepts what was taken from them, and given to nobody yet, keeps it.
-        on_hold=record.on_hold and event.kind != "accepted",
+        on_hold=record.on_hold and not (turn is not None and turn.keeps),
         action=walk.action,
         rung=walk.rung,
         rule=walk.rule,
@@ -209,6 +136,7 @@ def _routed(case: Case, began: tuple[Step, ...], fixed: tuple[Correction, ...]) 
         heard=case.heard,
         source=case.source,
         priority=record.priority if case.tick else 0.0,
+        sent=sent,
     )
     return planned if turn is None else _moved(planned, turn, case)
 
@@ -227,17 +155,17 @@ def _moved(planned: Plan, turn: Turn, case: Case) -> Plan:
     """The same, with what a clock's step or an answer adds. Turns are given back (once), and taken again, by whoever they gave it to, and
     by nobody who has it since."""
     record = case.view.record
-    turns = Turns.of(record) if record.turns and record.turns[-1][2] == case.has else _NO_TURNS
+    turns = Turns.of(record) if record.turns and record.turns[-1][2] == case.has else Turns()
     leaves = bool(turn.refused and not turn.says and not record.gave_back)
-    stays = case.event.kind == "accepted" and record.gave_back
+    stays = turn.keeps and record.gave_back
     return replace(
         planned,
         action=None if turn.says else planned.action,
         says=turn.says,
         pools=() if turn.says else planned.pools,
         told=turn.effects,
-        given_back=turns if leaves else _NO_TURNS,
-        taken_again=turns if stays else _NO_TURNS,
+        given_back=turns if leaves else Turns(),
+        taken_again=turns if stays else Turns(),
         watched=turn.watched,
         refused=turn.refused,
         held_by=turn.held_by,

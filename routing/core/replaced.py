@@ -1,7 +1,7 @@
 """What a write of ours replaced that somebody had set a moment before it arrived: after it was looked at what the record holds.
 
 A CRM that cannot compare lets that happen, and tells both changes, theirs first. Their hand wins: what they set is put back, unless
-something was decided on their change meanwhile, which stands.
+something was decided on their change meanwhile, which stands. So is what we set last ourselves, where an older write arrives after it.
 """
 
 from __future__ import annotations

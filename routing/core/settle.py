@@ -13,7 +13,7 @@ from routing.core.distribution.pools import Pools
 from routing.core.distribution.returns import take_again, take_back
 from routing.core.joining import attached, joins
 from routing.core.model import Decision, Holding, MemberView, Outcome, Step, Timer, Values, Write, derived_id
-from routing.core.plan import Plan
+from routing.core.planned import Plan
 from routing.core.shape import shape_of
 from routing.core.tasks import tasks
 from rules.model import Effect
@@ -33,6 +33,11 @@ class Settled(Struct, frozen=True, kw_only=True):
     turns: tuple[tuple[str, str, str], ...] = ()
     on_hold: bool = False
     skipped: str = ""
+
+    @property
+    def routed(self) -> bool:
+        """Whether somebody is to have it, or it waits for them from now on, whatever its status."""
+        return self.decision is not None and self.decision.outcome in ("assign", "hold")
 
 
 class _Choice(Struct):

@@ -55,6 +55,8 @@ def heir(event: ChangeEvent, of: Record, own: Record | None) -> Record:
     )
     for name, at in own.changed_at.items() if own is not None else ():
         if own is not None and name in own.values and at > made.changed_at.get(name, ""):
+            if made.changed_since is not None and made.values.get(name) != own.values[name]:
+                made.changed_since = tuple(sorted({*made.changed_since, name}))
             made.values[name], made.changed_at[name] = own.values[name], at
             made.sequences.pop(name, None)
     return made

@@ -18,7 +18,7 @@ from rules.model import Effect
 from rules.sla.model import MANAGER
 
 if TYPE_CHECKING:
-    from routing.core.plan import Plan
+    from routing.core.planned import Plan
 
 STAGE = "task"
 TOLD = ("task", "notify")

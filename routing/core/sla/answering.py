@@ -11,7 +11,7 @@ from routing.core.directory import Directory
 from routing.core.model import Record, Step
 from routing.core.sla.ending import ended, moves, of_record
 from routing.core.sla.model import ClockState
-from routing.core.sla.turn import STAGE, Turn, had_by
+from routing.core.sla.turn import STAGE, Turn, had_by, once_more
 from rules.nouns import system_name
 
 if TYPE_CHECKING:
@@ -42,27 +42,31 @@ def on_answer(
     # The reason is free text: it stands in the trace, whose notes an erasure takes away.
     step = Step(STAGE, "Answer", True, note=f"{says}: {because}" if because else says)
     if kind == "accepted":
-        return Turn(says=says, steps=(step,))
+        return Turn(says=says, steps=(step,), keeps=True)
     for clock in of_record(record.entity, clocks, policy):
         if moves(record) >= clock.reassignments:
             turn = ended(clock, record, by, policy, says)
             return replace(turn, refused=back, steps=(step, *turn.steps))
-    return Turn(again=True, passed=had_by(record, by), refused=back, steps=(step,))
+    passed = had_by(record, by)
+    if record.decided_owner != by:
+        return Turn(again=True, passed=passed, refused=back, steps=(step,))  # they had it from a person's hand
+    return once_more(record, policy, passed=passed, refused=back, steps=(step,))
 
 
-def on_refusal(by: str, because: str, record: Record, owner: str, directory: Directory) -> Turn:
+def on_refusal(by: str, because: str, record: Record, owner: str, policy: Policy, directory: Directory) -> Turn:
     """What it comes to that the CRM refused whom the record was given as its owner: somebody else is found, as if it had never been given.
     It was not moved: that counts for no limit."""
     says = directory.had_it(by, record.system, never=True)
     if owner != by or record.on_hold:
         return Turn(skipped=f"{says}, but it was decided otherwise since")
     step = Step(STAGE, "Owner", True, note=f"{says}: {because}")
-    return Turn(again=True, passed=had_by(record, by), refused=says, steps=(step,))
+    return once_more(record, policy, passed=had_by(record, by), refused=says, steps=(step,))
 
 
-def on_refused_queue(because: str, record: Record) -> Turn:
+def on_refused_queue(because: str, record: Record, policy: Policy) -> Turn:
     """The same of a queue, once the operator has it tried again: the policy may name another by now."""
     says = f"{system_name(record.system)} refused the queue as the owner"
     if record.decided_owner or record.on_hold:
         return Turn(skipped=f"{says}, but it was decided otherwise since")
-    return Turn(again=True, passed=record.passed, steps=(Step(STAGE, "Owner", True, note=f"{says}: {because}"),))
+    step = Step(STAGE, "Owner", True, note=f"{says}: {because}")
+    return once_more(record, policy, passed=record.passed, steps=(step,))

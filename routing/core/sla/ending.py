@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from routing.core.model import ChangeEvent, Record, Step
 from routing.core.sla.model import ClockState
-from routing.core.sla.turn import STAGE, Turn, had_by, tell
+from routing.core.sla.turn import STAGE, Turn, had_by, send, tell
 from rules.model import Action
 from rules.sla.model import Clock
 
@@ -29,7 +29,7 @@ def ended(clock: Clock, record: Record, owner: str, policy: Policy, told: str) -
     end, moved = clock.then, _moved_so_often(moves(record), clock)
     step = Step(STAGE, clock.name, True, note=moved)
     if end.do == "queue":
-        return Turn(action=Action("queue", end.queue), passed=had_by(record, owner), steps=(step,))
+        return send((clock.name, "queue", end.queue), passed=had_by(record, owner), steps=(step,))
     if end.do == "hold":
         action = Action("hold", end.text or f"{told}; {moved}")
         return Turn(action=action, passed=had_by(record, owner), steps=(step,), held_by=clock.name)
@@ -58,10 +58,11 @@ def without_anybody(turn: Turn, event: ChangeEvent, clocks: Sequence[ClockState]
             continue
         step = Step(STAGE, clock.name, True, note=_NOBODY)
         if end.do == "queue":
-            return replace(turn, action=Action("queue", end.queue), again=False, steps=(*turn.steps, step))
+            action, sent = Action("queue", end.queue), (clock.name, "queue", end.queue)
+            return replace(turn, action=action, sent=sent, again=False, steps=(*turn.steps, step))
         if end.do == "hold":
             action = Action("hold", end.text or _NOBODY)
-            return replace(turn, action=action, again=False, steps=(*turn.steps, step), held_by=clock.name)
+            return replace(turn, action=action, sent=(), again=False, steps=(*turn.steps, step), held_by=clock.name)
         told = tell(end.who, owner, end.text or f"{clock.name}: {_NOBODY}", policy)
         return replace(turn, effects=(*turn.effects, *told), steps=(*turn.steps, step))
     return turn

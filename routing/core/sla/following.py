@@ -16,12 +16,12 @@ from routing.core.directory import Directory
 from routing.core.model import ChangeEvent, Record, derived_id
 from routing.core.sla import machine
 from routing.core.sla.model import ClockState, Standing
-from routing.core.sla.planning import SLA, done_with, hours, marks
+from routing.core.sla.planning import SLA, hours, marks, over
 from routing.core.sla.retiming import retimed
 from rules.sla.model import Clock
 
 if TYPE_CHECKING:
-    from routing.core.plan import Plan
+    from routing.core.planned import Plan
     from routing.core.settle import Settled
     from rules.policy import Policy
 
@@ -71,8 +71,6 @@ class _Follower:
         made = settled.decision
         # Whether it was decided who has the record; else a person moved it, if anybody did.
         self.chosen = made is not None and made.outcome != "none"
-        # Somebody is to have it, or it waits for them, whatever its status.
-        self.routed = made is not None and made.outcome in ("assign", "hold")
         self.over = set[str]()  # the clocks that ended since there is nothing left to do
         self.owner = self._owner_after()
 
@@ -100,22 +98,20 @@ class _Follower:
         by_hand = passed_on and not self.chosen
         if state.name in self.plan.heard.stops and not (by_hand and clock.of_owner):
             return self._close(state, event.occurred_at, "stopped", _what(event), clock)
-        over = None if self.routed else done_with(self.record, state, self.policy)
-        if over is not None:
+        done = None if self.settled.routed else over(self.record, state, self.policy)
+        if done is not None:
             self.over.add(state.name)
-            return self._close(state, over.at or event.occurred_at, "ended", over.why, clock)
+            return self._close(state, done.at or event.occurred_at, "ended", done.why, clock)
         if event.kind == "tick" and event.cursor == state.clock_id and state.due_at == event.occurred_at:
             state, _ = machine.passed(state, event.occurred_at, marks(clock), hours(self.policy, clock, state.person))
         if passed_on:
             if clock.of_owner:
                 return self._close(state, self._when_moved(), "ended", self._why_moved(), clock)
             state = self._handed_over(state, clock)
-        if clock.pauses_on_hold:
-            time = hours(self.policy, clock, state.person)
-            if self.settled.on_hold:
-                return machine.pause(state, self._when_moved(), "the record is on hold", time)
-            return machine.resume(state, self._when_moved(), marks(clock), time)
-        return state
+        time = hours(self.policy, clock, state.person)
+        if clock.pauses_on_hold and self.settled.on_hold:
+            return machine.pause(state, self._when_moved(), "the record is on hold", time)
+        return machine.resume(state, self._when_moved(), marks(clock), time)
 
     def _handed_over(self, state: ClockState, clock: Clock) -> ClockState:
         """The record's clock goes on, by the hours of whoever has it now."""

@@ -23,7 +23,7 @@ _REJECTED: frozenset[Happening] = frozenset({"rejected"})
 class Heard(Struct, frozen=True):
     """What an event says of the clocks of its record's kind: the names of those it ``starts`` and ``stops``, and of those that have
     nothing to wait for as the record is (``done``); whether somebody ``touched`` it; whether the CRM shows that its owner
-    ``rejected`` it, or accepted it.
+    ``rejected`` it, or ``accepted`` it.
     """
 
     starts: tuple[str, ...] = ()
@@ -31,6 +31,7 @@ class Heard(Struct, frozen=True):
     done: tuple[str, ...] = ()
     touched: bool = False
     rejected: bool = False
+    accepted: bool = False
 
 
 NOTHING = Heard()
@@ -61,10 +62,11 @@ def hear(event: ChangeEvent, facts: Facts, policy: Policy, why_not: WhyNot, now:
         ):
             starts.append(clock.name)
     touched = ("last_touch" in event.changed and bool(event.values.get("last_touch"))) or bool(stops)
-    touched = touched and event.kind == "updated"
+    touched = touched and event.kind == "updated" and "rejected" not in happened
     if not (starts or stops or done or touched or happened):
         return NOTHING
-    return Heard(tuple(starts), tuple(stops), tuple(done), touched, "rejected" in happened)
+    answers = "rejected" in happened, "accepted" in happened
+    return Heard(tuple(starts), tuple(stops), tuple(done), touched, *answers)
 
 
 def _happened(event: ChangeEvent, facts: Facts, policy: Policy, why_not: WhyNot, now: datetime) -> frozenset[Happening]:

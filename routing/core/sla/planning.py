@@ -16,18 +16,18 @@ from msgspec.structs import replace
 from routing.core.availability.calendars import calendars_of
 from routing.core.availability.hours import Calendar
 from routing.core.directory import Directory
-from routing.core.distribution.workload import Done, done_since
+from routing.core.distribution.workload import Done, done_with
 from routing.core.model import ChangeEvent, Record, Step
 from routing.core.sla.answering import on_answer, on_refusal, on_refused_queue
 from routing.core.sla.ending import ended, moves
 from routing.core.sla.hearing import Heard
 from routing.core.sla.machine import passed, run_until
 from routing.core.sla.model import ClockState
-from routing.core.sla.turn import STAGE, Turn, had_by, tell
+from routing.core.sla.turn import STAGE, Turn, had_by, send, tell
 from routing.core.sla.wording import at_mark, span
 from routing.core.times import parse_instant
 from rules.language.syntax import Constant, Name, tests
-from rules.model import Action, Effect, Entity
+from rules.model import Effect
 from rules.sla.model import Clock, ClockStep
 
 if TYPE_CHECKING:
@@ -55,10 +55,13 @@ def due_after(step: ClockStep, clock: Clock) -> float:
     return step.at if step.at is not None else step.part * clock.limit
 
 
-def watched(clock: Clock, entity: Entity, system: str) -> set[str]:
-    """The fields of the record, as that system has them, by which the clock may be stopped."""
+def watched(clock: Clock, policy: Policy, system: str) -> set[str]:
+    """The fields of the record, as that system has them, by which the clock may be stopped; also by an answer that they show."""
     found: set[str] = set()
-    for condition in [one.when for one in clock.stop if one.when is not None]:
+    entity, answers = policy.entities[clock.entity], policy.answers.get(clock.entity)
+    shown = {} if answers is None else {"accepted": answers.accepted, "rejected": answers.rejected}
+    asked = [one.when or shown.get(one.on) for one in clock.stop]
+    for condition in filter(None, asked):
         for test in tests(condition.tree):
             if isinstance(test.left, Name) and test.left.path == "event.changed":
                 found.update(str(one.value) for one in test.right if isinstance(one, Constant))
@@ -73,7 +76,7 @@ def looks(policy: Policy, systems: Collection[str]) -> dict[tuple[str, str], tup
     for clock in policy.clocks.values():
         entity = policy.entities[clock.entity]
         for system in systems:
-            names = sorted(n for n in watched(clock, entity, system) if system in entity.fields[n].read_only_in)
+            names = sorted(n for n in watched(clock, policy, system) if system in entity.fields[n].read_only_in)
             if names:
                 found[system, clock.name] = tuple(names)
     return found
@@ -119,21 +122,23 @@ def turn_of(
         return on_answer(event.kind, by, because, record, owner, clocks, policy, directory)
     if event.kind == "refused":
         by, because = str(event.values.get("by") or ""), str(event.values.get("because") or "")
-        return on_refusal(by, because, record, owner, directory) if by else on_refused_queue(because, record)
-    if heard.rejected and not record.on_hold:
-        read = policy.answers[event.entity].reason
-        reason = read({event.entity: record.values}) if read is not None else ""
+        if not by:
+            return on_refused_queue(because, record, policy)
+        return on_refusal(by, because, record, owner, policy, directory)
+    if heard.accepted if record.on_hold else heard.rejected:
+        said, read = "accepted" if record.on_hold else "rejected", policy.answers[event.entity].reason
+        reason = read({event.entity: record.values}) if read is not None and said == "rejected" else ""
         actor = directory.key_of(event.system, event.actor)
-        turn = on_answer("rejected", owner, str(reason or ""), record, owner, clocks, policy, directory, actor)
+        turn = on_answer(said, owner, str(reason or ""), record, owner, clocks, policy, directory, actor)
         return None if turn.skipped else turn
     return None
 
 
-def done_with(record: Record, state: ClockState, policy: Policy) -> Done | None:
-    """How the record was done with while the clock ran. What was closed already when it began, or when the record was given to
+def over(record: Record, state: ClockState, policy: Policy) -> Done | None:
+    """How the record was done with while the clock ran. What was known to be closed when it began, or when the record was given to
     somebody since, was so by the policy's will, and does not end it."""
     given = parse_instant(record.given_at) if record.given_at else state.started_at
-    return done_since(record, policy, max(given, state.started_at))
+    return done_with(record, policy, max(given, state.started_at))
 
 
 def on_timer(
@@ -161,9 +166,9 @@ def on_timer(
         return Turn(skipped="the clock runs otherwise by now: it was paused, or its hours or the policy changed")
     if state.name in stopped:
         return Turn(skipped=f"what stops '{state.name}' is done")
-    over = done_with(record, state, policy)
-    if over is not None:
-        return Turn(skipped=f"{over.why}; nobody has anything left to do with it")
+    done = over(record, state, policy)
+    if done is not None:
+        return Turn(skipped=f"{done.why}; nobody has anything left to do with it")
     time = hours(policy, clock, state.person)
     after, reached = passed(state, due, marks(clock), time)
     if not reached:
@@ -175,7 +180,7 @@ def on_timer(
     told = at_mark(state, breached, run_until(state, due, time), directory)
     late = span((now - due).total_seconds())
     turn = _done(clock, steps, record, owner, policy, told, f" (comes {late} late)" if now - due > TELL_LATE else "")
-    turn = replace(turn, watched=tuple(sorted(watched(clock, policy.entities[clock.entity], record.system))))
+    turn = replace(turn, watched=tuple(sorted(watched(clock, policy, record.system))))
     said = (told, f"dealt with {late} late, judged by when it was due" if now - due > LATE else "", state.why)
     return replace(turn, steps=(Step(STAGE, state.name, True, note="; ".join(filter(None, said))), *turn.steps))
 
@@ -212,10 +217,9 @@ def _moved(clock: Clock, step: ClockStep, record: Record, owner: str, policy: Po
     """The record is taken from whoever has it, unless that was done often enough. A queue is the end of a clock in any case."""
     had = had_by(record, owner)
     if step.queue:
-        return Turn(action=Action("queue", step.queue), passed=had)
+        return send((clock.name, "queue", step.queue), passed=had)
     if record.on_hold:
         return Turn(says=f"{told}; nobody has it, it waits already")
     if moves(record) >= clock.reassignments:
         return ended(clock, record, owner, policy, told)
-    action = Action("pool", step.pool) if step.pool else None
-    return Turn(action=action, again=action is None, passed=had)
+    return send((clock.name, "pool", step.pool), passed=had) if step.pool else Turn(again=True, passed=had)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from routing.core.sla.machine import TOLERANCE, run_until, timed
+from routing.core.sla.machine import TOLERANCE, resume, run_until, timed
 from routing.core.sla.model import ClockState
 from routing.core.sla.planning import due_after, hours, marks
 from rules.sla.model import Clock
@@ -20,7 +20,7 @@ def retimed(state: ClockState, policy: Policy, now: datetime) -> ClockState:
     """A clock as a policy that goes live now has it; the same where that changes neither its limit nor when it is next due.
 
     The time that it has run counts. What the new policy would have had done before is due now, and what was done is not done
-    again. A clock that the policy does not have any more is left to the next event, which ends it.
+    again. One that is paused goes on where the policy pauses it no more. A clock that the policy does not have any more is left to the next event, which ends it.
     """
     clock = policy.clocks.get(state.name)
     if clock is None or not state.open:
@@ -29,6 +29,8 @@ def retimed(state: ClockState, policy: Policy, now: datetime) -> ClockState:
     ahead, limit = marks(clock), clock.limit
     reached = state.reached if limit == state.limit else _reached(state, clock)
     fresh = timed(replace(state, limit=limit, reached=reached), ahead, time)
+    if not clock.pauses_on_hold and state.state == "paused":
+        return resume(fresh, now, ahead, time)
     if (fresh.limit, fresh.due_at) == (state.limit, state.due_at):
         return state
     if state.state == "paused":

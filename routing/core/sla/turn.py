@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -21,7 +21,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     ``says``; or ``action``; or, with ``again``, the ladder. ``passed`` are all who must not get it any more, ``refused`` says
     that somebody gave it back; ``priority`` is added to the record's. ``watched`` are
     the fields by which whoever has it may show just now that it is being worked. ``effects`` and ``steps`` belong to whatever it is.
-    ``held_by`` is the clock whose end it is that the record waits for a person.
+    ``held_by`` is the clock whose end it is that the record waits for a person. ``keeps``: whoever it was taken from, and who gave it back,
+    keeps it; it waits no more. ``sent``: the clock that sends it to a pool or a queue past the ladder, as ``Record.sent``.
     """
 
     skipped: str = ""
@@ -35,11 +36,32 @@ class Turn(Struct, frozen=True, kw_only=True):
     effects: tuple[Effect, ...] = ()
     steps: tuple[Step, ...] = ()
     held_by: str = ""
+    keeps: bool = False
+    sent: tuple[str, ...] = ()
 
 
 def had_by(record: Record, owner: str) -> tuple[str, ...]:
     """Who must not get the record any more, once it is taken from its owner."""
     return record.passed if not owner or owner in record.passed else (*record.passed, owner)
+
+
+def send(sent: tuple[str, ...], **more: Any) -> Turn:
+    """The record goes where a clock sends it (``Record.sent``)."""
+    _, kind, name = sent
+    return Turn(action=Action("pool" if kind == "pool" else "queue", name), sent=sent, **more)
+
+
+def once_more(record: Record, policy: Policy, **more: Any) -> Turn:
+    """Somebody else is found for it: where a clock sent it, if the policy still has that pool or queue, else down the ladder."""
+    return send(record.sent, **more) if is_sent(record, policy) else Turn(again=True, **more)
+
+
+def is_sent(record: Record, policy: Policy) -> bool:
+    """Whether a clock sent it to a pool or a queue that the policy has."""
+    if not record.sent:
+        return False
+    _, kind, name = record.sent
+    return name in (policy.pools if kind == "pool" else policy.queues)
 
 
 def tell(who: str, owner: str, text: str, policy: Policy) -> tuple[Effect, ...]:

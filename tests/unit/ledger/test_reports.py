@@ -111,6 +111,15 @@ def test_speed_to_lead_is_from_the_change_to_whoever_touched_it(any_ledger: Ledg
     assert {name: one.leads for name, one in by_person.items()} == {"ana": 1, "bo": 2, "(nobody)": 1}
 
 
+def test_what_a_clock_ahead_of_ours_dates_after_our_answer_took_no_time(ledger: Ledger) -> None:
+    with ledger.write() as conn:
+        clocks.give(conn, [given(1, "ana", -2)])
+        clocks.touch(conn, {"s:lead:1": to_ms(MORNING) - 5_000})
+    with ledger.read() as conn:
+        (row,) = reports.speed(conn, MORNING - timedelta(hours=1), SPAN[1], "all", UTC)
+    assert (row.decided.p50, row.touched.p50) == (0.0, 0.0)
+
+
 def test_a_lead_that_was_taken_away_stays_with_the_pool_that_gave_it(any_ledger: Ledger) -> None:
     ways = [
         *(given(1, "ana", 1), given(11, "", 60, ref="s:lead:1", fresh=0, pool="")),  # on hold, or in a queue

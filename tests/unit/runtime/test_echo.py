@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from routing.core.model import ChangeEvent, Record
 from routing.core.times import iso
-from routing.ledger.outbox import Unechoed
+from routing.ledger.echoed import Unechoed
 from routing.ledger.schema import to_ms
 from routing.runtime.echo import heard_back, overtaken, parted, under_way
 from tests.conftest import START
@@ -89,6 +89,13 @@ def test_a_write_on_its_way_tells_what_a_record_is_about_to_hold() -> None:
     assert under_way([first, second], {"owner": "a person", "country": "Germany"}) == {"country": "DE"}
 
 
+def test_a_write_on_its_way_also_goes_over_what_an_earlier_one_left() -> None:
+    """That one was heard back meanwhile, so the record is known to hold its value: the next decision must not think that it stays."""
+    second = Unechoed(2, {"owner": "ben"}, guard={"owner": "us"}, ours={"owner": "ana"})
+    assert under_way([second], {"owner": "ana"}) == {"owner": "ben"}
+    assert under_way([second], {"owner": "a person"}) == {}
+
+
 def owes(seq: int, was: str, to: str, **more: Any) -> Unechoed:
     return Unechoed(seq, {"owner": to}, guard={"owner": was}, sent=False, **more)
 
@@ -115,6 +122,18 @@ def test_what_has_ended_or_was_heard_back_is_not_given_up() -> None:
     assert overtaken([Unechoed(1, {}, guard={"owner": ""})], {"owner": "ben"}) == {}
     parked = Unechoed(1, {"owner": "ana"}, ended_ms=5, parked={"owner": "ana"})  # it may have happened unheard
     assert overtaken([parked, owes(2, "", "ben")], {"owner": "ana"}) == {}
+
+
+def test_what_is_parked_is_given_up_once_somebody_is_heard_to_have_changed_it() -> None:
+    def parked(**more: Any) -> Unechoed:
+        return Unechoed(1, {}, ended_ms=5, sent=False, parked={"owner": "ana"}, parked_guard={"owner": "us"}, **more)
+
+    assert overtaken([parked()], {"owner": "ben"}) == {1: ["owner"]}
+    for ours in ("us", "ana"):
+        assert overtaken([parked()], {"owner": ours}) == {}
+    # What it expects says nothing of who set it there over a later write of ours.
+    assert overtaken([parked(), owes(2, "", "cem")], {"owner": "us"}) == {2: ["owner"]}
+    assert under_way([parked()], {"owner": "us"}) == {}  # nobody counts on it
 
 
 def looked(*changed: str, **values: Any) -> ChangeEvent:

@@ -356,6 +356,22 @@ def test_a_correction_that_a_person_has_overtaken_is_given_up_and_what_else_is_o
     assert "pat@acme.example" not in checked.detail
 
 
+def test_what_is_parked_is_not_written_over_a_hand_once_it_is_tried_again(desk: Desk) -> None:
+    """A person set the owner, and took it back: the record then holds what the parked write expects."""
+    desk.play(desk.event("created", email="kim@acme.example", country="FR"))
+    [first] = owed(desk)
+    with desk.ledger.write() as conn:
+        outbox.end(conn, [outbox.Fate(first.seq, "parked", "refused", sent=())], desk.clock())
+    desk.play(desk.event("updated", seconds=3, owner="005BO"))
+    desk.play(desk.event("updated", seconds=4, owner=None))
+    with desk.ledger.write() as conn:
+        outbox.retry_parked(conn, None, desk.clock())
+    again = next(one for one in owed(desk) if one.seq == first.seq)
+    checked = check(again.write, Snapshot(values={"owner": None}))
+    assert (checked.write, checked.state) == (None, "superseded")
+    assert "owner had been changed" in checked.detail
+
+
 def test_what_our_own_writes_leave_gives_nothing_up(desk: Desk) -> None:
     """Two owners one after the other, each heard back; the lead changes in between."""
     desk.play(desk.event("created", email="kim@acme.example", country="FR"))

@@ -142,6 +142,20 @@ def test_who_is_back_is_told_whose_leads_they_can_be_given(
     assert people(shop, "resume", "Bo Li").stderr.splitlines()[-1] == said
 
 
+def test_who_resumes_is_told_what_is_still_to_come(shop: Shop) -> None:
+    people(shop, "off", "Bo Li", "--from", DAY, "--to", DAY)
+    said = people(shop, "resume", "Bo Li", exit_code=1).stderr.splitlines()
+    assert said[:2] == [
+        "Nothing entered here keeps Bo Li out now; nothing was changed.",
+        f"Entry 1 is still to come, from {DAY} 00:00 (Asia/Kathmandu); "
+        "`fingerpost people resume 'Bo Li' --entry 1` ends it.",
+    ]
+    people(shop, "pause", "Bo Li")
+    told = people(shop, "resume", "Bo Li").stderr.splitlines()
+    assert (told[0], told[1]) == ("1 entry of Bo Li ended.", said[1])
+    assert people(shop, "resume", "Bo Li", "--entry", "1").stderr.startswith("1 entry of Bo Li ended.\nBo Li can")
+
+
 def test_who_has_no_user_and_is_off_is_told_both(shop: Shop) -> None:
     crms_know(shop, ("salesforce", "bo", False))
     people(shop, "off", "Bo Li", "--to", DAY)

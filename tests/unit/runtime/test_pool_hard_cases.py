@@ -112,6 +112,24 @@ def test_two_pools_that_overflow_into_each_other(ledger: Ledger, clock: ManualCl
     )
 
 
+def test_places_that_free_up_one_by_one_in_such_pools_go_to_who_waits_longest(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    pools = "P: {members: [Ana Diaz], member_caps: 1 open, overflow: Q}\nQ: {members: [Bo Li], member_caps: 1 open}"
+    shop = Shop(ledger, clock, pools)
+    shop.policy.pools["Q"] = msgspec.structs.replace(shop.policy.pools["Q"], overflow="P")
+    for n in range(1, 6):
+        shop.lead(n, status="New")
+        clock.advance(1)
+    assert shop.owners(*range(1, 6)) == ["ana", "bo", "", "", ""]
+    for n, given in ((2, ["bo", "", ""]), (3, ["bo", "bo", ""]), (1, ["bo", "bo", "ana"])):
+        clock.advance(60)
+        shop.play(shop.event("updated", f"00Q{n}", 1, status="Closed"))
+        shop.fire()
+        assert shop.owners(3, 4, 5) == given
+    shop.sound()
+
+
 def test_a_weight_of_zero(ledger: Ledger, clock: ManualClock) -> None:
     shop = Shop(ledger, clock, "P: {method: weighted, members: {Ana Diaz: 0, Bo Li: 1}}")
     for n in (1, 2):

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from routing.core.readdressed import readdressed
 from routing.ledger import people, reports
 from routing.ledger.engine import Ledger
+from routing.runtime.crediting import bad_lead
 from routing.runtime.going_live import go_live
 from routing.runtime.loop import Loop
 from rules.pools.model import Person
@@ -132,6 +133,27 @@ def test_who_had_a_lead_does_not_get_it_again_and_its_clock_goes_on(ledger: Ledg
         ("bo@example.org", "ended"),
         ("cem@example.com", "ended"),
     ]
+
+
+def test_a_lead_of_before_is_given_back_by_whoever_has_another_address_now(ledger: Ledger, clock: ManualClock) -> None:
+    """It is at no clock and not on hold: all that is known of it is that she was given it."""
+    pool = "P: {members: [Ana Diaz, Bo Li], member_caps: 2 in any hour}"
+    people = (
+        "name,email,time_zone,hours,salesforce_id\nAna Diaz,ana@example.com,UTC,,005ana\nBo Li,bo@example.com,UTC,,\n"
+    )
+    shop = Shop(ledger, clock, pool, people)
+    for n in (1, 2, 3):
+        shop.lead(n)
+    assert shop.owners(1, 2, 3) == ["ana", "bo", "ana"]
+    moved(shop, pool, people.replace("ana@example.com", NEW))
+    assert [one.turns[-1][2] for one in map(shop.record, ("00Q1", "00Q2", "00Q3"))] == [NEW, "bo@example.com", NEW]
+    shop.play(shop.event("rejected", "00Q1", by=NEW, because="no budget"))
+    assert shop.owner(1) == "bo"
+    with ledger.read() as conn:
+        ana, bo = shop.desk(conn).view("P").members
+        assert bad_lead(shop.desk(conn), "P", NEW, "00Q3").kind == ""
+    assert (ana.credits, ana.caps, bo.caps) == (1, ("1 of 2 in the last hour",), ("2 of 2 in the last hour",))
+    shop.sound()
 
 
 def person(key: str, name: str = "Ana Diaz", **ids: str) -> Person:

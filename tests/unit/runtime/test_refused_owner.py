@@ -14,7 +14,7 @@ from connectors.contract import WriteResult
 from connectors.errors import OwnerRefused, RecordRejected
 from routing.core.model import Decision, Write
 from routing.delivery.courier import Courier
-from routing.ledger import mirror, outbox, policies, reports, timers
+from routing.ledger import mirror, outbox, people, policies, reports, timers
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of
 from routing.runtime.feed import Feed
@@ -183,6 +183,7 @@ def test_whoever_never_had_it_counts_for_no_limit_and_does_not_get_it_later(bran
     for hours in (2, 1, 1):
         branch.wait(hours)
     assert "it was moved 1 time, the most that 'First touch' allows" in str(branch.last().trace)
+    assert {one.verdict for one in Replay(branch.ledger).run(Span())} == {"identical"}
 
 
 def test_where_everybody_is_refused_it_waits_and_says_why(ledger: Ledger, clock: ManualClock) -> None:
@@ -255,6 +256,117 @@ def test_a_queue_that_is_put_right_in_the_crm_gets_it_by_a_retry(ledger: Ledger,
     retry(branch)
     assert branch.states() == ["confirmed"]
     assert branch.crm.records["00Q1"]["owner"] == QUEUE
+
+
+TO_BIG = """
+clocks:
+  First touch:
+    start: assigned
+    stop: accepted
+    within: 4 hours
+    time: always
+    steps: [{at: 100 %, reassign: pool Big}]
+    reassignments: 3
+"""
+BIG = POOLS.replace("[Mia Wolf]", "[Mia Wolf, Cem Kaya]")
+
+
+def test_what_a_clock_sent_to_a_pool_goes_to_others_of_that_pool_and_then_down_the_ladder(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    branch = Branch(ledger, clock, sla=TO_BIG, pools=BIG)
+    branch.lead()
+    branch.deliver()
+    branch.crm.inactive = {"005MIA"}
+    branch.wait(4)
+    branch.deliver()
+    assert branch.reasons()[1:] == [
+        "Mia Wolf is next in the pool Big: First touch",
+        "Cem Kaya is next in the pool Big: First touch",
+    ]
+    branch.answer("rejected", "cem")
+    assert branch.last().reason == "Bo Li is next in the pool Small: Otherwise"
+    assert {one.verdict for one in Replay(ledger).run(Span())} == {"identical"}
+
+
+def test_what_a_clock_sent_to_a_pool_that_is_away_waits_for_that_pool(ledger: Ledger, clock: ManualClock) -> None:
+    branch = Branch(ledger, clock, sla=TO_BIG)
+    with ledger.write() as conn:
+        off = people.enter(conn, "mia@example.com", "pause", "2020-01-01", "", author="t", reason="", now=clock())
+    branch.lead()
+    for hours in (4, 1, 1):
+        branch.wait(hours)
+    assert [(one.outcome, one.pool) for one in branch.made()] == [("assign", "Small"), ("hold", "Big")]
+    assert branch.ended()[-1][1] == "still on hold: nobody in the pool Big can take it (Mia Wolf is paused)"
+    with ledger.write() as conn:
+        people.end(conn, [off], author="t", reason="", now=clock())
+    branch.wait(1)
+    assert branch.last().reason == "Mia Wolf is next in the pool Big: First touch"
+    assert {one.verdict for one in Replay(ledger).run(Span())} == {"identical"}
+
+
+def test_what_a_clock_sent_to_a_pool_in_which_all_had_it_goes_down_the_ladder(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    branch = Branch(ledger, clock, sla=TO_BIG)
+    branch.lead()
+    for hours in (4, 4, 1):
+        branch.wait(hours)
+    assert [(one.outcome, one.owner, one.pool) for one in branch.made()] == [
+        ("assign", "ana@example.com", "Small"),
+        ("assign", "mia@example.com", "Big"),
+        ("hold", "", "Big"),
+        ("assign", "bo@example.com", "Small"),
+    ]
+    assert {one.verdict for one in Replay(ledger).run(Span())} == {"identical"}
+
+
+def test_what_a_clock_sent_to_a_pool_that_the_policy_has_no_more_goes_down_the_ladder(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    branch = Branch(ledger, clock, sla=TO_BIG)
+    with ledger.write() as conn:
+        people.enter(conn, "mia@example.com", "pause", "2020-01-01", "", author="t", reason="", now=clock())
+    branch.lead()
+    branch.wait(4)
+    gone = POOLS.replace("Big:", "Bigger:")
+    branch.adopt(
+        pools=gone,
+        sla=TO_BIG.replace("Big", "Bigger"),
+        engagement=FILES["engagement"].replace("pool Big", "pool Bigger"),
+    )
+    branch.wait(1)
+    assert branch.last().reason == "Bo Li is next in the pool Small: Otherwise"
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "steps: [{at: 100 %, escalate: queue Triage}]",
+        "steps: [{at: 100 %, reassign: yes}]\n    reassignments: 0\n    then: queue Triage",
+    ],
+)
+def test_a_queue_that_a_clock_chose_and_the_crm_refuses_stays_the_clock_s_choice(
+    ledger: Ledger, clock: ManualClock, end: str
+) -> None:
+    """Each retry that is refused waits for the operator again; nobody gets it down the ladder whose turns are over."""
+    sla = TO_BIG.replace("steps: [{at: 100 %, reassign: pool Big}]\n    reassignments: 3", end)
+    branch = Branch(ledger, clock, sla=sla)
+    branch.lead()
+    branch.deliver()
+    branch.crm.inactive = {QUEUE}
+    branch.wait(4)
+    branch.deliver()
+    for _ in range(2):
+        retry(branch)
+    assert branch.states() == ["confirmed", "superseded", "superseded", "parked"]
+    assert {one.reason for one in branch.made()[1:]} == {"it goes to the queue Triage: First touch"}
+    assert branch.last().trace[0].note.startswith("Salesforce refused the queue as the owner: INACTIVE_OWNER")
+    assert branch.crm.records["00Q1"]["owner"] == "005ANA"
+    branch.adopt(sla=sla, engagement=FILES["engagement"].replace(QUEUE, OTHER_QUEUE))
+    retry(branch)
+    assert branch.crm.records["00Q1"]["owner"] == OTHER_QUEUE
+    assert {one.verdict for one in Replay(ledger).run(Span())} == {"identical"}
 
 
 def test_a_refusal_that_comes_after_another_decision_changes_nothing(branch: Branch) -> None:

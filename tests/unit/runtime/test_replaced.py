@@ -73,10 +73,25 @@ class Office:
             sent = dict(checked.write.fields) if checked.write is not None else {}
             state = checked.state or "confirmed"
             self.desk.clock.advance(seconds - (self.desk.clock() - START).total_seconds())
-            outbox.end(conn, [outbox.Fate(owed.seq, state, checked.detail, sent=tuple(sent))], self.desk.clock())
+            heard = None if owed.doubtful else tuple(sent)
+            fate = outbox.Fate(owed.seq, state, checked.detail, doubtful=owed.doubtful, sent=heard)
+            outbox.end(conn, [fate], self.desk.clock())
         self.held |= (meanwhile or {}) | sent
         theirs = [self.told(seconds - 0.5, "005person", **meanwhile)] if meanwhile else []
         return [*theirs, *([self.told(seconds, **sent)] if sent else [])]
+
+    def loses(self) -> Write:
+        """The courier sends a write and hears nothing of it: it may still land."""
+        with self.desk.ledger.write() as conn:
+            [owed] = outbox.claim(conn, "salesforce", 10, self.desk.clock())
+            outbox.end(conn, [outbox.Fate(owed.seq, "pending", "no answer", doubtful=True)], self.desk.clock())
+        return owed.write
+
+    def lands(self, seconds: float, write: Write) -> ChangeEvent:
+        """What was lost arrives after all, over whatever the record holds by now."""
+        changed = {name: value for name, value in write.fields.items() if self.held.get(name) != value}
+        self.held |= changed
+        return self.told(seconds, **changed)
 
     def open(self) -> list[Write]:
         with self.desk.ledger.read() as conn:
@@ -159,6 +174,60 @@ def test_what_was_decided_on_the_replaced_change_is_written_over_our_own_write(o
     assert office.open() == []
 
 
+def test_a_person_over_whom_a_write_lands_that_was_given_up_for_them_is_put_back(office: Office) -> None:
+    office.create(country="FR")
+    lost = office.loses()
+    office.held["owner"] = "005CEM"
+    office.runtime.play(office.told(2, "005person", owner="005CEM"))
+    office.sends(4)  # the country only
+    office.runtime.play(office.lands(9, lost))
+    assert f"owner was set to Cem Kaya at {at(2)}; our own write" in last(office).reason
+    office.sends(10)
+    assert (office.held["owner"], office.open()) == ("005CEM", [])
+
+
+def test_our_newest_write_is_put_back_where_an_older_one_lands_after_it(office: Office) -> None:
+    office.create(country="FR", website="HTTPS://acme.example/")
+    lost = office.loses()
+    office.held["website"] = "HTTPS://other.example/"
+    office.runtime.play(office.told(2, "005person", website="HTTPS://other.example/"))
+    office.runtime.play(*office.sends(3))  # what is left of the lost one
+    office.runtime.play(*office.sends(4))
+    assert office.held["website"] == "other.example"
+    office.runtime.play(office.lands(9, lost))
+    assert office.held["website"] == "acme.example"
+    assert last(office).reason.endswith("it is put back")
+    office.runtime.play(*office.sends(10))
+    assert (office.held["website"], office.open()) == ("other.example", [])
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_person_for_whom_all_of_ours_was_given_up_is_put_back(office: Office, sent: bool) -> None:
+    """An older write lands over them; that the newer one was to set something else counts no more, ended or not."""
+    office.create(country="FR", website="HTTPS://acme.example/")
+    lost = office.loses()
+    for seconds, website in ((2, "HTTPS://other.example/"), (3, "third.example")):
+        office.held["website"] = website
+        office.runtime.play(office.told(seconds, "005person", website=website))
+    office.runtime.play(*office.sends(4))  # what is left of the lost one
+    if sent:
+        office.sends(5)
+    office.runtime.play(office.lands(9, lost))
+    for seconds in range(10, 10 + len(office.open())):
+        office.runtime.play(*office.sends(seconds))
+    assert (office.held["website"], office.open()) == ("third.example", [])
+
+
+def test_what_was_heard_back_is_not_sent_again_over_whoever_set_it_back(office: Office) -> None:
+    """No answer to it came; its echo did, and then a person undid it."""
+    office.create(country="FR")
+    office.runtime.play(office.lands(2, office.loses()))
+    office.held["owner"] = None
+    office.runtime.play(office.told(3, "005person", owner=None))
+    assert office.sends(4) == []
+    assert (office.held["owner"], office.open()) == (None, [])
+
+
 def test_an_older_change_that_is_told_late_was_seen_and_is_not_put_back(office: Office) -> None:
     """They changed their mind, and then we decided; the first change is told last."""
     office.create(country="FR")
@@ -167,6 +236,22 @@ def test_an_older_change_that_is_told_late_was_seen_and_is_not_put_back(office: 
     before = len(office.desk.decisions())
     office.runtime.play(office.told(30, "005person", owner="005CEM"))
     assert (len(office.desk.decisions()), office.open()) == (before, [])
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_person_who_changed_it_after_our_write_was_not_replaced_though_ours_is_told_last(
+    office: Office, answered: bool
+) -> None:
+    office.create(country="FR")
+    ours = office.sends(3) if answered else [office.lands(3, office.loses())]
+    office.held["owner"] = "005CEM"
+    office.runtime.play(office.told(5, "005person", owner="005CEM"))
+    if not answered:
+        office.sends(6)
+    before = len(office.desk.decisions())
+    office.runtime.play(*ours)
+    assert (len(office.desk.decisions()), office.open()) == (before, [])
+    assert office.desk.record().values["owner"] == "005CEM"
 
 
 def test_what_only_we_changed_is_an_echo_and_nothing_else(office: Office) -> None:

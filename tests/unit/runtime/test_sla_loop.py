@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +18,9 @@ from typer.testing import CliRunner
 from routing.cli.app import app
 from routing.core.model import ChangeEvent, Decision, Record, Write, derived_id
 from routing.core.sla.model import ClockState
-from routing.ledger import clocks, decisions, holding, journal, mirror, outbox, people, policies, timers
+from routing.ledger import clocks, decisions, holding, journal, mirror, outbox, people, policies, reports, timers
 from routing.ledger.engine import Ledger
-from routing.ledger.schema import ref_of
+from routing.ledger.schema import ref_of, to_ms
 from routing.runtime.feed import Feed
 from routing.runtime.loop import Loop
 from routing.runtime.replay import Replay, Span
@@ -80,7 +80,7 @@ class Desk:
     """A loop on a ledger with four people, and a clock that is moved by hand."""
 
     def __init__(self, ledger: Ledger, clock: ManualClock, by: Policy) -> None:
-        self.ledger, self.clock, self._n = ledger, clock, 0
+        self.ledger, self.clock, self._n, self.system = ledger, clock, 0, "salesforce"
         self.policies = SimpleNamespace(current=by)
         self.feed = Feed()
         self.loop = Loop(ledger, self.policies, clock, self.feed)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ class Desk:
         at = self.clock() - timedelta(seconds=ago)
         return ChangeEvent(
             event_id=derived_id("test", str(self._n)),
-            system="salesforce",
+            system=self.system,
             entity="lead",
             record_id=record,
             kind=kind,  # type: ignore[arg-type]
@@ -102,10 +102,10 @@ class Desk:
             values=values,
         )
 
-    def play(self, *events: ChangeEvent) -> None:
+    def play(self, *events: ChangeEvent, size: int = 500) -> None:
         with self.ledger.write() as conn:
             journal.accept(conn, events, self.clock())
-        while self.loop.work_off(500):
+        while self.loop.work_off(size):
             pass
 
     def answer(self, kind: str, by: str, because: str = "") -> None:
@@ -127,11 +127,11 @@ class Desk:
 
     def record(self) -> Record:
         with self.ledger.read() as conn:
-            return mirror.load(conn, {"salesforce:lead:00Q1"})["salesforce:lead:00Q1"]
+            return mirror.load(conn, {f"{self.system}:lead:00Q1"})[f"{self.system}:lead:00Q1"]
 
     def clocks(self) -> list[ClockState]:
         with self.ledger.read() as conn:
-            return clocks.of_record(conn, ref_of("salesforce", "lead", "00Q1"))
+            return clocks.of_record(conn, ref_of(self.system, "lead", "00Q1"))
 
     def ended(self) -> list[tuple[str, str]]:
         with self.ledger.read() as conn:
@@ -414,6 +414,18 @@ def test_who_accepts_before_the_timer_keeps_it_though_both_are_decided_together(
     assert desk.record().decided_owner == "ana@example.com"
 
 
+def test_who_accepts_after_the_timer_has_lost_it_though_both_are_decided_together(desk: Desk) -> None:
+    for hours in (2, 1):
+        desk.wait(hours)
+    desk.clock.advance(3600)
+    with desk.ledger.write() as conn:
+        timers.fire(conn, desk.clock())
+        journal.accept(conn, [desk.event("accepted", by="ana@example.com", because="")], desk.clock())
+    desk.play()
+    assert desk.ended()[-1] == ("skipped", "Ana Diaz cannot answer for it: Bo Li has it by now")
+    assert [(one.person, one.open) for one in desk.clocks()] == [("ana@example.com", False), ("bo@example.com", True)]
+
+
 def test_a_record_that_goes_by_hand_to_somebody_else_has_their_clock(desk: Desk) -> None:
     desk.clock.advance(3600)
     desk.play(desk.event("updated", owner="005CEM", country="Germany"))  # which is corrected, by a decision
@@ -428,6 +440,15 @@ def test_a_deleted_record_has_no_clock(desk: Desk) -> None:
     assert (one.state, one.why) == ("ended", "the record is gone")
     with desk.ledger.read() as conn:
         assert timers.count(conn) == 0
+
+
+def test_who_just_accepted_it_in_the_crm_when_it_is_taken_away_keeps_it(ledger: Ledger, clock: ManualClock) -> None:
+    """The field that shows the answer is looked at before it is given to somebody else."""
+    desk = routed(ledger, clock, 'answers: {accepted: lead.status = "Accepted"}' + ENDS)
+    desk.wait(4)
+    with ledger.read() as conn:
+        (body,) = conn.exec_driver_sql("SELECT body FROM outbox ORDER BY seq DESC LIMIT 1").one()
+    assert json.loads(body)["still"] == {"status": "New"}
 
 
 def test_who_works_it_in_the_crm_while_it_is_taken_away_keeps_it(desk: Desk) -> None:
@@ -585,7 +606,10 @@ def test_the_fairness_of_a_pool_is_reported(desk: Desk, tmp_path: Path) -> None:
     assert (nobody.exit_code, "No lead went through Nowhere yet." in nobody.stderr) == (1, True)
 
 
-def test_who_accepts_what_was_taken_away_and_given_to_nobody_yet_keeps_it(ledger: Ledger, clock: ManualClock) -> None:
+@pytest.mark.parametrize("told", ["by the rep", "by the CRM"])
+def test_who_accepts_what_was_taken_away_and_given_to_nobody_yet_keeps_it(
+    ledger: Ledger, clock: ManualClock, told: str
+) -> None:
     alone = FILES["pools"].replace("[Ana Diaz, Bo Li, Cem Kaya]", "[Ana Diaz]")
     waits = SLA.replace("    then: queue Triage\n", "")
     desk = Desk(ledger, clock, policy(**FILES | {"pools": alone, "sla": waits}))
@@ -594,13 +618,70 @@ def test_who_accepts_what_was_taken_away_and_given_to_nobody_yet_keeps_it(ledger
         desk.wait(hours)
     assert (desk.made()[-1].outcome, desk.record().on_hold) == ("hold", True)
     assert [one.why for one in desk.clocks()] == ["it was taken away"]
-    desk.answer("accepted", "ana")
+    if told == "by the rep":
+        desk.answer("accepted", "ana")
+    else:
+        desk.play(desk.event("updated", status="Accepted"))
     assert (desk.made()[-1].reason, desk.record().on_hold) == ("Ana Diaz accepted it", False)
     with ledger.read() as conn:
         assert timers.count(conn) == 0
     n = len(desk.made())
     desk.wait(10)
     assert len(desk.made()) == n
+
+
+@pytest.mark.parametrize("told", ["by the rep", "by the CRM"])
+def test_who_accepts_after_all_what_they_gave_back_has_had_the_turn_again(
+    ledger: Ledger, clock: ManualClock, told: str
+) -> None:
+    alone = FILES["pools"].replace("[Ana Diaz, Bo Li, Cem Kaya]", "[Ana Diaz]")
+    waits = SLA.replace("    then: queue Triage\n", "")
+    desk = Desk(ledger, clock, policy(**FILES | {"pools": alone, "sla": waits}))
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    clock.advance(60)
+    desk.answer("rejected", "ana", "no")
+    assert (desk.record().on_hold, desk.record().gave_back) == (True, True)
+    if told == "by the rep":
+        desk.answer("accepted", "ana")
+    else:
+        desk.play(desk.event("updated", status="Accepted"))
+    assert (desk.made()[-1].reason, desk.record().on_hold) == ("Ana Diaz accepted it", False)
+    with ledger.read() as conn:
+        entries = conn.exec_driver_sql("SELECT what FROM pool_entry ORDER BY seq").scalars().all()
+        assert (entries[-1], timers.count(conn)) == ("debit", 0)
+
+
+def test_a_rejection_is_no_first_touch_of_whoever_has_it_next(ledger: Ledger, clock: ManualClock) -> None:
+    desk = routed(ledger, clock)
+    clock.advance(60)
+    desk.play(desk.event("updated", status="Rejected", company="ACME"))
+    clock.advance(60)
+    with ledger.read() as conn:
+        (row,) = reports.speed(conn, clock() - timedelta(hours=1), clock(), "all", UTC)
+    assert (row.moved, row.untouched) == (1, 1)
+
+
+@pytest.mark.parametrize("size", [1, 500])
+def test_a_touch_counts_for_who_had_it_though_it_is_routed_anew_in_the_same_batch(
+    ledger: Ledger, clock: ManualClock, size: int
+) -> None:
+    desk = routed(ledger, clock)
+    clock.advance(60)
+    desk.play(desk.event("updated", ago=50, status="Working"), desk.event("updated", status="Rejected"), size=size)
+    with ledger.read() as conn:
+        given = conn.exec_driver_sql("SELECT person, touched_ms FROM assignment ORDER BY decided_ms").all()
+    at = to_ms(clock() - timedelta(seconds=50))
+    assert [tuple(one) for one in given] == [("ana@example.com", at), ("bo@example.com", None)]
+
+
+def test_what_is_on_hold_with_nobody_is_accepted_by_nobody(ledger: Ledger, clock: ManualClock) -> None:
+    desk = Desk(ledger, clock, clocked())
+    with ledger.write() as conn:
+        mirror.save(conn, [(msgspec.structs.replace(user, deleted=True), frozenset()) for user in USERS])
+    desk.play(desk.event("created", email="kim@acme.example", status="New", owner="00G000000000009AAA"))
+    clock.advance(60)
+    desk.play(desk.event("updated", status="Accepted"))
+    assert ([one.outcome for one in desk.made()], desk.record().on_hold) == (["hold"], True)
 
 
 def test_where_a_rejection_counts_as_an_answer_it_stops_the_clock(ledger: Ledger, clock: ManualClock) -> None:

@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
 from routing.core.sla.model import ClockState
 from routing.core.sla.retiming import retimed
+from routing.ledger import mirror
 from routing.ledger.engine import Ledger
 from routing.runtime.feed import Feed
 from routing.runtime.policies import Policies
 from tests.conftest import ManualClock
 from tests.unit.core import policy as example
 from tests.unit.core.policy import policy
-from tests.unit.runtime.test_sla_loop import FILES, PEOPLE, SLA, Desk, clocked, routed
+from tests.unit.runtime.test_sla_loop import ENDS, FILES, PEOPLE, SLA, USERS, Desk, clocked, routed
 
 HOURS = """name,email,hours,manager
 Ana Diaz,ana@example.com,Sun 9:00-10:00,mia@example.com
@@ -158,6 +160,30 @@ def test_a_paused_clock_has_the_new_time_and_still_waits(clock: ManualClock) -> 
     paused = state(state="paused", started_at=clock(), since=clock(), limit=14_400.0, spent=600.0, why="on hold")
     after = retimed(paused, clocked(SLA.replace("4 hours", "1 hour")), clock())
     assert (after.state, after.limit, after.spent, after.due_at, after.why) == ("paused", 3600, 600, None, "on hold")
+
+
+def test_a_clock_that_holds_pause_no_more_goes_on_from_then(clock: ManualClock) -> None:
+    paused = state(state="paused", started_at=clock(), since=clock(), limit=14_400.0, spent=600.0, why="on hold")
+    goes_on = clocked(SLA.replace("    time: always", "    time: always\n    pauses_on_hold: no"))
+    now = clock() + timedelta(hours=3)
+    after = retimed(paused, goes_on, now)
+    assert (after.state, after.spent, after.why) == ("running", 600, "")
+    assert after.due_at == now + timedelta(hours=2) - timedelta(minutes=10)
+    assert retimed(after, goes_on, now + timedelta(minutes=1)) is after
+
+
+def test_a_clock_paused_by_the_former_policy_goes_on_with_the_next_event(ledger: Ledger, clock: ManualClock) -> None:
+    """A batch was settled by the policy that it began with, after one had gone live by which holds pause no clock."""
+    desk = Desk(ledger, clock, clocked(ENDS))
+    with ledger.write() as conn:
+        mirror.save(conn, [(msgspec.structs.replace(user, deleted=True), frozenset()) for user in USERS])
+    desk.play(desk.event("created", email="kim@acme.example", status="New"))
+    assert [one.state for one in desk.clocks()] == ["paused"]
+    desk.policies.current = clocked(ENDS.replace("    within: 9 hours", "    within: 9 hours\n    pauses_on_hold: no"))
+    clock.advance(60)
+    desk.play(desk.event("updated", company="Acme"))
+    (one,) = desk.clocks()
+    assert (one.state, one.due_at) == ("running", clock() + timedelta(hours=9))
 
 
 def test_a_step_at_a_fixed_time_that_was_not_due_yet_is_still_to_come(clock: ManualClock) -> None:

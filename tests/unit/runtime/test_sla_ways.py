@@ -10,6 +10,7 @@ import structlog
 
 from routing.ledger import mirror, timers
 from routing.ledger.engine import Ledger
+from routing.runtime.pooling import Desk as PoolDesk
 from rules.policy import Policy, compile_policy
 from tests.conftest import ManualClock
 from tests.unit.core import policy as example
@@ -92,6 +93,21 @@ clocks:
     time: always
     steps: [{at: 100 %, priority: 3}]
 """
+
+
+def test_what_a_clock_puts_into_a_queue_of_reps_is_claimed_from_there(ledger: Ledger, clock: ManualClock) -> None:
+    sla = clocked("", "reassign: pool Big", time="always").replace("reassignments: 0", "reassignments: 2")
+    by = policy(
+        **FILES | {"sla": sla, "pools": FILES["pools"].replace("Big: {method: round robin", "Big: {method: pull")}
+    )
+    desk = given(ledger, clock, by)
+    desk.wait(4)
+    desk.wait(1)
+    assert (desk.made()[-1].pool, desk.record().on_hold) == ("Big", True)
+    with ledger.write() as conn:
+        PoolDesk(conn, by, ["Big"], clock(), locked=True).claim("Big", "mia@example.com")
+    desk.play()
+    assert desk.made()[-1].reason == "Mia Wolf claimed it out of the pool Big: First touch"
 
 
 def test_a_clock_runs_from_one_status_to_the_next_whoever_has_the_record(ledger: Ledger, clock: ManualClock) -> None:
