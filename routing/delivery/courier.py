@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Sequence
-from datetime import datetime
-from typing import Any
-from uuid import uuid4
 
 import structlog
 from sqlalchemy import Connection as LedgerConnection
@@ -19,18 +16,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenacity import wait_random_exponential
 
 from connectors.contract import Connection, WriteResult
-from connectors.errors import Conflict, ConnectorError, MalformedAnswer, OwnerRefused
-from routing.core.model import ChangeEvent, Write, derived_id
+from connectors.errors import Conflict, ConnectorError, MalformedAnswer, OwnerRefused, Transient
+from routing.core.model import Write
 from routing.delivery.guard import Checked
+from routing.delivery.keeping import Keeper
 from routing.delivery.look import GONE, Looks
+from routing.delivery.news import news_of, poisonous
+from routing.delivery.parts import Parts, Suspects
 from routing.delivery.retrying import LATE_SECONDS, as_bug, patiently
 from routing.delivery.verdicts import Verdict, verdict
 from routing.ledger import decisions, journal, outbox
 from routing.ledger.engine import Ledger
 from routing.ledger.outbox import Fate, Owed
 from routing.ledger.schema import to_ms
-from routing.ledger.seats import Seat, vacant
-from routing.runtime.clock import Clock, monotonic
+from routing.runtime.clock import Clock
 from routing.runtime.feed import Feed
 from routing.runtime.pause_board import PauseBoard
 from routing.runtime.waits import after_tries
@@ -44,13 +43,6 @@ LINGER_MS = 100
 LINGER_FLOOD_MS = 800
 FILLS_MS = 600
 FLOOD = 50
-# How long an effect may still come after the process that sent it died (a request on the wire).
-GRACE_MS = 2_000
-# How often a courier looks whether others left something behind …
-RECOVER_SECONDS = 2.0
-# … and how long a seat must have been vacant: who only lost the connection to the ledger is back on it by then.
-VACANT_SECONDS = 5.0
-KEEP_SECONDS = 1.0
 # After locked records batches are halved, down to this, and grow again.
 SMALLEST = 10
 # Writes that wait for another try come due without anybody saying so.
@@ -63,77 +55,33 @@ class Courier:
 
     def __init__(self, connection: Connection, ledger: Ledger, clock: Clock, feed: Feed) -> None:
         self._connection, self._ledger, self._clock, self._feed = connection, ledger, clock, feed
-        # On SQLite nobody else delivers: what the last process left behind is ours.
-        self._seat = Seat(ledger, "courier" if ledger.is_sqlite else f"courier:{uuid4()}")
-        self._vacant: dict[str, float] = {}  # seats of others, and since when we have seen them vacant
+        self._keeper = Keeper(ledger, clock, connection.system)
+        self._seat = self._keeper.seat
         self._board = PauseBoard(ledger)
         self._looks = Looks(connection, self._claimed)
+        self._suspects = Suspects()
         self._halved = 0  # how often batches were halved because of locked records
         self._met_a_lock = False
+        self._sent = False  # whether the try at hand came as far as writing
         self._soon_ms = 0  # when something that is due should be looked at again; 0: nothing is
         self._jitter = wait_random_exponential(multiplier=0.2, max=300)
 
     def run(self, owing: threading.Event, stop: threading.Event) -> None:
         """Delivers whatever is owed until ``stop``; the batch at hand is finished or given back."""
-        ended = threading.Event()
-        keeper = threading.Thread(target=self._keep_seat, args=(ended,), name="fingerpost-courier seat", daemon=True)
-        keeper.start()
-        try:
-            self._recover(
-                {self._seat.name}
-            )  # of an earlier run that lost the ledger before it could write down what became of it
-            self._deliver_all(owing, stop)
-        finally:
-            ended.set()
-            keeper.join()
-            self._seat.leave()
-
-    def _deliver_all(self, owing: threading.Event, stop: threading.Event) -> None:
-        looked = monotonic()
-        while not stop.is_set():
-            owing.clear()
-            if monotonic() - looked >= RECOVER_SECONDS:
-                looked = monotonic()
-                self._recover(self._left_behind())
-            if self.deliver_some(stop):
-                continue
-            if self._soon_ms:
-                stop.wait(self._soon_ms / 1000)
-            else:
-                owing.wait(LOOK_SECONDS)
-
-    def _keep_seat(self, ended: threading.Event) -> None:
-        """Takes the seat again when the ledger was away: also during a long call to the CRM nobody must think us dead."""
-        while not ended.wait(KEEP_SECONDS):
-            try:
-                self._seat.take()
-            except SQLAlchemyError:
-                continue  # the courier itself meets the same, and says so
+        with self._keeper.on_duty():
+            while not stop.is_set():
+                owing.clear()
+                self._keeper.take_over()
+                if self.deliver_some(stop):
+                    continue
+                if self._soon_ms:
+                    stop.wait(self._soon_ms / 1000)
+                else:
+                    owing.wait(LOOK_SECONDS)
 
     def _claimed(self, seqs: Collection[int]) -> dict[int, Write]:
         with self._ledger.read() as conn:
             return outbox.claimed(conn, seqs, self._seat.name)
-
-    def _left_behind(self) -> set[str]:
-        """Seats that have been vacant for long enough, with something still claimed from them."""
-        with self._ledger.read() as conn:
-            others = outbox.couriers(conn, self._connection.system) - {self._seat.name}
-            now = monotonic()
-            self._vacant = {name: self._vacant.get(name, now) for name in others if vacant(conn, name)}
-        wait = 0 if self._ledger.is_sqlite else VACANT_SECONDS
-        return {name for name, since in self._vacant.items() if now - since >= wait}
-
-    def _recover(self, seats: Collection[str]) -> None:
-        if not seats:
-            return
-        with self._ledger.write() as conn:
-            n = sum(
-                outbox.recover(conn, self._clock(), GRACE_MS, self._connection.system, name)
-                for name in sorted(seats)
-                if name == self._seat.name or vacant(conn, name)
-            )
-        if n:
-            log.warning("writes were on their way when their courier was lost; they are checked first", writes=n)
 
     def deliver_some(self, stop: threading.Event) -> int:
         """Delivers one batch when one is ready. Returns how many writes it held; 0 when nothing is due yet."""
@@ -152,7 +100,8 @@ class Courier:
 
     def _deliver_in_batches(self, ahead: list[Owed], stop: threading.Event) -> None:
         """One after another: two at once could lock the same parents. What is left when we are to stop, or may have been taken for dead,
-        is given back."""
+        is given back. What failed alone goes last, alone: by then others got through, or it is not to blame."""
+        ahead = sorted(ahead, key=lambda owed: owed.seq in self._suspects)
         doubtful, began = {owed.seq for owed in ahead if owed.doubtful}, False
         self._looks.forget()  # what is tried once more is looked at once more
         while ahead:
@@ -160,10 +109,11 @@ class Courier:
                 self._give_back(ahead, doubtful, "it was not sent yet")
                 return
             size, began, self._met_a_lock = self._size, True, False
-            self._deliver(ahead[:size], ahead, doubtful, stop)
+            batch = self._suspects.part(ahead, size)
+            self._deliver(batch, ahead, doubtful, stop)
             # A large batch holds many locks for long and meets those of others; a small one slips through.
             self._halved = self._halved + int(size > SMALLEST) if self._met_a_lock else max(0, self._halved - 1)
-            ahead = ahead[size:]
+            ahead = ahead[len(batch) :]
 
     def _ready(self) -> bool:
         full = self._connection.batch_size
@@ -184,37 +134,59 @@ class Courier:
         """``ahead``: the batch, and what will be sent right after it. ``doubtful`` holds the numbers of the writes that may have happened
         already; it grows with every lost answer.
 
-        What something on the way answers in the CRM's place is waited out like an outage, and meanwhile less and less is sent at once: it may
-        be about one of the writes, which in the end stands alone and is set aside for later.
+        What a CRM fails on, or something on the way answers in its place, is waited out like an outage, and meanwhile less and less is sent at
+        once: it may be about one of the writes, which in the end stands alone and is set aside for later (``Parts``).
         """
-        left, size = batch, len(batch)
+        parts = Parts(batch, self._suspects)
         try:
-            for attempt in patiently(stop, self._feed, f"writing {len(batch)} record(s)", self._board):
-                with attempt:
-                    while left:
-                        some = left[:size]
-                        try:
-                            self._try(some, ahead, doubtful)
-                        except MalformedAnswer as error:
-                            if error.outcome_unknown and len(some) == 1:
-                                self._end(some, [self._failed(some[0], error, doubtful=True)])
-                                left = left[1:]
-                            size = max(1, len(some) // 4)
-                            raise
-                        left, size = left[len(some) :], size * 2
+            while parts.left:
+                self._deliver_part(parts, ahead, doubtful, stop)
         except ConnectorError as error:
-            if len(ahead) > len(left) and verdict(error) is Verdict.PARK and not stop.is_set():
-                self._deliver(left, left, doubtful, stop)  # it may have been about what comes after it
-            elif left:
-                self._failed_whole(left, doubtful, error, stop)
+            if len(ahead) > len(parts.left) and verdict(error) is Verdict.PARK and not stop.is_set():
+                self._deliver(parts.left, parts.left, doubtful, stop)  # it may have been about what comes after it
+            elif parts.left:
+                self._failed_whole(parts.left, doubtful, error, stop)
         except SQLAlchemyError:
             raise
         except Exception as error:
             # One write that our own code fails on must not stop all the others for ever.
-            log.exception("writing failed", records=[owed.write.record_id for owed in left])
-            doubtful.update(owed.seq for owed in left)
+            log.exception("writing failed", records=[owed.write.record_id for owed in parts.left])
+            doubtful.update(owed.seq for owed in parts.left)
             self._looks.forget()
-            self._failed_whole(left, doubtful, as_bug(error, self._connection.system, "writing"), stop)
+            self._failed_whole(parts.left, doubtful, as_bug(error, self._connection.system, "writing"), stop)
+
+    def _deliver_part(self, parts: Parts, ahead: list[Owed], doubtful: set[int], stop: threading.Event) -> None:
+        """Until a part of what is left got through, or was set aside: what comes after it is waited for anew."""
+        for attempt in patiently(stop, self._feed, f"writing {len(parts.left)} record(s)", self._board):
+            with attempt:
+                part, self._sent = parts.next(), False
+                try:
+                    self._try(part, part if parts.failed else ahead, doubtful)
+                except Transient as error:
+                    # A look that failed says nothing of what was to be written.
+                    if self._sent and self._set_aside(parts, part, error, doubtful):
+                        return
+                    raise
+                parts.went(part)
+
+    def _set_aside(self, parts: Parts, part: list[Owed], error: Transient, doubtful: set[int]) -> bool:
+        """Ends what is to blame itself, or should let others go first. Returns whether nothing is to be waited for then."""
+        if parts.fell(part, error):
+            parts.drop()
+            if self._suspects.strikes(part[0].seq) == 1:
+                record = part[0].write.record_id
+                log.warning("a record is failed on alone; others go on", record=record, why=str(error))
+            self._end(part, [self._failed(part[0], error, doubtful=part[0].seq in doubtful)])
+            return not parts.left or not isinstance(error, MalformedAnswer)
+        if parts.weary and self._others_are_due():
+            self._give_back(parts.left, doubtful, str(error))
+            parts.left = []
+            return True
+        return False
+
+    def _others_are_due(self) -> bool:
+        with self._ledger.read() as conn:
+            return outbox.waiting(conn, self._connection.system, self._clock())[0] > 0
 
     def _try(self, batch: list[Owed], ahead: list[Owed], doubtful: set[int]) -> None:
         """One try of the whole batch. Raises ConnectorError when the call as a whole failed; ``doubtful`` then remembers
@@ -227,6 +199,7 @@ class Courier:
         ]
         going = [(o, c) for o, c in zip(batch, checked, strict=True) if c.write is not None]
         if going:
+            self._sent = True
             try:
                 results = self._connection.write([c.write for _, c in going if c.write is not None])
             except ConnectorError as error:
@@ -234,6 +207,12 @@ class Courier:
                 if error.outcome_unknown:
                     doubtful.update(owed.seq for owed, _ in going)
                 raise
+            through = [o.seq for (o, _), result in zip(going, results, strict=True) if result.error is None]
+            if through:
+                self._suspects.went(through)
+            for (o, _), result in zip(going, results, strict=True):
+                if isinstance(result.error, Transient):
+                    self._suspects.blamed(o, alone=len(going) == 1)
             fates += [
                 self._fate(o, c, result, o.seq in doubtful) for (o, c), result in zip(going, results, strict=True)
             ]
@@ -251,7 +230,7 @@ class Courier:
 
     def _failed(self, owed: Owed, error: ConnectorError, *, doubtful: bool) -> Fate:
         """One write failed by itself: it is tried again later, or given up."""
-        if verdict(error, owed.attempts) is Verdict.PARK:
+        if verdict(error, owed.attempts, self._suspects.strikes(owed.seq)) is Verdict.PARK:
             return self._given_up(owed, error, doubtful=doubtful)
         self._met_a_lock = self._met_a_lock or isinstance(error, Conflict)
         late = LATE_SECONDS if error.outcome_unknown else 0.0
@@ -267,6 +246,10 @@ class Courier:
         if isinstance(error, MalformedAnswer):
             said = f"tried {owed.attempts} times: {str(error).rstrip('.')}. When that is mended, `fingerpost parked retry` looks what became of it first"
             return Fate(owed.seq, "parked", said, doubtful=doubtful)
+        if isinstance(error, Transient):
+            return Fate(
+                owed.seq, "parked", poisonous(owed.write, error, self._suspects.strikes(owed.seq)), doubtful=doubtful
+            )
         if not isinstance(error, OwnerRefused) or write.kind != "update" or "owner" not in write.fields:
             return Fate(owed.seq, "parked", str(error), doubtful=doubtful)
         with self._ledger.read() as conn:
@@ -306,17 +289,14 @@ class Courier:
         now = self._clock()
         # Begun anew, the courier would have to ask the CRM what became of them.
         by_seq = {owed.seq: owed for owed in batch}
-        news = [
-            _refused(write, fate, now) if fate.refused is not None else _read_again(write, now)
-            for fate in fates
-            if fate.state == "superseded" and ((write := by_seq[fate.seq].write).still or fate.refused is not None)
-        ]
+        news = [one for fate in fates if (one := news_of(by_seq[fate.seq].write, fate, now)) is not None]
 
         def end(conn: LedgerConnection) -> None:
             outbox.end(conn, fates, now, self._seat.name)
             journal.accept(conn, news, now)
 
         self._ledger.repeated(end)
+        self._suspects.forget([fate.seq for fate in fates if fate.state != "pending"])
         for fate in fates:
             owed = by_seq[fate.seq]
             what = "retried" if fate.state == "pending" else fate.state
@@ -329,30 +309,3 @@ class Courier:
                     "a write is parked", write_id=owed.write.write_id, record=owed.write.record_id, why=fate.detail
                 )
             self._feed.tell(what, 1, (owed, fate, to_ms(now)))
-
-
-def _refused(write: Write, fate: Fate, now: datetime) -> ChangeEvent:
-    """Whom the record was given cannot have it: the loop, which thinks they do, must find somebody else. What else was to be written
-    was not, either."""
-    others = sorted(name for name in write.fields if name != "owner")
-    told = {"by": fate.refused, "because": fate.detail, "unwritten": others}
-    return _told(write, now, "refused", kind="refused", values=told, origin="courier")
-
-
-def _read_again(write: Write, now: datetime) -> ChangeEvent:
-    """Whoever had the record was just working it, and keeps it: the loop, which took it from them, must see that."""
-    return _told(write, now, "read again", kind="updated", changed=("owner", *write.still), complete=False)
-
-
-def _told(write: Write, now: datetime, name: str, **more: Any) -> ChangeEvent:
-    """An event of the record that a write is about."""
-    entity, record_id = write.about
-    return ChangeEvent(
-        event_id=derived_id(write.write_id, name),
-        system=write.system,
-        entity=entity,
-        record_id=record_id,
-        occurred_at=now,
-        observed_at=now,
-        **more,
-    )

@@ -7,6 +7,8 @@ have changed, though somebody has set it back to what we expected.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 from msgspec import Struct
 
@@ -17,11 +19,13 @@ from routing.runtime.echo import same
 
 
 class Checked(Struct, frozen=True):
-    """``write`` is what is left to send, None when nothing is. ``state`` and ``detail`` then say how it ended."""
+    """``write`` is what is left to send, None when nothing is. ``state`` and ``detail`` then say how it ended. ``overtaken`` are the fields that
+    somebody had changed."""
 
     write: Write | None
     state: str = ""
     detail: str = ""
+    overtaken: tuple[str, ...] = ()
 
 
 def check(write: Write, now: Snapshot | None) -> Checked:
@@ -31,21 +35,25 @@ def check(write: Write, now: Snapshot | None) -> Checked:
         return Checked(write)  # an earlier try may have merged it: the connector sees whether
     if now is None:
         return Checked(None, "superseded", "the record was deleted, or the integration user cannot see it any more")
-    moved = [
-        f"{field} is now {now.values.get(field)!r}, not {value!r}"
+    moved = {
+        field: f"{field} is now {now.values.get(field)!r}, not {value!r}"
         for field, value in write.still.items()
         # What reading does not show, as only a log of activities tells it, cannot be judged by it.
         if field in now.values and not same(value, now.values[field])
-    ]
+    }
     if moved:
-        return Checked(None, "superseded", _who(moved, now))
+        return Checked(None, "superseded", _who(moved.values(), now), tuple(moved))
     if write.kind != "update":
         return Checked(write)
-    send, overtaken, untold, given_up, of_ours = {}, [], [], [], []
+    send, overtaken, untold, given_up, of_ours = {}, dict[str, str](), [], [], []
     for field, value in write.fields.items():
         current = now.values.get(field)
-        if field in write.guard and field not in now.values:
-            untold.append(field)
+        if field not in now.values:
+            # What is not told is not blank: without something to compare it is sent.
+            if field in write.guard:
+                untold.append(field)
+            else:
+                send[field] = value
             continue
         left_by_us = field in write.ours and same(write.ours[field], current)
         if same(value, current):
@@ -57,15 +65,16 @@ def check(write: Write, now: Snapshot | None) -> Checked:
         if left_by_us or field not in write.guard or same(write.guard[field], current):
             send[field] = value
         else:
-            overtaken.append(f"{field} is now {current!r}, not {write.guard[field]!r}")
-    detail = ". ".join(filter(None, (_who(overtaken, now), *given_up, _untold(write, untold))))
+            overtaken[field] = f"{field} is now {current!r}, not {write.guard[field]!r}"
+    detail = ". ".join(filter(None, (_who(overtaken.values(), now), *given_up, _untold(write, untold))))
+    fields = tuple(overtaken)
     if send:
         # A CRM that can compare is told the state that was looked at.
-        return Checked(msgspec.structs.replace(write, fields=send, seen_at=now.modified_at), "", detail)
+        return Checked(msgspec.structs.replace(write, fields=send, seen_at=now.modified_at), "", detail, fields)
     if untold:
-        return Checked(None, "parked", detail)
+        return Checked(None, "parked", detail, fields)
     if overtaken or given_up:
-        return Checked(None, "superseded", detail)
+        return Checked(None, "superseded", detail, fields)
     by = f": an earlier write of ours had put it there ({', '.join(of_ours)})" if of_ours else ""
     return Checked(None, "confirmed", f"{HELD}{by}")
 
@@ -81,7 +90,7 @@ def _untold(write: Write, fields: list[str]) -> str:
     )
 
 
-def _who(overtaken: list[str], now: Snapshot) -> str:
+def _who(overtaken: Collection[str], now: Snapshot) -> str:
     if not overtaken:
         return ""
     by = f"; last changed by {now.modified_by}" if now.modified_by else ""

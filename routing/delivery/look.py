@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from connectors.contract import Connection, Snapshot
+import msgspec
+import structlog
+
+from connectors.contract import Connection, Historian, Snapshot
+from connectors.errors import ConnectorError
 from routing.core.model import Write
 from routing.delivery.guard import Checked, check
 from routing.ledger.outbox import Owed
 from routing.ledger.schema import from_ms
 from routing.runtime.clock import monotonic
+from routing.runtime.echo import same
+
+log = structlog.get_logger()
 
 # A batch is not sent by an older look. What a person changes between the look and the write that follows it, a CRM that cannot compare
 # lets us overwrite.
@@ -47,6 +54,12 @@ class Looks:
     def _look(self, batch: Sequence[Owed], doubtful: Collection[int]) -> dict[int, Checked]:
         numbers = [owed.seq for owed in batch]
         claimed = self._claimed(numbers)
+        moot = {
+            seq: write
+            for seq, write in claimed.items()
+            if seq not in doubtful and write.fields and write.fields.keys() <= write.given_up.keys()
+        }
+        claimed = {seq: write for seq, write in claimed.items() if seq not in moot}
         current: dict[tuple[str, str], Snapshot] = {}
         to_read: dict[str, list[Write]] = {}
         for write in claimed.values():
@@ -67,6 +80,9 @@ class Looks:
             there = self._connection.created([claimed[owed.seq] for owed in unsure], since)
         merged: set[tuple[str, str]] = set()
         checked = dict.fromkeys(numbers, GONE)
+        # Never sent, and not to be sent any more: there is nothing to look for.
+        for seq, write in moot.items():
+            checked[seq] = Checked(None, "superseded", ". ".join(dict.fromkeys(write.given_up.values())))
         for seq in (number for number in numbers if number in claimed):
             write = claimed[seq]
             if write.write_id in there:
@@ -75,7 +91,30 @@ class Looks:
                 checked[seq] = Checked(write)
             else:
                 checked[seq] = _first(check(write, current.get(write.about)), write, current, merged)
-        return checked
+        return checked | self._by_whom(checked, claimed, current)
+
+    def _by_whom(
+        self, checked: Mapping[int, Checked], writes: Mapping[int, Write], current: Mapping[tuple[str, str], Snapshot]
+    ) -> dict[int, Checked]:
+        """Those that somebody overtook, told with who changed that field, where the CRM knows: who changed the record last may be another."""
+        asked: dict[tuple[str, str], list[int]] = {}
+        for seq, one in checked.items():
+            if one.overtaken and isinstance(self._connection, Historian):
+                asked.setdefault((writes[seq].about[0], one.overtaken[0]), []).append(seq)
+        told: dict[int, Checked] = {}
+        for (entity, field), seqs in asked.items():
+            try:
+                found = self._connection.last_changes(entity, field, [writes[seq].about[1] for seq in seqs])  # type: ignore[attr-defined]
+            except ConnectorError as error:
+                log.info("who changed a field last cannot be asked", entity=entity, field=field, why=str(error))
+                continue
+            for seq in seqs:
+                now, change = current[writes[seq].about], found.get(writes[seq].about[1])
+                if change is not None and same(change.values.get(field), now.values.get(field)):
+                    now = msgspec.structs.replace(now, modified_by=change.modified_by, modified_at=change.modified_at)
+                    detail = check(writes[seq], now).detail
+                    told[seq] = msgspec.structs.replace(checked[seq], detail=detail)
+        return told
 
 
 def _expects_nothing(write: Write) -> bool:

@@ -28,10 +28,15 @@ class Verdict(Enum):
 # somebody's import may hold an account for minutes. Nor does what stands between us and the CRM let a write through that it has
 # answered so often in the CRM's place.
 MOST_ATTEMPTS = 30
+# What fails alone so often, each time with others getting through since the last, is to blame itself: where a CRM fails three calls of
+# ten, one write in two million would be taken for that wrongly.
+MOST_ALONE = 12
 
 
-def verdict(error: ConnectorError, attempts: int = 0) -> Verdict:
-    """What to do about ``error`` after ``attempts`` tries of the same write."""
+def verdict(error: ConnectorError, attempts: int = 0, alone: int = 0) -> Verdict:
+    """What to do about ``error`` after ``attempts`` tries of the same write, of which ``alone`` failed alone while others got through."""
+    if isinstance(error, Transient) and alone >= MOST_ALONE:
+        return Verdict.PARK
     if isinstance(error, MalformedAnswer) and error.outcome_unknown and attempts >= MOST_ATTEMPTS:
         return Verdict.PARK
     if isinstance(error, Transient | RateLimited | AuthenticationFailed):

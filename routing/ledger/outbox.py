@@ -6,7 +6,6 @@ it becomes ``doubtful``, and is read before it is sent again.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,15 +17,15 @@ from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, upd
 from routing.core.model import Write
 from routing.ledger import locks as row_locks
 from routing.ledger.schema import outbox, ref_of, to_ms
-from routing.ledger.sql import add_rows, change_rows, chunks, one_of
+from routing.ledger.sql import add_rows, change_rows, chunks
 
 OPEN = ("pending", "sending")
 HELD = "the record already holds it"  # how the detail of a write begins that found nothing left to send
 # Writes that change a record; the others create one (a task), convert or merge it. Their kind is the last thing in their body.
 CHANGES = ~or_(*(outbox.c.body.endswith(f'"kind":"{kind}"}}') for kind in ("create", "convert", "merge")))
 
-_encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Write).decode
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Write).decode
 
 
 class Owed(Struct, frozen=True):
@@ -63,31 +62,6 @@ class Fate(Struct, frozen=True):
     refused: str | None = None
 
 
-class Unechoed(Struct):
-    """A write whose echo is still to come: the values it set, less the fields already heard back.
-
-    It was made at ``created_ms`` and came to its end at ``ended_ms`` (None: not yet): its echo happened in between. ``sent``: it
-    may have reached the CRM. ``guard`` is what it expects to find there, ``ours`` what an earlier one may have left; both are empty once it
-    was given up. ``given_up`` are fields that it does not send any more, ``parked`` what one that is parked sets when the operator has it
-    tried again.
-    """
-
-    seq: int
-    fields: dict[str, Any]
-    created_ms: int = 0
-    ended_ms: int | None = None
-    sent: bool = True
-    guard: dict[str, Any] = {}
-    ours: dict[str, Any] = {}
-    given_up: frozenset[str] = frozenset()
-    parked: dict[str, Any] = {}
-
-    @property
-    def may(self) -> dict[str, Any]:
-        """What it may have put there unheard, or may yet."""
-        return self.parked | {name: value for name, value in self.fields.items() if self.sent or name in self.given_up}
-
-
 def add(
     conn: Connection, writes: Sequence[tuple[Write, int, int]], now: datetime, locks: Mapping[str, str] | None = None
 ) -> None:
@@ -102,7 +76,7 @@ def add(
             # What is created is filed with the record it is about: it goes out after that one's writes, and an erasure finds it.
             "ref": ref_of(write.system, *write.about),
             "state": "pending",
-            "body": _encode(write).decode(),
+            "body": encode(write).decode(),
             "unechoed": _names(write.fields if write.kind == "update" else ()),
             "not_before_ms": now_ms,
             "occurred_ms": occurred_ms,
@@ -126,7 +100,7 @@ def _lane(write: Write) -> int:
 
 
 def _names(fields: Iterable[str]) -> str:
-    return _encode(list(fields)).decode()
+    return encode(list(fields)).decode()
 
 
 def claim(conn: Connection, system: str, limit: int, now: datetime, courier: str = "") -> list[Owed]:
@@ -150,7 +124,7 @@ def claim(conn: Connection, system: str, limit: int, now: datetime, courier: str
         .with_for_update(skip_locked=True)
     )
     claimed = [
-        Owed(row.seq, _decode(row.body), bool(row.doubtful), row.attempts + 1, row.occurred_ms, row.accepted_ms)
+        Owed(row.seq, decode(row.body), bool(row.doubtful), row.attempts + 1, row.occurred_ms, row.accepted_ms)
         for row in rows
     ]
     for some in chunks([owed.seq for owed in claimed]):
@@ -180,7 +154,7 @@ def end(conn: Connection, fates: Sequence[Fate], now: datetime, courier: str = "
     ]
     # What was never sent does not come back: the same value set by a person later is that person's.
     sent = {fate.seq: fate.sent for fate in fates if fate.sent is not None}
-    _narrow(conn, sent, outbox.c.state == "sending", outbox.c.courier == courier)
+    narrow(conn, sent, outbox.c.state == "sending", outbox.c.courier == courier)
     change_rows(conn, outbox, ("seq", "courier"), rows, "outbox.state = 'sending'")
 
 
@@ -190,28 +164,28 @@ def claimed(conn: Connection, seqs: Collection[int], courier: str) -> dict[int, 
     for some in chunks(sorted(seqs)):
         its = (outbox.c.state == "sending") & (outbox.c.courier == courier)
         rows = conn.execute(select(outbox.c.seq, outbox.c.body).where(outbox.c.seq.in_(some), its))
-        found |= {seq: _decode(body) for seq, body in rows}
+        found |= {seq: decode(body) for seq, body in rows}
     return found
 
 
 def give_up(conn: Connection, fields: Mapping[int, Mapping[str, str]]) -> None:
-    """Of writes that are still owed, by number, these fields are not to be sent any more, each with why, in a sentence.
+    """Of writes that are still owed, or parked, by number, these fields are not to be sent any more, each with why, in a sentence.
 
     A write goes on holding its place before later ones of its record until its courier, who may just be sending it, ends it.
     """
     changed = []
     for some in chunks(sorted(fields)):
-        owed = outbox.c.seq.in_(some) & outbox.c.state.in_(OPEN)
+        owed = outbox.c.seq.in_(some) & outbox.c.state.in_((*OPEN, "parked"))
         rows = conn.execute(select(outbox.c.seq, outbox.c.body).where(owed).order_by(outbox.c.seq).with_for_update())
         for seq, body in rows:
-            write = _decode(body)
+            write = decode(body)
             write = msgspec.structs.replace(write, given_up={**write.given_up, **fields[seq]})
-            changed.append({"seq": seq, "body": _encode(write).decode()})
+            changed.append({"seq": seq, "body": encode(write).decode()})
     change_rows(conn, outbox, ("seq",), changed)
 
 
-def _narrow(conn: Connection, left: Mapping[int, Collection[str]], *where: ColumnElement[bool]) -> None:
-    """Of each write no other fields than these can still come back. The courier and the loop may both narrow one at a time."""
+def narrow(conn: Connection, left: Mapping[int, Collection[str]], *where: ColumnElement[bool]) -> None:
+    """Of each write (by number, if it is ``where``) no other fields than these can still come back. The courier and the loop may both narrow one at a time."""
     changed = []
     for some in chunks(sorted(left)):
         rows = conn.execute(
@@ -246,81 +220,6 @@ def recover(conn: Connection, now: datetime, grace_ms: int, system: str = "", co
     return int(conn.execute(update(outbox).where(where).values(values)).rowcount)
 
 
-_LASTING = ("pending", "sending", "confirmed")
-_UNECHOED = (
-    select(
-        outbox.c.seq,
-        outbox.c.ref,
-        outbox.c.body,
-        outbox.c.unechoed,
-        outbox.c.created_ms,
-        outbox.c.ended_ms,
-        outbox.c.state,
-        outbox.c.attempts,
-        outbox.c.doubtful,
-    )
-    # One that is parked may be tried again. Another that was given up comes back if an earlier try of it happened unheard.
-    .where(one_of(outbox.c.ref, "refs"), (outbox.c.unechoed != "[]") | (outbox.c.state == "parked"))
-    .where(outbox.c.state.in_((*_LASTING, "parked")) | (outbox.c.doubtful == 1))
-    .order_by(outbox.c.seq)
-)
-
-
-def unechoed(conn: Connection, refs: Collection[str]) -> dict[str, list[Unechoed]]:
-    """Writes to those records, sent or about to be, whose echo has not come back whole, and those that are parked; oldest first, by ref."""
-    found: dict[str, list[Unechoed]] = defaultdict(list)
-    for some in chunks(list(refs)):
-        for row in conn.execute(_UNECHOED, {"refs": some}).all():
-            write = _decode(row.body)
-            left = {name: write.fields[name] for name in msgspec.json.decode(row.unechoed)}
-            lasts, parked = row.state in _LASTING, row.state == "parked"
-            sent = bool(row.doubtful) or (lasts and row.attempts > 0)
-            found[row.ref].append(
-                Unechoed(
-                    seq=row.seq,
-                    fields=left,
-                    created_ms=row.created_ms,
-                    ended_ms=row.ended_ms,
-                    sent=sent,
-                    guard=write.guard if lasts else {},
-                    ours=write.ours if lasts else {},
-                    given_up=frozenset(write.given_up if lasts else left),
-                    parked=write.fields if parked and write.kind == "update" else {},
-                )
-            )
-    return found
-
-
-class Done(Struct, frozen=True):
-    """A change that was sent and that its CRM confirmed, made and ended at those times."""
-
-    seq: int
-    write: Write
-    created_ms: int
-    ended_ms: int
-
-
-def done(conn: Connection, ref: str) -> list[Done]:
-    """The changes to a record that were sent and that its CRM confirmed, oldest first."""
-    rows = conn.execute(
-        select(outbox.c.seq, outbox.c.body, outbox.c.created_ms, outbox.c.ended_ms)
-        .where(outbox.c.ref == ref, outbox.c.state == "confirmed", CHANGES, ~outbox.c.detail.startswith(HELD))
-        .order_by(outbox.c.seq)
-    )
-    return [Done(row.seq, _decode(row.body), row.created_ms, row.ended_ms) for row in rows]
-
-
-def fields_since(conn: Connection, ref: str, seq: int) -> set[str]:
-    """The fields of the record that we decided to set after its write of that number."""
-    rows = conn.scalars(select(outbox.c.body).where(outbox.c.ref == ref, outbox.c.seq > seq, CHANGES))
-    return {field for body in rows for field in _decode(body).fields}
-
-
-def save_unechoed(conn: Connection, changed: Sequence[Unechoed]) -> None:
-    """Stores which fields' echoes are still to come."""
-    _narrow(conn, {one.seq: one.fields for one in changed})
-
-
 def follow(conn: Connection, gone: str, record_id: str, ref: str, now: datetime, *, heir: bool) -> None:
     """Writes to the record ``gone`` that are still owed, or still to be heard back, are of the record that it went into.
 
@@ -330,7 +229,7 @@ def follow(conn: Connection, gone: str, record_id: str, ref: str, now: datetime,
     # A courier may just be sending one: the CRM knows the old id, too.
     rows = conn.execute(select(outbox).where(where).order_by(outbox.c.seq).with_for_update()).all()
     for row in rows:
-        write, values = _decode(row.body), dict[str, Any]()
+        write, values = decode(row.body), dict[str, Any]()
         if write.kind == "create":
             write = msgspec.structs.replace(write, fields={**write.fields, "about": record_id})
         else:
@@ -341,7 +240,7 @@ def follow(conn: Connection, gone: str, record_id: str, ref: str, now: datetime,
                 given_up = f"the record went into {record_id}, which goes on for another"
                 values = {"state": "superseded", "detail": given_up, "ended_ms": to_ms(now)}
                 values |= {"doubtful": 1} if sent else {"unechoed": "[]"}
-        values |= {"ref": ref, "body": _encode(write).decode()}
+        values |= {"ref": ref, "body": encode(write).decode()}
         conn.execute(update(outbox).where(outbox.c.seq == row.seq).values(values))
     below = (outbox.c.locks == gone) & outbox.c.state.in_(OPEN)
     conn.execute(update(outbox).where(below).values(locks=ref))
@@ -407,7 +306,7 @@ def of_decision(conn: Connection, decision_id: str) -> list[dict[str, Any]]:
     rows = conn.execute(select(outbox).where(outbox.c.decision_id == decision_id).order_by(outbox.c.seq))
     found = []
     for row in rows:
-        write = _decode(row.body)
+        write = decode(row.body)
         found.append(
             {
                 "system": row.system,
@@ -430,9 +329,9 @@ def erase(conn: Connection, ref: str) -> int:
     found = select(outbox.c.seq, outbox.c.body, outbox.c.state).where(outbox.c.ref == ref)
     rows = conn.execute(found.order_by(outbox.c.seq).with_for_update()).all()  # a courier may just be ending one
     for seq, body, state in rows:
-        bare = msgspec.structs.replace(_decode(body), fields={}, guard={}, ours={}, still={}, given_up={})
+        bare = msgspec.structs.replace(decode(body), fields={}, guard={}, ours={}, still={}, given_up={})
         # The detail may say what a field held.
-        values = {"body": _encode(bare).decode(), "unechoed": "[]", "detail": "the person was erased at their request"}
+        values = {"body": encode(bare).decode(), "unechoed": "[]", "detail": "the person was erased at their request"}
         if state not in ("confirmed", "superseded"):
             values["state"] = "superseded"
         conn.execute(update(outbox).where(outbox.c.seq == seq).values(values))

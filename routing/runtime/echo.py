@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from routing.core.model import ChangeEvent, Record, Replaced, Value, Values, derived_id
 from routing.core.times import parse_instant
-from routing.ledger.outbox import Done, Unechoed
+from routing.ledger.echoed import Done, Unechoed
 from routing.ledger.schema import from_ms, to_ms
 from routing.runtime.clock import SKEW
 
@@ -75,10 +75,13 @@ def replaced_by(
     found: list[tuple[int, Replaced]] = []
     if before is None:
         return found
+    happened_ms = to_ms(echo.occurred_at)
     for one, left in heard:
         for field in sorted(one.fields.keys() - left.fields.keys()):
             theirs, told_ms = before.values.get(field), _told_ms(before, field)
-            if told_ms >= one.created_ms - _SKEW_MS and _unexpected(theirs, field, one.fields, one.guard, one.ours):
+            # What came after the write it did not replace, though it was told before the echo.
+            meanwhile = one.created_ms - _SKEW_MS <= told_ms <= happened_ms
+            if meanwhile and _unexpected(theirs, field, one.fields, one.guard, one.ours):
                 at = before.changed_at[field]
                 found.append((one.seq, Replaced(field, theirs, at, echo.occurred_at.isoformat(), True)))
     return found
@@ -163,19 +166,21 @@ def parted(event: ChangeEvent, known: Record, waiting: Sequence[Unechoed]) -> li
 def under_way(waiting: Iterable[Unechoed], seen: Values) -> Values:
     """What our writes that have not come back yet will make of the values ``seen``. Pure.
 
-    Only where the record still holds what the write expects: a person who was faster keeps their value.
+    Only where the record still holds what the write expects, or what an earlier one of ours left: a person who was faster keeps their value.
     """
     found: Values = {}
     for one in waiting:
-        counts = one.guard.keys() - one.given_up
-        found |= {name: v for name, v in one.fields.items() if name in counts and same(one.guard[name], seen.get(name))}
+        for name in one.fields.keys() & one.guard.keys() - one.given_up:
+            if any(same(known[name], seen.get(name)) for known in (one.guard, one.ours) if name in known):
+                found[name] = one.fields[name]
     return found
 
 
 def overtaken(waiting: Iterable[Unechoed], seen: Values) -> dict[int, list[str]]:
-    """Of the writes still owed to a record that is heard to hold ``seen`` by now, by number, the fields that somebody has changed since. Pure.
+    """Of the writes still owed to a record that is heard to hold ``seen`` by now, or parked, by number, the fields that somebody has changed
+    since. Pure.
 
-    ``waiting``: what is owed to the record or still to be heard back, oldest first. What any of them expects, sets or may have left is no
+    ``waiting``: what is owed to the record, parked, or still to be heard back, oldest first. What any of them expects, sets or may have left is no
     sign of another's hand.
     """
     known: dict[str, list[Value]] = defaultdict(list)
@@ -188,9 +193,15 @@ def overtaken(waiting: Iterable[Unechoed], seen: Values) -> dict[int, list[str]]
             for name, value in values.items():
                 known[name].append(value)
         owed = one.guard.keys() & one.fields.keys() - one.given_up if one.ended_ms is None else ()
-        moved = [name for name in sorted(owed) if not any(same(value, seen.get(name)) for value in known[name])]
+        moved = [name for name in owed if not any(same(value, seen.get(name)) for value in known[name])]
+        # What only a parked write expects is a sign of nobody to that write alone.
+        moved += [
+            name
+            for name in one.parked_guard.keys() & one.parked.keys()
+            if not any(same(value, seen.get(name)) for value in (*known[name], one.parked_guard[name]))
+        ]
         if moved:
-            found[one.seq] = moved
+            found[one.seq] = sorted(moved)
     return found
 
 

@@ -36,20 +36,21 @@ class Post:
         self._stand, self._ledger, self._clock = stand, ledger, clock
         self._courier = Courier(stand.connection, ledger, clock, Feed())
 
-    def deliver(self, *writes: Write) -> list[tuple[str, str]]:
-        """Owes them, and delivers until nothing is pending: state and detail of each."""
+    def deliver(self, *writes: Write, until: int = 0) -> list[tuple[str, str]]:
+        """Owes them, and delivers until nothing is pending, or so many are confirmed: state and detail of each."""
         with self._ledger.write() as conn:
             outbox.add(conn, [(write, 0, 0) for write in writes], self._clock())
-        return self.go_on()
+        return self.go_on(until)
 
-    def go_on(self) -> list[tuple[str, str]]:
+    def go_on(self, until: int = 0) -> list[tuple[str, str]]:
         """Delivers what is pending: state and detail of all that was ever owed."""
         for _ in range(_TRIES):
             self._clock.advance(60)
             self._courier.deliver_some(threading.Event())
             with self._ledger.read() as conn:
                 rows = [tuple(row) for row in conn.exec_driver_sql("SELECT state, detail FROM outbox ORDER BY seq")]
-            if "pending" not in [state for state, _ in rows]:
+            states = [state for state, _ in rows]
+            if "pending" not in states or (until and states.count("confirmed") >= until):
                 return rows  # type: ignore[return-value]
         raise AssertionError(f"still not delivered: {rows}")
 
@@ -193,6 +194,28 @@ class DeliverySuite:
         assert state == "parked"
         [(state, _)] = post.retry_parked()
         assert (state, stand.times_written(record)) == ("confirmed", 1)
+
+    @pytest.mark.parametrize("kind", ["broken", "unavailable", "timeout"])
+    def test_a_record_that_the_system_fails_on_holds_up_no_other(
+        self, stand: Stand, post: Post, kind: FaultKind, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As where a trigger fails: the same answer as in an outage, but whenever this record is saved."""
+        monkeypatch.setattr(verdicts, "MOST_ALONE", 2)
+        records = [stand.create({stand.text_field: "old"}) for _ in range(5)]
+        stand.faults.add(
+            Fault(system=stand.system, operation=stand.write_operation, kind=kind, times=500, record=records[1])
+        )
+        expected, ours = {stand.text_field: "old"}, {stand.text_field: "new"}
+        fates = post.deliver(*(guarded(stand, one, expected, **ours) for one in records[:3]), until=2)
+        assert [state for state, _ in fates] == ["confirmed", "pending", "confirmed"]
+        fates = post.deliver(*(guarded(stand, one, expected, **ours) for one in records[3:]))
+        assert [state for state, _ in fates] == ["confirmed", "parked", "confirmed", "confirmed", "confirmed"]
+        assert records[1] in fates[1][1]
+        assert "while other writes got through" in fates[1][1]
+        assert stand.held(records[1])[stand.text_field] == "old"
+        stand.faults.clear()
+        assert [state for state, _ in post.retry_parked()] == ["confirmed"] * 5
+        assert [stand.times_written(one) for one in records] == [1] * 5
 
     def test_a_field_that_is_gone_parks_only_what_writes_it(self, stand: Stand, post: Post) -> None:
         unless_exempt(stand, "lose")

@@ -63,9 +63,9 @@ class Weather(Faults):
         self._chance = Random(seed)
         self._storm: dict[str, int] = {}
 
-    def _next(self, system: str, operation: str) -> Fault | None:
+    def _next(self, system: str, operation: str, body: bytes) -> Fault | None:
         if not self.bad:
-            return super()._next(system, operation)
+            return super()._next(system, operation, body)
         found = self._strike(system, operation)
         self.struck += found is not None
         return found

@@ -14,7 +14,7 @@ import psycopg
 
 from connectors.contract import Finding, Snapshot, WriteResult
 from routing.core.model import ChangeEvent, Write, derived_id
-from routing.delivery import courier
+from routing.delivery import keeping
 from routing.delivery.courier import Courier
 from routing.ledger import outbox
 from routing.ledger.engine import Ledger
@@ -149,7 +149,7 @@ def owe(ledger: Ledger, records: Sequence[str], values: Sequence[int]) -> None:
 
 def hurry() -> None:
     """Makes couriers look after each other sooner than in earnest."""
-    courier.RECOVER_SECONDS, courier.VACANT_SECONDS, courier.KEEP_SECONDS, courier.GRACE_MS = 0.1, 0.6, 0.1, 300
+    keeping.RECOVER_SECONDS, keeping.VACANT_SECONDS, keeping.KEEP_SECONDS, keeping.GRACE_MS = 0.1, 0.6, 0.1, 300
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from sqlalchemy import text
 
-from routing.delivery import courier
+from routing.delivery import keeping
 from routing.delivery.courier import Courier
 from routing.ledger import outbox
 from routing.ledger.engine import Ledger
@@ -32,7 +32,7 @@ ALL = {record: [f"v{n}" for n in VALUES] for record in RECORDS}
 def impatient() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("RECOVER_SECONDS", "VACANT_SECONDS", "KEEP_SECONDS", "GRACE_MS"):
-            patch.setattr(courier, name, getattr(courier, name))  # put back at the end
+            patch.setattr(keeping, name, getattr(keeping, name))  # put back at the end
         hurry()
         yield
 
@@ -139,7 +139,7 @@ def test_who_is_busy_in_the_crm_keeps_its_writes_when_only_the_ledger_was_away(
     with working(crm, postgres_ledger.url, 2):
         wait_for("the call", lambda: crm.calling)
         postgres.restart()
-        deadline = time.monotonic() + 4 * courier.VACANT_SECONDS
+        deadline = time.monotonic() + 4 * keeping.VACANT_SECONDS
         while time.monotonic() < deadline:
             assert ended(postgres_ledger) == {"sending": 1}
             time.sleep(0.05)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 import msgspec
@@ -23,7 +24,7 @@ from connectors.errors import (
 from routing.core.model import ChangeEvent, Write, derived_id
 from routing.delivery import look, retrying, verdicts
 from routing.delivery.courier import Courier
-from routing.ledger import outbox
+from routing.ledger import echoed, outbox
 from routing.ledger.engine import Ledger
 from routing.runtime.feed import Feed
 from tests.conftest import ManualClock
@@ -313,10 +314,17 @@ def test_what_is_given_up_while_its_courier_waits_for_the_crm_does_not_go_out(be
     assert [(one.record_id, one.fields) for one in bench.crm.applied] == [("s", {"owner": "ana"})]
     assert bench.details()[0] == ("superseded", "superseded: owner had been changed (decision 7)")
     with bench.ledger.read() as conn:
-        left = outbox.unechoed(conn, {"fake:lead:r"})["fake:lead:r"]
+        left = echoed.unechoed(conn, {"fake:lead:r"})["fake:lead:r"]
     assert [(one.seq, one.sent) for one in left] == ([(3, False)] if heard else [(1, True), (3, False)])
     bench.deliver()
     assert bench.crm.records["r"] == {"owner": "cem"}
+
+
+def test_what_was_given_up_before_it_was_ever_sent_costs_no_look(bench: Bench) -> None:
+    bench.owe("r", "ana", given_up={"owner": "superseded: owner had been changed (decision 7)"})
+    assert bench.deliver() == 1
+    assert (bench.crm.reads, bench.crm.applied) == (0, [])
+    assert bench.details() == [("superseded", "superseded: owner had been changed (decision 7)")]
 
 
 def test_what_is_erased_while_its_courier_waits_for_the_crm_does_not_go_out(bench: Bench) -> None:
@@ -437,6 +445,130 @@ def test_one_write_that_a_gateway_does_not_like_stands_alone_and_holds_up_nobody
     assert calls < 25
 
 
+def poisoned(bench: Bench, record: str, error: ConnectorError) -> list[int]:
+    """From now on the CRM fails on whatever holds that record; the sizes of what it is sent."""
+    sizes: list[int] = []
+    apply = bench.crm.apply
+
+    def failing(writes: Sequence[Write]) -> list[WriteResult]:
+        sizes.append(len(writes))
+        if any(write.record_id == record for write in writes):
+            raise error
+        return apply(writes)
+
+    bench.crm.apply = failing  # type: ignore[method-assign]
+    return sizes
+
+
+DOWN = Transient("500: internal error", system="fake", outcome_unknown=True)
+
+
+@pytest.mark.parametrize("error", [DOWN, Transient("503", system="fake")])
+def test_a_record_that_the_crm_fails_on_is_parked_in_the_end_and_the_others_go_on(
+    bench: Bench, error: ConnectorError
+) -> None:
+    sizes = poisoned(bench, "r130", error)
+    for n in range(200):
+        bench.owe(f"r{n}", "ana")
+    bench.deliver()
+    fates = dict(bench.fates())
+    assert fates.pop("r130") == "pending"
+    assert set(fates.values()) == {"confirmed"}
+    assert len(sizes) < 50
+    for n in range(20):
+        bench.clock.advance(300)
+        bench.owe(f"s{n}", "ana")
+        sizes.clear()
+        bench.deliver()
+        assert sizes in ([1], [1, 1])  # who comes later does not wait for it
+    state, detail = bench.details()[130]
+    assert state == "parked"
+    assert "saving lead r130 sets off there" in detail
+    assert {state for record, state in bench.fates() if record != "r130"} == {"confirmed"}
+
+
+@pytest.mark.parametrize("how_many", [1, 7, 60])
+def test_an_outage_however_long_parks_nothing_and_sends_less_and_less(bench: Bench, how_many: int) -> None:
+    sizes: list[int] = []
+
+    def down(writes: Sequence[Write]) -> list[WriteResult]:
+        sizes.append(len(writes))
+        raise DOWN
+
+    bench.crm.script = [down] * 300
+    for n in range(how_many):
+        bench.owe(f"r{n}", "ana")
+    for n in range(8):
+        bench.owe(f"later{n}", "ana", still={"owner": "queue"})
+        bench.deliver()
+    while bench.deliver():
+        pass
+    assert bench.crm.script == []
+    assert sizes[50:] == [1] * 250
+    assert {state for _, state in bench.fates()} == {"confirmed"}
+    assert len(bench.crm.applied) == how_many + 8
+
+
+def test_what_comes_after_a_single_record_that_the_crm_fails_on_gets_its_turn(bench: Bench) -> None:
+    tried = 0
+
+    def failing(writes: Sequence[Write]) -> list[WriteResult]:
+        nonlocal tried
+        tried += 1
+        if tried == 3:
+            bench.owe("next", "ben")
+            bench.clock.advance(1)
+        raise DOWN
+
+    bench.owe("bad", "ana")
+    bench.crm.script = [failing] * 8
+    bench.deliver()
+    assert bench.fates() == [("bad", "pending"), ("next", "pending")]
+    poisoned(bench, "bad", DOWN)
+    bench.deliver()
+    assert bench.fates() == [("bad", "pending"), ("next", "confirmed")]
+
+
+def test_in_a_storm_nothing_is_parked(bench: Bench) -> None:
+    dice = Random(7)
+    applies = bench.crm.apply
+
+    def stormy(writes: Sequence[Write]) -> list[WriteResult]:
+        if dice.random() < 0.3:
+            raise DOWN
+        results = applies(writes)
+        if dice.random() < 0.1:
+            raise DOWN
+        return results
+
+    bench.crm.apply = stormy  # type: ignore[method-assign]
+    for n in range(1000):
+        bench.owe(f"r{n % 500}", f"v{n // 500}", expected="queue" if n < 500 else "v0")
+    for _ in range(100):
+        bench.deliver()
+    assert {state for _, state in bench.fates()} == {"confirmed"}
+    assert len(bench.crm.applied) == 1000
+
+
+def test_a_record_that_the_crm_fails_on_by_itself_in_every_answer_is_parked_in_the_end(bench: Bench) -> None:
+    """Where it judges each record on its own: nobody else is kept waiting, but neither is this one tried for ever."""
+    apply = bench.crm.apply
+
+    def judged(writes: Sequence[Write]) -> list[WriteResult]:
+        good = {one.write_id for one in apply([write for write in writes if write.record_id != "bad"])}
+        return [WriteResult(one.write_id, None if one.write_id in good else DOWN) for one in writes]
+
+    bench.crm.apply = judged  # type: ignore[method-assign]
+    bench.owe("bad", "ana")
+    for n in range(60):
+        bench.owe(f"r{n}", "ana")
+        bench.clock.advance(300)
+        bench.deliver()
+    fates = dict(bench.fates())
+    assert fates.pop("bad") == "parked"
+    assert set(fates.values()) == {"confirmed"}
+
+
 def test_stopping_while_pages_come_gives_back_what_is_left(bench: Bench) -> None:
     def stops(_writes: Sequence[Write]) -> list[WriteResult]:
         bench.stop.set()
@@ -487,7 +619,7 @@ def test_one_locked_record_with_a_long_queue_does_not_hold_the_others_up(bench: 
 def waiting(bench: Bench, record: str = "r1") -> dict[str, Any]:
     """What is expected to come back from the CRM for a record."""
     with bench.ledger.read() as conn:
-        found = outbox.unechoed(conn, {f"fake:lead:{record}"}).values()
+        found = echoed.unechoed(conn, {f"fake:lead:{record}"}).values()
     return {field: value for writes in found for one in writes for field, value in one.fields.items()}
 
 

@@ -111,3 +111,10 @@ def test_what_must_not_change_and_reading_does_not_show_holds_nothing_up() -> No
     assert check(taken, snapshot(owner="a", status="New")).write is not None
     assert check(taken, snapshot(owner="a", status="New", last_form=None)).state == "superseded"
     assert check(taken, snapshot(owner="a", status="Working")).state == "superseded"
+
+
+def test_what_a_crm_does_not_tell_is_not_taken_for_blank() -> None:
+    """A field that is hidden: emptying it is sent where nothing is to be compared."""
+    checked = check(write({"title": None}, {}), snapshot())
+    assert checked.write is not None
+    assert checked.write.fields == {"title": None}

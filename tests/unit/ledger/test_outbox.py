@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from routing.core.model import Entity, Write
-from routing.ledger import outbox
+from routing.ledger import echoed, outbox
 from routing.ledger.engine import Ledger
 from routing.ledger.outbox import Fate
 from routing.runtime.echo import under_way
@@ -42,7 +42,7 @@ def claimed(ledger: Ledger, clock: ManualClock) -> int:
 def state(ledger: Ledger) -> tuple[str, str, list[str]]:
     with ledger.read() as conn:
         [(state, courier)] = conn.execute(text("SELECT state, courier FROM outbox")).all()
-        waiting = outbox.unechoed(conn, {REF}).get(REF, [])
+        waiting = echoed.unechoed(conn, {REF}).get(REF, [])
     return state, courier, [name for one in waiting for name in one.fields]
 
 
@@ -167,10 +167,10 @@ def test_what_is_given_up_while_it_is_sent_is_known_to_its_courier_and_whoever_t
         found = outbox.claimed(conn, [claimed, 99], "one")
         assert {seq: write.given_up for seq, write in found.items()} == {claimed: {"owner": WHY}}
         assert outbox.claimed(conn, [claimed], "two") == {}
-        [waiting] = outbox.unechoed(conn, {REF})[REF]
+        [waiting] = echoed.unechoed(conn, {REF})[REF]
     # It may have been written already, and then comes back; nobody counts on it.
     assert (waiting.given_up, waiting.fields) == ({"owner"}, {"owner": "005A", "country": "FR"})
-    assert waiting.may == waiting.fields
+    assert (waiting.unheard, waiting.may_yet) == (waiting.fields, {"owner": "005A"})
     assert under_way([waiting], {"owner": "005Q", "country": "F"}) == {"country": "FR"}
     with ledger.write() as conn:
         outbox.recover(conn, clock(), 0, "salesforce", "one")
@@ -183,6 +183,22 @@ def test_what_has_ended_is_not_given_up(ledger: Ledger, clock: ManualClock, clai
         outbox.end(conn, [Fate(claimed, "confirmed")], clock(), "one")
         outbox.give_up(conn, {claimed: {"owner": WHY}})
     assert given_up(ledger) == [{}]
+
+
+def test_what_is_parked_is_given_up_and_says_so_once_it_is_tried_again(
+    ledger: Ledger, clock: ManualClock, claimed: int
+) -> None:
+    with ledger.write() as conn:
+        outbox.end(conn, [Fate(claimed, "parked", "refused", doubtful=True)], clock(), "one")
+        [before] = echoed.unechoed(conn, {REF})[REF]
+        outbox.give_up(conn, {claimed: {"owner": WHY}})
+        [after] = echoed.unechoed(conn, {REF})[REF]
+        assert outbox.retry_parked(conn, None, clock()) == 1
+        [again] = outbox.claim(conn, "salesforce", 10, clock(), "one")
+    assert before.parked == {"owner": "005A", "country": "FR"}
+    assert before.parked_guard.keys() == before.parked.keys()
+    assert after.parked == {"country": "FR"}
+    assert again.write.given_up == {"owner": WHY}
 
 
 def test_nothing_is_kept_of_why_once_the_person_is_erased(ledger: Ledger, claimed: int) -> None:
