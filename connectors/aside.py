@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
@@ -16,8 +16,9 @@ _OF_ALL = (Transient, RateLimited, AuthenticationFailed)  # what keeps one quest
 
 class Aside:
     """The kinds of records that a source which asks is refused for now: they are passed over, told once, and asked for each time again.
+    And the fields that others are read without.
 
-    ``why`` has them by entity. Written by the thread of the source, read by any.
+    ``why`` has them by entity, and by ``entity.field``. Written by the thread of the source, read by any.
     """
 
     def __init__(self, system: str) -> None:
@@ -44,9 +45,14 @@ class Aside:
                 )
         else:
             if entity in self.why:
-                self.keep([one for one in self.why if one != entity])
+                self.why = {one: said for one, said in self.why.items() if one != entity}
                 log.info("a kind of record is read again", system=self._system, entity=entity)
 
     def keep(self, entities: list[str]) -> None:
         """Forgets all but those: what is not mapped any more is not asked for."""
-        self.why = {one: said for one, said in self.why.items() if one in entities}
+        self.why = {one: said for one, said in self.why.items() if one.partition(".")[0] in entities}
+
+    def without(self, entity: str, fields: Mapping[str, str]) -> None:
+        """The fields, each with why, that are left out at present of what is read of an entity."""
+        others = {one: said for one, said in self.why.items() if not one.startswith(f"{entity}.")}
+        self.why = others | {f"{entity}.{field}": said for field, said in fields.items()}

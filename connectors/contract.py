@@ -178,6 +178,16 @@ class Sink(Protocol):
         ...
 
 
+@runtime_checkable
+class Historian(Protocol):
+    """What a ``Reader`` may be as well: one that knows the history of a single field."""
+
+    def last_changes(self, entity: str, field: str, ids: Sequence[str]) -> dict[str, Snapshot]:
+        """Of those records, any number, the last change of that field alone: what was set, by whom and when. One that is not known is
+        absent. Raises ConnectorError."""
+        ...
+
+
 class CallsToday(Struct, frozen=True):
     """The calls of a system's day, everybody's: ``used`` of ``limit``. At ``none_left_at`` nothing will be left for us if they go on at the
     present pace; None when that is not within a day, or not known."""

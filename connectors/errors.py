@@ -7,7 +7,7 @@ a secret, a token or a body with personal data.
 
 | class | means | what the daemon does |
 |---|---|---|
-| Transient | the system is down, busy, slow | pause the connection, try again with growing waits |
+| Transient | the system is down, busy, slow | pause the connection, try again with growing waits; a write that is failed on alone while others get through is parked in the end |
 | MalformedAnswer | something answered that is not the system: a page of a gateway | the same; a write that alone is still answered so is parked in the end |
 | RateLimited | a limit was hit | pause the connection for ``retry_after`` seconds |
 | AuthenticationFailed | credentials or session refused after a renewal | pause the connection, alarm, try again slowly |

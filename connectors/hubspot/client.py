@@ -89,7 +89,7 @@ class Client:
         searches = function == self.search.do_search  # they have a limit of their own
         if not searches:
             self._closed.wait(self.quota.turn())
-        with (self.search_hold if searches else self.hold).heeded():
+        with (self.search_hold if searches else self.hold).heeded(writing=writing):
             return self._exchange(what, function, *args, writing=writing, **options)
 
     def _exchange(self, what: str, function: Callable[..., Any], *args: Any, writing: bool, **options: Any) -> Answer:

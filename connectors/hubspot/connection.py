@@ -51,9 +51,9 @@ class HubSpotConnection:
         """See ``contract.Reader``; 100 ids a request."""
         return self._reader.read(entity, ids, fields)
 
-    def last_change(self, entity: str, record_id: str, field: str) -> Snapshot | None:
-        """See ``HubSpotReader.last_change``: who overtook us, asked for one record when it matters."""
-        return self._reader.last_change(entity, record_id, field)
+    def last_changes(self, entity: str, field: str, ids: Sequence[str]) -> dict[str, Snapshot]:
+        """See ``contract.Historian``; 50 records a request."""
+        return self._reader.last_changes(entity, field, ids)
 
     def merged_into(self, entity: str, ids: Sequence[str]) -> dict[str, str]:
         """See ``contract.Reader``: ``read`` answers for what was merged."""

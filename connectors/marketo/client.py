@@ -95,7 +95,7 @@ class Client:
     ) -> bytes:
         # Where no more can be exported, all else goes on, and so do the exports that are under way.
         exports = self.export_hold.heeded() if path.endswith(_EXPORTS) else nullcontext()
-        with exports, self.hold.heeded(but=errors.NO_EXPORTS):
+        with exports, self.hold.heeded(but=errors.NO_EXPORTS, writing=writing):
             return self._until_answered(what, method, path, body, headers, writing, envelope=envelope)
 
     def _until_answered(

@@ -144,7 +144,7 @@ class SalesforceClient:
         writing: bool,
         **content: Any,
     ) -> Any:
-        with self.hold.heeded(but=SHORT):  # also a login is a request
+        with self.hold.heeded(but=SHORT, writing=writing):  # also a login is a request
             session = self.session()
             self.budget.spend(urgency)
             return self._answered(session, method, path, what, headers, read, writing, **content)

@@ -233,18 +233,20 @@ def _creation(connection: SalesforceConnection, remote: str, fields: Sequence[st
 
 
 def _queues(owners: Owners, maps: Maps) -> Finding:
-    """Whether each queue that engagement.yaml names is there, and takes something that the policy routes."""
-    routed = {name: one.remote for name, one in maps.items() if one.queues}
+    """Whether each queue that the policy sends records to is there, and takes every kind of record that is sent there."""
     named = {queue: name for one in maps.values() for name, queue in one.queues.items()}
     takes = owners.taken_by(named)
     wrong = [f"{name} ({queue}) is no queue of this org" for queue, name in named.items() if queue[:15] not in takes]
-    wrong += [
-        f"{name} ({queue}) takes {', '.join(sorted(takes[queue[:15]])) or 'nothing'}, and no {' or '.join(routed.values())}"
-        for queue, name in named.items()
-        if takes.get(queue[:15], {*routed.values()}).isdisjoint(routed.values())
-    ]
+    for queue, name in named.items():
+        sent = {one.remote for one in maps.values() if queue in one.queues.values()}
+        there = takes.get(queue[:15], sent)
+        if missing := sorted(sent - there):
+            taken = ", ".join(sorted(there)) or "nothing"
+            wrong.append(
+                f"{name} ({queue}) takes {taken}, and no {' and no '.join(missing)}, which the policy sends there"
+            )
     if wrong:
-        advice = "Correct the ids under 'queues' in engagement.yaml, or add the object to the queue's supported objects in Setup."
+        advice = "Correct the ids under 'queues' in engagement.yaml or what is sent there, or add the object to the queue's supported objects in Setup."
         return Finding("queues", False, "; ".join(wrong), advice)
     return Finding("queues", True, f"{', '.join(named.values())}: there, and may own what is routed")
 

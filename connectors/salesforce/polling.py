@@ -6,7 +6,8 @@ and what was told is not told twice. *Which were deleted?* (getDeleted) and *whi
 (getUpdated, which knows of transactions still open) come every five minutes, which is as often as Salesforce recommends.
 
 All moments are by Salesforce's clock: with ours ahead of it, what happens next would seem to be over already. What is refused for one kind of
-record (a field that is hidden, an object that is gone) keeps no other one waiting.
+record (an object that is gone) keeps no other one waiting. A field that is hidden is left out; when it is seen again, what changed meanwhile
+is asked for once more.
 """
 
 from __future__ import annotations
@@ -50,12 +51,14 @@ _KEPT = frozenset({"person"})  # users are never deleted
 
 
 class Mark(Struct):
-    """How far one entity is: the latest stamp told, and what getDeleted and getUpdated have covered. Never before ``floor``."""
+    """How far one entity is: the latest stamp told, and what getDeleted and getUpdated have covered. Never before ``floor``. ``hidden``
+    are the fields that were left out since then."""
 
     floor: datetime
     since: datetime
     deleted: datetime
     covered: datetime
+    hidden: dict[str, datetime] = {}
 
 
 class SalesforcePolling:
@@ -122,7 +125,10 @@ class SalesforcePolling:
 
     def _ask_about(self, entity_map: EntityMap, marks: dict[str, Mark], now: datetime, accept: Accept) -> None:
         mark = marks[entity_map.entity]
-        for events in self._changes(entity_map, mark):
+        before = mark.since
+        for events in self._changes(entity_map, mark, before):
+            accept(events, msgspec.json.encode(marks))
+        for events in self._seen_again(entity_map, mark, before):
             accept(events, msgspec.json.encode(marks))
         if entity_map.entity not in _KEPT and now - mark.deleted >= SWEEP:
             accept(self._deletions(entity_map, mark, now), msgspec.json.encode(marks))
@@ -142,10 +148,24 @@ class SalesforcePolling:
 
     # What changed
 
-    def _changes(self, entity_map: EntityMap, mark: Mark) -> Iterator[list[ChangeEvent | Unreadable]]:
-        """Pages of what changed; the mark has moved when a page is handed out."""
+    def _seen_again(
+        self, entity_map: EntityMap, mark: Mark, before: datetime
+    ) -> Iterator[list[ChangeEvent | Unreadable]]:
+        """What changed while fields were hidden that can be seen again; ``before``: the latest stamp before they were looked for. Keeps
+        the books of what is hidden."""
+        hidden = self._connection.reader.visible.hidden(entity_map)
+        mark.hidden = {name: since for name, since in mark.hidden.items() if name in entity_map.fields}
+        if back := mark.hidden.keys() - hidden:
+            yield from self._changes(entity_map, mark, min(mark.hidden[name] for name in back))
+        was, mark.hidden = mark.hidden, {name: mark.hidden.get(name, before) for name in hidden}
+        self.aside.without(entity_map.entity, {name: _unseen(entity_map, name) for name in hidden})
+        if mark.hidden != was:
+            yield []
+
+    def _changes(self, entity_map: EntityMap, mark: Mark, since: datetime) -> Iterator[list[ChangeEvent | Unreadable]]:
+        """Pages of what changed ``since``; the mark has moved when a page is handed out."""
         # In whole seconds, as stamps are: what was told within the first of them is asked for again, and must be known.
-        before, at, last, more = mark.since, max(mark.floor, mark.since - LATE).replace(microsecond=0), "", True
+        before, at, last, more = mark.since, max(mark.floor, since - LATE).replace(microsecond=0), "", True
         told = self._told.get(entity_map.entity, {})
         self._told[entity_map.entity] = {one: stamp for one, stamp in told.items() if stamp >= at}
         reader = self._connection.reader
@@ -281,6 +301,13 @@ class SalesforcePolling:
 
     def _everything(self, entity_map: EntityMap, at: datetime) -> ChangeEvent:
         return self._about(entity_map, ALL_RECORDS, "gap", at, "too late to ask")
+
+
+def _unseen(entity_map: EntityMap, name: str) -> str:
+    return (
+        f"{entity_map.remote}.{entity_map.fields[name]} is not there, or hidden from the integration user: records are read without it. Give "
+        "read access in the permission set, or correct fields.yaml; what changed meanwhile is then read again."
+    )
 
 
 def _covered(answer: dict[str, Any], before: datetime) -> datetime:

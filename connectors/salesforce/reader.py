@@ -18,6 +18,7 @@ from connectors.salesforce.client import SalesforceClient
 from connectors.salesforce.errors import SYSTEM, malformed
 from connectors.salesforce.masters import masters_of, merged_into
 from connectors.salesforce.values import parse_instant, reader_of
+from connectors.salesforce.visible import Visible
 from routing.core.model import ChangeEvent, EntityMap, Values, derived_id
 
 log = structlog.get_logger(__name__)
@@ -36,6 +37,7 @@ class SalesforceReader:
     def __init__(self, client: SalesforceClient, maps: Maps, clock: Callable[[], datetime]) -> None:
         self._client = client
         self._bulk = BulkQueries(client)
+        self.visible = Visible(client)
         self._maps = maps
         self._clock = clock
 
@@ -55,17 +57,18 @@ class SalesforceReader:
         for start in range(0, len(known), most):
             chunk = known[start : start + most]
             asked = {one[:15]: one for one in chunk}
-            for row in ask(entity_map, fields, chunk):
+            rows = self.visible.asked(entity_map, fields, partial(ask, entity_map, chunk))
+            for row in rows:
                 found[asked[row["Id"][:15]]] = _snapshot(entity_map, fields, row)
         return found
 
-    def _query_ids(self, entity_map: EntityMap, fields: Sequence[str], ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def _query_ids(self, entity_map: EntityMap, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
         listed = ",".join(f"'{one}'" for one in ids)
         query = f"SELECT {_columns(entity_map, fields)} FROM {entity_map.remote} WHERE Id IN ({listed})"  # noqa: S608 - checked by ``read``
-        for page in self._client.pages(query, what=f"reading {len(ids)} {entity_map.entity} records"):
-            yield from page
+        pages = self._client.pages(query, what=f"reading {len(ids)} {entity_map.entity} records")
+        return [row for page in pages for row in page]
 
-    def _retrieve(self, entity_map: EntityMap, fields: Sequence[str], ids: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def _retrieve(self, entity_map: EntityMap, ids: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
         """Collections' answer has null for what is not there or not ours to see; of what is in the recycle bin it is not written that it
         has, so that is asked for. Users cannot be deleted, and have no such field."""
         what = f"reading {len(ids)} {entity_map.entity} records"
@@ -74,7 +77,7 @@ class SalesforceReader:
         answer = self._client.call("POST", path, body={"ids": list(ids), "fields": names}, what=what, reading=True)
         if not isinstance(answer, list) or len(answer) != len(ids):
             raise malformed("another number of rows", what)
-        return (row for row in answer if row is not None and not row.get("IsDeleted"))
+        return [row for row in answer if row is not None and not row.get("IsDeleted")]
 
     def merged_into(self, entity: str, ids: Sequence[str]) -> dict[str, str]:
         """See ``contract.Reader.merged_into``. Where Salesforce will not tell, none are known. Raises ConnectorError."""
@@ -105,8 +108,7 @@ class SalesforceReader:
         # Each page is a query of its own: a cursor of Salesforce's ends with the session, and after a quiet quarter of an hour.
         more, asked = True, False
         while more:
-            query = _paged(entity_map, tuple(entity_map.fields), "Id", f"Id > '{last}'" if last else "")
-            rows, more = self._page(query, what, Urgency.BACKGROUND)
+            rows, more = self._page(entity_map, "Id", f"Id > '{last}'" if last else "", what, Urgency.BACKGROUND)
             if rows:
                 yield [self._snapshot(entity_map, row, row["Id"]) for row in rows]
                 last = rows[-1]["Id"]
@@ -124,9 +126,12 @@ class SalesforceReader:
         answer = self._client.call("GET", "query/", params={"q": count}, what=what, urgency=Urgency.BACKGROUND)
         if answer["totalSize"] < self._client.settings.bulk_from:
             return ""
-        columns = _columns(entity_map, tuple(entity_map.fields))
+
+        def begin(fields: Sequence[str]) -> str:
+            return self._bulk.begin(f"SELECT {_columns(entity_map, fields)} {where}", what)
+
         try:
-            return self._bulk.begin(f"SELECT {columns} {where}", what)
+            return self.visible.asked(entity_map, tuple(entity_map.fields), begin)
         except JobRefused as error:
             log.warning(
                 "salesforce_bulk_refused",
@@ -141,9 +146,15 @@ class SalesforceReader:
         for page in self._bulk.rows(place, what):
             yield [self._snapshot(entity_map, row, behind) for row, behind in page]
 
-    def _page(self, query: str, what: str, urgency: Urgency) -> tuple[list[dict[str, Any]], bool]:
+    def _page(
+        self, entity_map: EntityMap, order: str, where: str, what: str, urgency: Urgency
+    ) -> tuple[list[dict[str, Any]], bool]:
         """The rows of a query that is limited to a page, and whether there may be more behind them."""
-        answer = self._client.query(query, what=what, urgency=urgency)
+
+        def ask(fields: Sequence[str]) -> dict[str, Any]:
+            return self._client.query(_paged(entity_map, fields, order, where), what=what, urgency=urgency)
+
+        answer = self.visible.asked(entity_map, tuple(entity_map.fields), ask)
         rows: list[dict[str, Any]] = answer["records"]
         # Wide rows come fewer at once; the next query goes on behind them.
         return rows, len(rows) == PAGE or not answer["done"]
@@ -157,8 +168,8 @@ class SalesforceReader:
         where = (
             f"(SystemModstamp = {at} AND Id > '{last}') OR SystemModstamp > {at}" if last else f"SystemModstamp >= {at}"
         )
-        query = _paged(entity_map, tuple(entity_map.fields), "SystemModstamp, Id", where)
-        return self._page(query, f"asking which {entity_map.entity} records changed", Urgency.NORMAL)
+        what = f"asking which {entity_map.entity} records changed"
+        return self._page(entity_map, "SystemModstamp, Id", where, what, Urgency.NORMAL)
 
     def _snapshot(self, entity_map: EntityMap, row: dict[str, Any], cursor: str) -> ChangeEvent:
         event, troubles = self.event(entity_map, row, cursor)

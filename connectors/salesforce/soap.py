@@ -83,7 +83,7 @@ def call(
         for one in fill:
             one(request)
         try:
-            with client.hold.heeded(but=SHORT):
+            with client.hold.heeded(but=SHORT, writing=True):
                 response = client.post(
                     f"{session.instance_url}/services/Soap/u/{client.settings.api_version}",
                     tostring(envelope, "utf-8", xml_declaration=True),

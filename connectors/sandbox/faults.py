@@ -27,6 +27,7 @@ At the login, expired_session refuses the password; partial, lock and person_edi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from threading import Lock
 from time import monotonic
@@ -119,7 +120,8 @@ _NEVER: dict[str, tuple[str, ...]] = {
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing to go wrong, ``times`` times. ``retry_after`` is in seconds; None leaves the header out. ``seconds`` is for slow ones."""
+    """One thing to go wrong, ``times`` times. ``retry_after`` is in seconds; None leaves the header out. ``seconds`` is for slow ones.
+    ``record``: only requests whose body names the record of that id are hit; "" for all."""
 
     system: str
     kind: FaultKind
@@ -128,10 +130,15 @@ class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     retry_after: float | None = None
     share: float = 1.0
     seconds: float = 1.0
+    record: str = ""
 
     def hits(self, index: int) -> bool:
         """Whether record number ``index`` (from 0) of a batch is hit: evenly spread, the first one always."""
         return math.ceil((index + 1) * self.share) > math.ceil(index * self.share)
+
+    def names(self, body: bytes) -> bool:
+        """Whether it is meant for a request of this body."""
+        return not self.record or re.search(rf"(?<!\w){re.escape(self.record)}(?!\w)".encode(), body) is not None
 
 
 class Hasty(Struct, frozen=True):
@@ -189,8 +196,9 @@ class Faults:
         with self._lock:
             self._armed.append(fault)
 
-    def take(self, system: str, operation: str) -> Fault | None:
-        """The oldest fault armed for this operation, with one use taken off; None when there is none."""
+    def take(self, system: str, operation: str, body: bytes = b"") -> Fault | None:
+        """The oldest fault armed for this operation, and for what the request's ``body`` names, with one use taken off; None when there
+        is none."""
         with self._lock:
             # What an account asks for holds for all its requests, but those that have a limit of their own, or none.
             limit = system, operation if operation in _APART else ""
@@ -198,15 +206,16 @@ class Faults:
             after = self._clock() - refused
             if after < wait:
                 self.hasty.append(Hasty(system, operation, wait - after, after))
-            fault = self._next(system, operation)
+            fault = self._next(system, operation, body)
             if fault is not None and fault.retry_after is not None:
                 self._refused[limit] = self._clock(), fault.retry_after
                 self.asked_to_wait += 1
             return fault
 
-    def _next(self, system: str, operation: str) -> Fault | None:
+    def _next(self, system: str, operation: str, body: bytes) -> Fault | None:
         for position, fault in enumerate(self._armed):
-            if fault.system == system and fault.operation in ("*", operation) and _possible(fault, operation):
+            meant = fault.system == system and fault.operation in ("*", operation) and _possible(fault, operation)
+            if meant and fault.names(body):
                 if fault.times == 1:
                     del self._armed[position]
                 else:

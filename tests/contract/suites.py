@@ -26,6 +26,7 @@ from connectors.errors import (
     RecordRejected,
     Transient,
 )
+from connectors.patience import Hold
 from connectors.sandbox.faults import Fault, FaultKind, Faults
 from routing.core.model import Values, Write
 
@@ -224,6 +225,18 @@ class ReaderSuite:
         ids = [event.record_id for event in events]
         assert made <= set(ids)
         assert len(ids) == len(set(ids))
+
+
+def unwell_until_a_write_is_answered(stand: Stand, hold: Hold) -> None:
+    """Of a system that refuses writes and answers reads; ``hold`` is that of its connection."""
+    record = stand.create({stand.text_field: "old"})
+    stand.faults.add(Fault(system=stand.system, operation=stand.write_operation, kind="unavailable"))
+    with pytest.raises(Transient):
+        stand.connection.write([write_of(stand, record, **{stand.text_field: "new"})])
+    stand.connection.read(stand.entity, [record], [stand.text_field])
+    assert hold.trouble(look=False) is not None
+    stand.connection.write([write_of(stand, record, **{stand.text_field: "new"})])
+    assert hold.trouble(look=False) is None
 
 
 class SinkSuite:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from unittest.mock import patch
 
 import msgspec
 import pytest
 
-from connectors.contract import Finding
+from connectors.contract import Finding, Snapshot
 from connectors.errors import (
     AuthenticationFailed,
     ConnectorBug,
@@ -28,9 +29,9 @@ from connectors.sandbox.hubspot.workflows import setting
 from routing.core.model import Write
 from routing.runtime.clock import utcnow
 from tests.contract.calling import WebhookSuite
-from tests.contract.delivering import DeliverySuite, post  # noqa: F401 - a fixture
+from tests.contract.delivering import DeliverySuite, Post, guarded, post  # noqa: F401 - a fixture
 from tests.contract.hubspot_stand import MAPS, SECRET, HubSpotStand, hubspot_stand
-from tests.contract.suites import ReaderSuite, SinkSuite, write_of
+from tests.contract.suites import ReaderSuite, SinkSuite, unwell_until_a_write_is_answered, write_of
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +72,13 @@ class TestReader(ReaderSuite):
         record = stand.create({"company": "a", "city": "Rome"})
         stand.change(record, {"company": "b"})
         stand.connection.write([write_of(stand, record, city="Roma")])
-        company = stand.connection.last_change("lead", record, "company")
-        city = stand.connection.last_change("lead", record, "city")
-        assert company is not None
-        assert city is not None
-        assert company.modified_by.startswith("userId:")
-        assert company.values == {"company": "b"}
-        assert city.modified_by == "INTEGRATION"
-        assert stand.connection.last_change("lead", stand.missing_id(), "city") is None
+        gone = stand.missing_id()
+        company = stand.connection.last_changes("lead", "company", [record, gone])
+        city = stand.connection.last_changes("lead", "city", [record])
+        assert company.keys() == city.keys() == {record}
+        assert company[record].modified_by.startswith("userId:")
+        assert company[record].values == {"company": "b"}
+        assert city[record].modified_by == "INTEGRATION"
 
     def test_owners_are_people_the_departed_ones_too(self, stand: HubSpotStand) -> None:
         people = {event.record_id: event for page in stand.connection.backfill(["person"]) for event in page}
@@ -100,6 +100,9 @@ class TestReader(ReaderSuite):
 
 
 class TestSink(SinkSuite):
+    def test_while_it_refuses_writes_and_answers_reads_it_is_not_well(self, stand: HubSpotStand) -> None:
+        unwell_until_a_write_is_answered(stand, stand.connection._client.hold)
+
     def test_every_value_goes_out_as_text(self, stand: HubSpotStand) -> None:
         record = stand.create({"employees": "5"})
         [result] = stand.connection.write([write_of(stand, record, employees=1200)])
@@ -483,7 +486,27 @@ class HookStand:
 
 
 class TestDelivery(DeliverySuite):
-    pass
+    def test_who_overtook_us_is_whoever_changed_that_field(self, stand: HubSpotStand, post: Post) -> None:  # noqa: F811
+        """Not who changed the record last."""
+        record, other = (stand.create({"company": "old", "city": "Rome"}) for _ in range(2))
+        stand.change(record, {"company": "theirs"})
+        stand.sandbox.update("contacts", record, {"city": "Roma"}, user="ben.okafor@example.com")
+        stand.change(other, {"company": "theirs"})
+        fates = post.deliver(*(guarded(stand, one, {"company": "old"}, company="ours") for one in (record, other)))
+        assert [state for state, _ in fates] == ["superseded"] * 2
+        assert all(f"last changed by {stand.person} at " in detail for _, detail in fates)
+
+    def test_where_its_history_cannot_be_had_the_record_says_who(self, stand: HubSpotStand, post: Post) -> None:  # noqa: F811
+        record = stand.create({"company": "old", "city": "Rome"})
+        stand.change(record, {"company": "theirs"})
+        [write] = [guarded(stand, record, {"company": "old"}, company="ours")]
+
+        def refused(*_: object) -> dict[str, Snapshot]:
+            raise PermissionDenied("no histories", system="hubspot")
+
+        with patch.object(stand.connection, "last_changes", refused):
+            [(state, detail)] = post.deliver(write)
+        assert (state, stand.person in detail) == ("superseded", True)
 
 
 class TestWebhook(WebhookSuite):

@@ -35,7 +35,7 @@ from tests.contract.calling import WebhookSuite
 from tests.contract.delivering import DeliverySuite, post  # noqa: F401 - a fixture
 from tests.contract.heard import WAIT, Heard, Running
 from tests.contract.listening import NewsSuite
-from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite, write_of
+from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite, unwell_until_a_write_is_answered, write_of
 
 LEAD = EntityMap(
     system="marketo",
@@ -292,6 +292,9 @@ class TestReader(ReaderSuite):
 
 
 class TestSink(SinkSuite):
+    def test_while_it_refuses_writes_and_answers_reads_it_is_not_well(self, stand: MarketoStand) -> None:
+        unwell_until_a_write_is_answered(stand, stand.connection._client.hold)
+
     def test_a_lead_that_is_there_already_is_not_made_twice(self, stand: MarketoStand) -> None:
         there = stand.create({"email": "twice@example.com", "company": "entered"})
         writes = [create("one", email="Twice@example.com", company="a"), create("two", email="new@example.com")]

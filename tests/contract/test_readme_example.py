@@ -64,7 +64,7 @@ class Parrot:
     def door(self, operation: str, handle: Callable[..., Any]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
             body = await request.body()
-            fault = self.faults.take("parrot", operation)
+            fault = self.faults.take("parrot", operation, body)
             kind = fault.kind if fault is not None else ""
             if kind == "broken_after_commit":
                 handle(request, body, None)

@@ -9,7 +9,7 @@ import pytest
 from tests.contract.delivering import DeliverySuite, post  # noqa: F401 - a fixture
 from tests.contract.listening import SourceSuite
 from tests.contract.salesforce_stand import ComparedStand, SalesforceStand, salesforce_stand
-from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite
+from tests.contract.suites import ReaderSuite, SessionSuite, SinkSuite, unwell_until_a_write_is_answered
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,8 @@ class TestReader(ReaderSuite):
 
 
 class TestSink(SinkSuite):
-    pass
+    def test_while_it_refuses_writes_and_answers_reads_it_is_not_well(self, stand: SalesforceStand) -> None:
+        unwell_until_a_write_is_answered(stand, stand.connection.client.hold)
 
 
 class TestDelivery(DeliverySuite):

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NoReturn
 
+import msgspec
 import pytest
 
 from connectors.salesforce.connection import SalesforceConnection
-from connectors.salesforce.polling import SWEEP, SalesforcePolling
+from connectors.salesforce.polling import LATE, SWEEP, SalesforcePolling
 from connectors.sandbox.faults import Fault, Faults
 from connectors.sandbox.ids import salesforce_id
 from connectors.sandbox.salesforce import SalesforceSandbox
@@ -145,18 +146,45 @@ class TestSource(SourceSuite):
             assert again.events[0].event_id == heard.events[0].event_id
 
     def test_a_field_that_goes_while_we_listen_loses_nothing(self, stand: PollingStand, heard: Heard) -> None:  # type: ignore[override]
-        """The records with that field wait until they can be asked for again, and are told aside meanwhile; no others wait with them."""
-        record, account = stand.create({}), salesforce_id("001", 1)
+        """Records go on without it, and it is told aside; once it is seen again, what changed meanwhile is read again, and is nothing new."""
+        record, text, other = stand.create({}), stand.text_field, stand.other_field
+        aside = stand.source.aside  # type: ignore[attr-defined]
         with Running(stand.source, None, heard):
             heard.until(lambda: bool(heard.positions))
-            remote = stand.lose(stand.other_field)
-            stand.change(record, {stand.text_field: "meanwhile"})
+            stand.passes()
+            remote = stand.lose(other)
+            made = stand.create({text: "made meanwhile"})
+            stand.change(record, {text: "changed meanwhile"})
+            heard.until(lambda: {record, made} == {event.record_id for event in heard.events})
+            assert all(other not in event.values for event in heard.events)
+            wait_for("the field to be told", lambda: aside.why)
+            [(field, why)] = aside.why.items()
+            assert (field, remote in why) == (f"lead.{other}", True)
+            stand.passes(2 * LATE)  # after that long nobody asks again for what was told
+            later = stand.create({text: "long after"})
+            heard.until(lambda: heard.events[-1].record_id == later)
+        assert [event.kind for event in heard.events if event.record_id == made] == ["created"]
+        stand.regain(other)
+        source = SalesforcePolling(stand.connection, lambda: MAPS, stand.now)  # that it was hidden outlives a restart
+        source._seconds = 0.02
+        again = Heard()
+        with Running(source, heard.positions[-1], again):
+            again.until(lambda: {record, made} <= {event.record_id for event in again.events if other in event.values})
+            wait_for("it to be forgotten", lambda: b'"hidden":{"' not in (again.positions[-1] or b""))
+            stand.change(record, {text: "later"})
+            again.until(lambda: again.events[-1].values.get(text) == "later")
+        assert {event.kind for event in again.events} == {"gap"}
+        assert source.aside.why == {}
+
+    def test_an_object_that_goes_keeps_no_other_one_waiting(self, stand: PollingStand, heard: Heard) -> None:
+        account = salesforce_id("001", 1)
+        away = {**MAPS, "lead": msgspec.structs.replace(MAPS["lead"], remote="Gone__c")}
+        source = SalesforcePolling(stand.connection, lambda: away, stand.now)
+        source._seconds = 0.02
+        with Running(source, None, heard):
+            heard.until(lambda: bool(heard.positions))
             stand.sandbox.update("Account", account, {"BillingCity": "Rome"})
-            wait_for("the refusal to be told", lambda: stand.source.aside.why and heard.events)  # type: ignore[attr-defined]
-            assert {event.record_id for event in heard.events} == {account}
-            [(entity, why)] = stand.source.aside.why.items()  # type: ignore[attr-defined]
-            assert (entity, remote in why) == ("lead", True)
-            stand.regain(stand.other_field)
-            heard.until(lambda: heard.events[-1].record_id == record)
-            wait_for("it to be taken back", lambda: not stand.source.aside.why)  # type: ignore[attr-defined]
-        assert heard.events[-1].values[stand.text_field] == "meanwhile"
+            wait_for("the refusal to be told", lambda: source.aside.why and heard.events)
+        assert {event.record_id for event in heard.events} == {account}
+        [(entity, why)] = source.aside.why.items()
+        assert (entity, "Gone__c" in why) == ("lead", True)

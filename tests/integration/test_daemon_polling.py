@@ -78,26 +78,34 @@ def asked(world: Stage, what: str, true: Callable[[], bool]) -> None:
     world.until(what, looked)
 
 
-def test_a_field_of_accounts_that_is_hidden_keeps_no_lead_waiting_and_is_told(tmp_path: Path) -> None:
+def held(world: Stage, lead: str) -> str:
+    """What the mirror holds of a lead."""
+    return "".join(
+        str(row["body"]) for row in world.rows("SELECT body FROM mirror WHERE ref = ?", f"salesforce:lead:{lead}")
+    )
+
+
+def test_a_field_that_is_hidden_is_left_out_and_told_and_read_again_when_it_is_back(tmp_path: Path) -> None:
     with stage(tmp_path, accounts=20, daemon=False) as world:
         ask_instead(world)
         world.open()
         assert not_read(world) == {}
-        world.salesforce.revoke("Account", "Industry")
-        world.until("the refusal to be told", lambda: not_read(world))
-        [(entity, why)] = not_read(world)["salesforce"].items()
-        assert entity == "account"
-        assert "Industry" in why
+        world.salesforce.revoke("Lead", "Title")
+        lead = world.lead(Title="CEO")
+        world.until("an owner", lambda: world.times_written(lead) == 1)
+        world.until("the field to be told", lambda: not_read(world))
+        [(field, why)] = not_read(world)["salesforce"].items()
+        assert (field, "Lead.Title" in why) == ("lead.title", True)
         assert (
             'fingerpost_not_read{system="salesforce"} 1.0'
             in urllib3.request("GET", f"{world.url}/metrics").data.decode()
         )
-        lead = world.lead()
-        world.until("an owner", lambda: world.times_written(lead) == 1)
-        world.salesforce.allow("Account", "Industry")
+        world.salesforce.allow("Lead", "Title")
         world.until("it to be taken back", lambda: not_read(world) == {})
-    told = [line for line in world.logs if line["event"].startswith("a kind of record is")]
-    assert [(line["event"], line["entity"]) for line in told] == [
-        ("a kind of record is not read for now", "account"),
-        ("a kind of record is read again", "account"),
+        world.until("the title to be heard of", lambda: "CEO" in held(world, lead))
+        assert (world.times_written(lead), len({one.event_id for one in world.decisions(lead)})) == (1, 1)
+    told = [line for line in world.logs if line["event"].startswith("salesforce_fields_")]
+    assert [(line["event"], line["entity"], line["fields"]) for line in told] == [
+        ("salesforce_fields_hidden", "lead", ["Title"]),
+        ("salesforce_fields_seen_again", "lead", ["Title"]),
     ]

@@ -29,6 +29,14 @@ def kind_of(request: Request, name: str = "kind") -> str:
     return kind
 
 
+def whole_number(request: Request, name: str, default: int) -> int:
+    """A number in an address. Raises HttpRefusal."""
+    text = request.query_params.get(name, str(default))
+    if not text.isdigit():
+        raise HttpRefusal(400, "VALIDATION_ERROR", f"{name} must be a number, is {text!r}")
+    return int(text)
+
+
 def refusal_of(fault: Fault) -> Refusal:
     """What a fault says of one record."""
     if fault.kind == "lock":

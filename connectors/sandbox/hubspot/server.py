@@ -86,7 +86,7 @@ class HubSpotSandbox:
                 )
         for name, value in values.items():
             if name == "search_lag":
-                self._rest.search_lag = timedelta(seconds=value)
+                self._rest.records.search_lag = timedelta(seconds=value)
             elif name == "merge_creation":
                 self.store.merge_creation = int(value)
             elif name == "used_today":

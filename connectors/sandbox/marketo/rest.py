@@ -174,7 +174,7 @@ class RestApi:
             try:
                 self._authorize(request)
                 self._count()
-                fault = self._faults.take("marketo", operation)
+                fault = self._faults.take("marketo", operation, body)
                 if fault is not None:
                     stopped = await self._faulty(fault, request, query, body, handler)
                     if stopped is not None:

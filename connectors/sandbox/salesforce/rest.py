@@ -106,7 +106,7 @@ class RestApi:
             try:
                 self._authorize(request)
                 self._count()
-                fault = self.faults.take("salesforce", operation)
+                fault = self.faults.take("salesforce", operation, call.body)
                 if fault is None:
                     response = handler(call)
                 else:

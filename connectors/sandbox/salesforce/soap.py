@@ -60,7 +60,7 @@ class SoapApi:
         fault: Fault | None = None
         try:
             root = self._read(request, body)
-            fault = self._door.faults.take("salesforce", "soap")
+            fault = self._door.faults.take("salesforce", "soap", body)
             if fault is None or fault.kind in (
                 "slow",
                 "partial",
