@@ -16,6 +16,7 @@ from rules.analysis.examples import Example, examples
 from rules.analysis.failing import failing
 from rules.analysis.outline import Rule, everything, resolver
 from rules.analysis.overlaps import contradicting, doubled
+from rules.analysis.queues import check_queues
 from rules.analysis.regions import Region, Space, regions
 from rules.analysis.roster import check_managers, check_people, check_pools
 from rules.analysis.search import Undecided, uncovered
@@ -61,6 +62,7 @@ def analyse(policy: Policy, files: Mapping[str, bytes], now: datetime, *, exact:
     check_people(policy, files, report)
     check_pools(policy, files, now.date(), report)
     check_managers(policy, files, report)
+    check_queues(policy, files, report)
     return Analysis(report.problems(), undecided)
 
 

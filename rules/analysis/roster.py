@@ -53,7 +53,7 @@ def check_pools(policy: Policy, files: Mapping[str, bytes], day: date, report: R
         able = [person for person in able if person.active]
         gone = [one for one in able if (one.end_date and one.end_date < day.isoformat()) or one.key in off]
         if able and len(gone) == len(able):
-            place = _key_place(POOLS, (pool.name,), files)
+            place = key_place(POOLS, (pool.name,), files)
             if place is not None:
                 then = f"its leads go to '{pool.overflow}'" if pool.overflow else "its leads will be on hold"
                 report.warn(
@@ -71,7 +71,7 @@ def check_managers(policy: Policy, files: Mapping[str, bytes], report: Report) -
     pooled = {who for pool in policy.pools.values() for who, weight in people_of(pool, policy.pools) if weight > 0}
     people = [person for key, person in policy.people.items() if key in pooled and person.active]
     without = [person.name for person in people if not person.manager]
-    place = _key_place(SLA, ("clocks", min(asking)), files) if asking and without else None
+    place = key_place(SLA, ("clocks", min(asking)), files) if asking and without else None
     if place is not None:
         named = "anybody" if len(without) == len(people) > 1 else ", ".join(without[:NAMED])
         named += f" and {len(without) - NAMED} more" if len(without) > NAMED and named != "anybody" else ""
@@ -85,7 +85,7 @@ def _covers(one: TimeOff, day: date) -> bool:
     return begun and earliest(ending(one.to)).date() > day + timedelta(days=MANY)
 
 
-def _key_place(file: str, path: tuple[str, ...], files: Mapping[str, bytes]) -> Place | None:
+def key_place(file: str, path: tuple[str, ...], files: Mapping[str, bytes]) -> Place | None:
     """Where the last of these keys, one below the other, stands."""
     source = decode(file, files.get(file, b""), Report())
     node = read_yaml(source, Report()) if source is not None else None

@@ -142,3 +142,46 @@ def test_a_manager_who_is_to_be_told_and_is_not_there(managers: str, says: str, 
     told = [one for one in found(people=people, sla=CLOCK % says) if "notifies the manager" in one]
     wanted = f"sla.yaml:1:10 'Touch' notifies the manager, and people.csv names none for {named}: then nobody is told"
     assert told == ([wanted] if named else [])
+
+
+QUEUES = "queues:\n  Intake: {salesforce: 00G000000000001}\n  Both: {salesforce: 00G000000000002, hubspot: q2}\n"
+LARGE, AT_HUBSPOT = "lead.employees >= 1000", rung("Theirs", 'event.system = "hubspot"')
+HOLDS = "can send leads of HubSpot to the queue 'Intake', which has no id there: they will be on hold"
+
+
+def of_queues(*rungs: str, **changed: str) -> list[str]:
+    entry = changed.pop("entry", 'event.kind = "created"')
+    return [one for one in found(engagement=QUEUES + ladder(*rungs, entry=entry), **changed) if "the queue" in one]
+
+
+def test_a_queue_that_one_system_lacks_whose_leads_can_get_there() -> None:
+    large = rung("Large", LARGE, "assign: queue Intake")
+    assert of_queues(large, OTHERWISE) == [f"engagement.yaml:7:11 the rung 'Large' {HOLDS}"]
+    assert of_queues(rung("Large", LARGE, "assign: queue Both"), OTHERWISE) == []
+    # Once of each queue, at the first rule that sends there.
+    assert len(of_queues(large, rung("Small", "lead.employees < 10", "assign: queue Intake"), OTHERWISE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("rungs", "entry"),
+    [
+        ((AT_HUBSPOT, rung("Large", LARGE, "assign: queue Intake"), OTHERWISE), 'event.kind = "created"'),
+        ((rung("Large", f'{LARGE} and event.system = "salesforce"', "assign: queue Intake"), OTHERWISE), LARGE),
+        ((rung("Large", LARGE, "assign: queue Intake"), OTHERWISE), 'event.system = "salesforce"'),
+        ((rung("More", "lead.employees > 9"), rung("Large", LARGE, "assign: queue Intake"), OTHERWISE), LARGE),
+    ],
+)
+def test_a_queue_that_no_lead_of_that_system_reaches_is_no_mistake(rungs: tuple[str, ...], entry: str) -> None:
+    assert of_queues(*rungs, entry=entry) == []
+
+
+def test_a_queue_behind_a_table_a_pool_or_a_clock() -> None:
+    row = of_queues("rung: Table\nlookup: table.csv", OTHERWISE, table="country,assign\nDE,queue Intake\n")
+    assert row == [f"table.csv:2:1 line 2 {HOLDS}"]
+    pools = "Everyone: {members: [Ana Diaz, Ben Okafor], overflow: Few}\nFew: {members: [Ana Diaz], overflow: queue Intake}\n"
+    assert of_queues(OTHERWISE, pools=pools) == [f"engagement.yaml:7:16 'otherwise' {HOLDS}"]
+    for says in (
+        "then: queue Intake, reassignments: 1, steps: [{at: 100 %, reassign: yes}]",
+        "steps: [{at: 100 %, escalate: queue Intake}]",
+    ):
+        assert of_queues(OTHERWISE, sla=CLOCK % says) == [f"sla.yaml:1:10 'Touch' {HOLDS}"]
