@@ -13,7 +13,8 @@ from typing import Any
 
 from connectors.contract import Snapshot
 from routing.core.model import ChangeEvent, Write, derived_id
-from routing.delivery.courier import GRACE_MS
+from routing.delivery.keeping import GRACE_MS
+from routing.runtime.echo import same
 from tests.conftest import ManualClock
 from tests.property.test_loop import HS, SF, USERS, Crashes
 from tests.property.test_outbox import Crm, Death, Touch
@@ -61,9 +62,7 @@ class Crm2(Crm):
         self.written: dict[str, Write] = {}  # writes as they arrived
         self.blind: list[Write] = []  # sent again although it had happened and still stood
         self.overruled: list[Touch] = []  # people whose change we wrote over
-        self.run_over: set[str] = (
-            set()
-        )  # records of those whose change was written over by what was under way when its sender died
+        self.run_over: list[Touch] = []  # what wrote over another hand when it landed, long after its sender had died
         self._under_way: list[tuple[datetime, Sequence[Write]]] = []
 
     # What people do
@@ -105,9 +104,8 @@ class Crm2(Crm):
     def _judge(self, touch: Touch) -> None:
         """A write may only change what it expected to find, or what one of ours before it was to leave."""
         write = self.written[touch.by]
-        expected = (write.guard.get(touch.field), write.ours.get(touch.field), write.fields[touch.field])
-        blank = touch.before in (None, "") and expected[0] in (None, "")
-        if touch.before not in expected and not blank:
+        known = [values[touch.field] for values in (write.guard, write.ours, write.fields) if touch.field in values]
+        if not any(same(value, touch.before) for value in known):
             self.overruled.append(touch)
 
     def _tell(self, record: str, kind: str, changed: tuple[str, ...], values: dict[str, Any], **more: Any) -> None:
@@ -158,10 +156,10 @@ class Crm2(Crm):
         """What was under way arrives when its time has come. What people did meanwhile it could not know."""
         while self._under_way and (whenever or self._under_way[0][0] <= self._clock()):
             _, writes = self._under_way.pop(0)
-            overruled = list(self.overruled)
+            before = len(self.overruled)
             self._apply(writes)
-            self.run_over |= {touch.record for touch in self.overruled[len(overruled) :]}
-            self.overruled = overruled
+            self.run_over += self.overruled[before:]
+            del self.overruled[before:]
 
     def _apply(self, writes: Sequence[Write]) -> Any:
         for write in writes:

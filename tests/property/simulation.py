@@ -20,7 +20,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import event as on
 
 from routing.core.model import ChangeEvent
-from routing.delivery.courier import GRACE_MS, Courier
+from routing.delivery.courier import Courier
+from routing.delivery.keeping import GRACE_MS
 from routing.ledger import journal, outbox, policies, shares, timers
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import ref_of
@@ -36,7 +37,7 @@ from tests.conftest import ManualClock
 from tests.property import test_loop, test_outbox
 from tests.property.simulated import Crm2, Doom, OurClock, people
 from tests.property.test_loop import DACH, HS, MARKETING, POLICIES, QUEUE, SF, USERS
-from tests.property.test_outbox import _READING, _WRITING
+from tests.property.test_outbox import _READING, _WRITING, Touch
 
 DEATHS = (test_loop.Death, test_outbox.Death)
 ENDS = ("applied", "skipped", "parked")
@@ -486,20 +487,29 @@ class Simulation(RuleBasedStateMachine):
         assert waits == Counter(on_hold)
 
     def _check_the_owners(self) -> None:
-        """Each lead's owner is who we last chose, unless a person had the last word (which what was under way could not know), or the
-        write waits for the operator."""
+        """Each lead's owner is who we last chose, unless a person had the last word, or the write waits for the operator, or they had an
+        older one tried again. Who was run over by a write that was under way when its sender died is put back, unless more was decided since."""
         last = {}
-        query = "SELECT d.ref, d.owner, o.state FROM decision d LEFT JOIN outbox o ON o.decision_id = d.decision_id"
-        for ref, owner, state in self.rows(f"{query} WHERE d.outcome = 'assign' ORDER BY d.rowid"):
-            last[ref] = (owner, state)
+        query = "SELECT d.ref, d.owner, d.decision_id, o.state FROM decision d LEFT JOIN outbox o USING (decision_id)"
+        for ref, *chosen in self.rows(f"{query} WHERE d.outcome = 'assign' ORDER BY d.rowid"):
+            last[ref] = chosen
         for crm in self.crms.values():
             for record, held in crm.records.items():
-                owner, state = last.get(ref_of(crm.system, "lead", record), ("", ""))
-                fine = state == "parked" or record in crm.run_over
-                if not owner or fine or held["owner"] == USERS[owner][crm.system]:
+                owner, decision, state = last.get(ref_of(crm.system, "lead", record), ("", "", ""))
+                if not owner or state == "parked":
                     continue
-                hands = [t.by for t in crm.history if (t.record, t.field) == (record, "owner")]
-                assert hands[-1:] == [""], f"{record} is not {owner}'s, and no person said so"
+                hands: list[Touch] = []
+                for touch in (t for t in crm.history if (t.record, t.field) == (record, "owner")):
+                    if hands and hands[-1] in crm.run_over and same(touch.after, hands[-1].before):
+                        hands.pop()  # what was run over is put back
+                    else:
+                        hands.append(touch)
+                ran = [crm.written[touch.by].decision_id for touch in hands[-1:] if touch in crm.run_over]
+                assert ran != [decision], f"{record} was taken from whom a person gave it to"
+                said = {touch.by for touch in hands[-1:]} & {"", *self.retried}
+                assert said or held["owner"] == USERS[owner][crm.system], (
+                    f"{record} is not {owner}'s, and no person said so"
+                )
 
 
 def _files() -> dict[str, dict[str, bytes]]:

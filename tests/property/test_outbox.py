@@ -32,8 +32,9 @@ from connectors.errors import (
 )
 from routing.core.model import ChangeEvent, Write, derived_id
 from routing.delivery import retrying
-from routing.delivery.courier import GRACE_MS, Courier
-from routing.ledger import outbox
+from routing.delivery.courier import Courier
+from routing.delivery.keeping import GRACE_MS
+from routing.ledger import echoed, outbox
 from routing.ledger.engine import Ledger
 from routing.runtime.feed import Feed, Happening
 from tests.conftest import ManualClock
@@ -322,7 +323,7 @@ class Outbox(RuleBasedStateMachine):
     @invariant()
     def every_effect_will_be_known_as_ours_when_it_comes_back(self) -> None:
         with self.ledger.read() as conn:
-            waiting = outbox.unechoed(conn, {f"fake:lead:{record}" for record in RECORDS})
+            waiting = echoed.unechoed(conn, {f"fake:lead:{record}" for record in RECORDS})
             ids = dict(conn.exec_driver_sql("SELECT seq, write_id FROM outbox").all())
         known = {(ids[one.seq], field) for found in waiting.values() for one in found for field in one.fields}
         effects = {(t.by, t.field) for t in self.crm.history if t.by and t.before != t.after}
