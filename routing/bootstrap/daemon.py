@@ -11,7 +11,7 @@ import structlog
 
 from routing.bootstrap.process import Process, warm_up
 from routing.bootstrap.reading import Reading, System
-from routing.delivery.courier import GRACE_MS
+from routing.delivery.keeping import GRACE_MS
 from routing.ledger import outbox, shares
 from routing.runtime.bound import MOST_OWED
 from routing.runtime.breaker import Breaker

@@ -7,7 +7,6 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -17,16 +16,16 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from connectors.contract import Webhook
-from connectors.patience import Trouble
+from routing.bootstrap.health import Health
 from routing.bootstrap.reading import System
 from routing.core.places import country
 from routing.core.sla.planning import looks, next_due
 from routing.delivery.courier import Courier
-from routing.ledger import announcements, journal, match_index, outbox, timers
+from routing.ledger import journal, match_index, timers
 from routing.ledger.check import current_revision, head_revision
 from routing.ledger.engine import Ledger, LedgerAway, LedgerError, is_lost, is_turned_away, reason
 from routing.ledger.seats import Seat
-from routing.runtime import filling, tallies
+from routing.runtime import tallies
 from routing.runtime.bound import MOST_OWED, Bound
 from routing.runtime.clock import Clock, monotonic, utcnow
 from routing.runtime.feed import Feed
@@ -50,6 +49,8 @@ PLACE_LOOK_SECONDS = 5.0
 PLACE_SECONDS = 30.0
 # In this order groups of threads are stopped: nothing more comes in, the batch at hand ends, then the writes.
 GROUPS = ("sources", "web", "deciding", "delivery", "intake")
+# For all groups, one after another; and for each that had no time left because one before it hangs.
+STOP_SECONDS, LAST_SECONDS = 8.5, 0.2
 
 
 def timers_wait(before: float, fired: int, *, due: bool) -> float:
@@ -105,19 +106,10 @@ class Process:
                 hold.board = board
         self.ready = threading.Event()
         self.owing = {name: threading.Event() for name in self.systems}
-        counted = (
-            "events",
-            "writes",
-            "announcements",
-            "parked_events",
-            "parked_writes",
-            "timers",
-            "timer_late_seconds",
-        )
-        self._backlog = dict.fromkeys(counted, 0)
         self.intake: Intake | None = None
         self.waits_for = ""  # what it waits for before it can begin its work
-        self._unfilled: dict[str, str] | None = None
+        assert self.services.ledger is not None
+        self._health = Health(self.ledger, clock, self.systems, self.metrics, self.services.ledger, self.bound)
 
     @property
     def webhooks(self) -> list[Webhook]:
@@ -227,59 +219,7 @@ class Process:
 
     def backlog(self) -> dict[str, int]:
         """Events not settled, writes not ended, timers waiting; as last known while the ledger is lost."""
-        assert self.services.ledger is not None
-        if self.services.ledger.since is None:
-            try:
-                self._backlog = self._counted()
-            except SQLAlchemyError as error:
-                if not is_lost(error):
-                    raise
-        return self._backlog
-
-    def filling(self) -> dict[str, str]:
-        """The systems whose first fill is not done, and how far each is; as last known while the ledger is lost."""
-        assert self.services.ledger is not None
-        if self._unfilled != {} and self.services.ledger.since is None:
-            try:
-                with self.ledger.read() as conn:
-                    self._unfilled = filling.unfilled(conn, self.systems)
-            except SQLAlchemyError as error:
-                if not is_lost(error):
-                    raise
-        return self._unfilled or {}
-
-    def _counted(self) -> dict[str, int]:
-        with self.ledger.read() as conn:
-            return {
-                "events": journal.count(conn, journal.OPEN),
-                "writes": outbox.count(conn, outbox.OPEN),
-                "announcements": announcements.count(conn),
-                "parked_events": journal.count(conn, ("parked",)),
-                "parked_writes": outbox.count(conn, ("parked",)),
-                "timers": timers.count(conn),
-                "timer_late_seconds": round(timers.late(conn, self.clock())),
-            }
-
-    def _troubles(self) -> list[Trouble]:
-        """What the CRMs keep us waiting with."""
-        assert self.services.ledger is not None
-        look = self.services.ledger.since is None
-        found = [hold.trouble(look=look) for system in self.systems.values() for hold in system.holds]
-        return [one for one in found if one is not None]
-
-    def _measure(self, backlog: Mapping[str, int], troubles: Sequence[Trouble], lost: datetime | None) -> None:
-        now, metrics = self.clock(), self.metrics
-        metrics.backlog.set(backlog["events"])
-        metrics.outbox.set(backlog["writes"])
-        metrics.deciding_paused.set(1 if self.bound.paused else 0)
-        metrics.announcements.set(backlog["announcements"])
-        metrics.timer_late.set(backlog["timer_late_seconds"])
-        metrics.ledger_lost.set((now - lost).total_seconds() if lost else 0)
-        metrics.waits(troubles, now)
-        for name, system in self.systems.items():
-            calls = system.calls_today()
-            if calls is not None:
-                metrics.calls(name, calls, now)
+        return self._health.backlog()
 
     @property
     def needs_ledger(self) -> bool:
@@ -289,43 +229,35 @@ class Process:
     def health(self) -> Mapping[str, object]:
         """What ``/healthz`` shows; ``/metrics`` is brought up to date by it. ``ok`` stays while a CRM keeps us waiting: a restart, or
         another process, would not mend that."""
-        backlog, troubles = self.backlog(), self._troubles()
-        not_read = {name: system.not_read() for name, system in self.systems.items()}
-        for name, of in not_read.items():
-            self.metrics.not_read.labels(name).set(len(of))
         assert self.services.ledger is not None
-        lost = self.services.ledger.since
-        self._measure(backlog, troubles, lost)
+        told, lost = self._health.told(), self.services.ledger.since
         closed = self.intake.closed if self.intake is not None else ""
+        works = self.ready.is_set() and not self.services.failed.is_set() and not closed
         return {
-            "ok": self.ready.is_set()
-            and not self.services.failed.is_set()
-            and not closed
-            and (lost is None or not self.needs_ledger),
+            "ok": works and (lost is None or not self.needs_ledger),
             "ready": self.ready.is_set(),
             "waits_for": self.waits_for,
-            "filling": self.filling(),
-            "crms_wait": [one.told() for one in troubles],
             "failure": self.services.failure,
             "intake_closed": closed,
-            "ledger_lost_since": None if lost is None else lost.isoformat(timespec="seconds"),
-            "ledger_lost_why": self.services.ledger.why,
-            "paused": self.bound.paused,
-            "not_read": {name: why for name, why in not_read.items() if why},
             "policy": self.policies.current.digest,
             "policy_refused": self.policies.refused,
-            "backlog": backlog,
+            **told,
         }
 
     # -- its end ----------------------------------------------------------------------------------------------------------
 
     def stop(self) -> list[str]:
-        """Stops taking events, finishes the batches at hand, closes. Returns the parts that did not end in time."""
-        late = [name for group in GROUPS for name in self.services.stop(group)]
+        """Stops taking events, finishes the batches at hand, closes, within ten seconds. Returns the parts that did not end in time:
+        then nothing is closed, since they may be using it."""
+        give_up = monotonic() + STOP_SECONDS
+        for group in GROUPS:
+            self.services.stop(group, max(0.0, give_up - monotonic()))
+        if late := [name for group in GROUPS for name in self.services.stop(group, LAST_SECONDS)]:
+            return late
         for system in self.systems.values():
             system.connection.close()
         self._close_ledger()
-        return late
+        return []
 
     def _close_ledger(self) -> None:
         self._place.leave()

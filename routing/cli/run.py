@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from routing.cli.ending import SAFE, in_time, leave
 from routing.cli.output import err, out, print_json, problem
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def run(
     kafka = runtime is Runtime.kafka
     with _started(sandbox, config, policy, seed, kafka) as (settings, stand_in), _logging(settings, quiet) as _:
         code = _serve(settings, stand_in, stopping, leads, rate, until_idle, quiet or as_json, as_json, kafka)
-    raise typer.Exit(code)
+    leave(code)
 
 
 @contextmanager
@@ -170,14 +171,14 @@ def _serve(
         with screen if not as_json else nullcontext():
             _watch(daemon, stand_in, screen, stopping, leads, rate, until_idle)
     finally:
-        late = daemon.stop()
+        with in_time("The daemon"):
+            late = daemon.stop()
     if late:
-        err.print(
-            f"Did not stop in time: {', '.join(late)}. What they were at is in the ledger and will be taken up again."
-        )
+        err.print(f"Did not stop in time: {', '.join(late)}. {SAFE}")
     calls = {name: system.connection.calls for name, system in daemon.systems.items()}
     try:
-        with daemon.ledger.read() as conn:
+        # Counting a large ledger takes as long as it takes, unless it was what hung.
+        with in_time("The ledger") if late else nullcontext(), daemon.ledger.read() as conn:
             report = run_report(conn, calls)
     except SQLAlchemyError as error:
         problem(f"The daemon stopped: {daemon.services.failure or f'the ledger cannot be read: {reason(error)}'}")
@@ -265,7 +266,8 @@ def _watch(
             screen.policy += " (the folder as it is now has errors and is not live)"
         screen.tick()
         if stand_in and daemon.ready.is_set() and not flowing:
-            stand_in.start_traffic(leads, rate)
+            known = daemon.policies.current.entities.get("lead")
+            stand_in.start_traffic(leads, rate, known.remote if known else ())
             flowing = True
             screen.say(INTRODUCTION.format(command=_here(Path(sys.argv[0])), folder=_here(daemon.policies.folder)))
         if until_idle and daemon.ready.is_set():

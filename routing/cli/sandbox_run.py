@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -123,9 +124,11 @@ class SandboxRun:
         self._end()
         raise SettingsError(f"The sandbox did not start: {said or 'it was silent for 30 s'}")
 
-    def start_traffic(self, leads: int | None, rate: float) -> None:
-        """Lets leads come in."""
-        order = {"leads": leads, "rate": rate}
+    def start_traffic(self, leads: int | None, rate: float, systems: Collection[str]) -> None:
+        """Lets leads come in, of those ``systems`` that the policy knows leads of."""
+        order: dict[str, Any] = {"leads": leads, "rate": rate}
+        if len({"salesforce", "hubspot"}.intersection(systems)) == 1:
+            order["hubspot_share"] = float("hubspot" in systems)
         requests.post(f"{self._admin}/traffic", json=order, timeout=10).raise_for_status()
 
     def all_arrived(self, ledger: Ledger) -> bool:

@@ -361,7 +361,8 @@ policy = Table(
     Column("live_ms", BigInteger, nullable=False),
 )
 
-# How far each partition of the log has been settled. ``epoch`` grows with every new holder: who held it before is fenced.
+# How far each partition of the log has been settled. ``epoch`` grows with every new holder: who held it before is fenced. ``log_id`` is
+# Kafka's id of the topic that the offset counts in, "" where the brokers tell none.
 share = Table(
     "share",
     metadata,
@@ -371,6 +372,7 @@ share = Table(
     Column("epoch", BigInteger, nullable=False),
     Column("holder", String(200), nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
+    Column("log_id", String(36), nullable=False, server_default=""),
 )
 
 # Decisions that other consumers have not been told of yet.

@@ -18,7 +18,7 @@ from routing.core.merge import DELETED, merge
 from routing.core.model import ChangeEvent, Record, Value, derived_id
 from routing.core.plan import READ_BACK
 from routing.delivery.retrying import patiently
-from routing.ledger import journal, match_index, mirror, outbox, shares
+from routing.ledger import echoed, journal, match_index, mirror, shares
 from routing.ledger.engine import Ledger
 from routing.ledger.schema import metadata, ref_of
 from routing.ledger.sql import take_stock
@@ -89,7 +89,7 @@ class Backfill:
             with self._ledger.write() as conn:
                 shares.hold_all(conn)
                 refs = {ref_of(e.system, e.entity, e.record_id) for e in page}
-                known, waiting = mirror.load(conn, refs), outbox.unechoed(conn, refs)
+                known, waiting = mirror.load(conn, refs), echoed.unechoed(conn, refs)
                 created, differing, alike = [], [], []
                 for event in page:
                     name = ref_of(event.system, event.entity, event.record_id)
@@ -202,7 +202,7 @@ class Backfill:
 
 
 def _untold(
-    event: ChangeEvent, known: Record, waiting: Iterable[outbox.Unechoed], fields: Collection[str] | None
+    event: ChangeEvent, known: Record, waiting: Iterable[echoed.Unechoed], fields: Collection[str] | None
 ) -> ChangeEvent | None:
     """What of a snapshot is newer than the mirror and was neither told nor written by us, as the change it is; None when nothing is.
 

@@ -14,15 +14,15 @@ from routing.core.directory import Directory
 from routing.core.distribution.pools import Pools
 from routing.core.evidence import Evidence
 from routing.core.model import OURS, ChangeEvent, Decision, Holding, Record, Replaced, Timer, Write
-from routing.core.plan import Plan
+from routing.core.planned import Plan
 from routing.core.settle import Settled
 from routing.core.sla.following import follow
 from routing.core.sla.model import ClockState
 from routing.core.view import View
-from routing.ledger import announcements, clocks, decisions, holding, journal, outbox, pools, timers
+from routing.ledger import announcements, clocks, decisions, echoed, holding, journal, outbox, pools, timers
 from routing.ledger.clocks import Given
+from routing.ledger.echoed import Unechoed
 from routing.ledger.journal import Ending, Entry
-from routing.ledger.outbox import Unechoed
 from routing.ledger.schema import ref_of, to_ms
 from routing.runtime.books import Book, Closed
 from routing.runtime.echo import overtaken, replaced_before, replaced_by, same, under_way
@@ -32,7 +32,7 @@ from rules.policy import Policy
 log = structlog.get_logger()
 
 # What a decision leaves with its record.
-_KEPT = ("passed", "never_had", "priority", "held_by")
+_KEPT = ("passed", "never_had", "priority", "held_by", "sent")
 
 
 def parking(entry: Entry, error: Exception) -> Ending:
@@ -89,12 +89,27 @@ class Batch:
         self.endings.append(parking(entry, error))
 
     def replaced(self, entry: Entry, before: Record | None, left: Sequence[Unechoed]) -> tuple[Replaced, ...]:
-        """What our own writes, whose echo the entry is, replaced that somebody had set meanwhile. It is not put back where more was decided
-        since."""
+        """What our own writes, whose echo the entry is, replaced that somebody had set meanwhile. It is not put back where something else was
+        decided since."""
         event = entry.event
         name = ref_of(event.system, event.entity, event.record_id)
+        return self._whether_back(name, replaced_by(event, before, self._pairs(name, left)))
+
+    def hear(self, entry: Entry, left: Sequence[Unechoed]) -> None:
+        """Takes in what an echo leaves to be heard. What it shows to have happened is not sent again where no answer came: it would go over
+        whoever sets the field back to what was expected."""
+        event = entry.event
+        said = f"superseded: it was changed after this had arrived (event {event.event_id})"
+        for before, one in self._pairs(ref_of(event.system, event.entity, event.record_id), left):
+            if one.ended_ms is None or one.parked:
+                came = before.fields.keys() - one.fields.keys()
+                self.given_up.setdefault(one.seq, {}).update(dict.fromkeys(sorted(came), said))
+            self.heard[one.seq] = one
+
+    def _pairs(self, name: str, left: Sequence[Unechoed]) -> list[tuple[Unechoed, Unechoed]]:
+        """Each write as it waited for an echo, and what that leaves of it."""
         waited = {one.seq: self.heard.get(one.seq, one) for one in self._waiting[name]}
-        return self._whether_back(name, replaced_by(event, before, [(waited[one.seq], one) for one in left]))
+        return [(waited[one.seq], one) for one in left]
 
     def replaced_before(self, entry: Entry, known: Record) -> tuple[Replaced, ...]:
         """The same of a change that is told only after our own writes, which replaced it, were heard back."""
@@ -103,13 +118,16 @@ class Batch:
         moot = all(same(event.values.get(field), known.values.get(field)) for field in event.changed)
         if moot or event.kind != "updated":
             return ()
-        return self._whether_back(name, replaced_before(event, known, outbox.done(self.conn, name)))
+        return self._whether_back(name, replaced_before(event, known, echoed.done(self.conn, name)))
 
     def _whether_back(self, name: str, found: Sequence[tuple[int, Replaced]]) -> tuple[Replaced, ...]:
-        return tuple(
-            msgspec.structs.replace(one, back=one.field not in outbox.fields_since(self.conn, name, seq))
-            for seq, one in found
-        )
+        back = []
+        for seq, one in found:
+            since = echoed.set_since(self.conn, name, seq)
+            # What it replaced may be our own newest: the older write was longer under way.
+            holds = one.field not in since or same(since[one.field], one.theirs)
+            back.append(msgspec.structs.replace(one, back=holds))
+        return tuple(back)
 
     def plan(self, entry: Entry, event: ChangeEvent, view: View, planned: Plan) -> None:
         """Takes a plan in, with what it was shown, and adds what the outbox knows of the record."""
@@ -122,7 +140,7 @@ class Batch:
                 self._overtaken[entry.seq] = found
                 self._gone |= {write: self._gone.get(write, frozenset()).union(names) for write, names in found.items()}
                 waiting = self._owed(name)
-            maybe = {field: value for one in waiting for field, value in one.may.items()}
+            maybe = {field: value for one in waiting for field, value in (one.unheard | one.may_yet).items()}
             planned = msgspec.structs.replace(planned, under_way=under_way(waiting, planned.seen), maybe=maybe)
         self.planned.append((entry, planned))
 
@@ -180,6 +198,9 @@ class Batch:
             self.not_for_pool.add(name)
         self.writes.extend((write, to_ms(event.occurred_at), entry.accepted_ms) for write in settled.writes)
         record = self.work.records.get(name)
+        if record is not None and (settled.routed or planned.heard.starts) and record.changed_since != ():
+            record = msgspec.structs.replace(record, changed_since=())
+            self.work.remember(record)
         if record is not None and (planned.given_back.named or planned.taken_again.named):
             record = msgspec.structs.replace(record, gave_back=bool(planned.given_back.named))
             self.work.remember(record)
@@ -250,17 +271,18 @@ class Batch:
         if book.shared:
             announcements.add(self.conn, made)
         outbox.add(self.conn, self.writes, now, self.work.locks([write for write, _, _ in self.writes]))
-        outbox.save_unechoed(self.conn, list(self.heard.values()))
+        echoed.save_unechoed(self.conn, list(self.heard.values()))
         # One timer a record: a tick that comes late must not leave it with two, which would both go on for ever.
         waiting = {ref_of(timer.system, timer.entity, timer.record_id) for timer in self.timers}
         timers.clear(self.conn, self.off_hold | waiting)
         timers.save(self.conn, self.timers)
         clocks.save(self.conn, self.clocks)
+        # What routes a record ends what is taken of it into a batch: a touch answers what was given before.
+        clocks.touch(self.conn, self.touched)
         clocks.give(self.conn, self.given)
 
     def close(self, book: Book, taken: int, now: datetime) -> Closed:
         """Writes down how the events ended, once all else is."""
-        clocks.touch(self.conn, self.touched)  # reads what ``save`` has written
         outbox.give_up(self.conn, self.given_up)  # of a write that ``save`` may have changed, too
         closed = book.close(self.conn, taken, self.endings, now)
         for event, seq in self.erased:

@@ -22,10 +22,10 @@ from routing.core.model import OURS, ChangeEvent, EntityMap, Kind, Record, Value
 from routing.core.sla.planning import LOOK
 from routing.core.times import parse_instant
 from routing.delivery.retrying import as_bug, until_well
-from routing.ledger import journal, mirror, outbox
+from routing.ledger import echoed, journal, mirror
+from routing.ledger.echoed import Unechoed
 from routing.ledger.engine import Ledger
 from routing.ledger.journal import Ending, Entry, RawEntry
-from routing.ledger.outbox import Unechoed
 from routing.ledger.schema import ref_of
 from routing.runtime.backfill import Backfill
 from routing.runtime.clock import Clock
@@ -203,7 +203,7 @@ class Completer:
         if not refs:
             return {}
         with self._ledger.read() as conn:
-            found, waiting = mirror.load(conn, refs), outbox.unechoed(conn, refs)
+            found, waiting = mirror.load(conn, refs), echoed.unechoed(conn, refs)
         return {record.record_id: (record, waiting.get(ref, ())) for ref, record in found.items()}
 
     def _complete(

@@ -26,7 +26,7 @@ from routing.core.evidence import gather
 from routing.core.keys import address_of
 from routing.core.model import Decision
 from routing.core.settle import settle
-from routing.ledger import evidence, holding, journal, mirror, open_records, outbox, people, pools, shares
+from routing.ledger import echoed, evidence, holding, journal, mirror, open_records, people, pools, shares
 from routing.ledger.engine import Ledger, is_refused
 from routing.ledger.journal import Entry
 from routing.ledger.schema import ref_of
@@ -159,7 +159,7 @@ class Loop:
                 succession.take_over(conn, entries[0].event, policy, now)
             directory = self._people(conn, policy)
             named = [(e.seq, ref_of(e.event.system, e.event.entity, e.event.record_id), e.event) for e in entries]
-            waiting = outbox.unechoed(conn, {ref for _, ref, _ in named})
+            waiting = echoed.unechoed(conn, {ref for _, ref, _ in named})
             echoes = echoes_among(named, waiting)
             batch = Batch(conn, WorkingSet(conn, entries, policy, echoes), echoes, waiting)
             taken = take(batch, entries, policy, directory, now)
@@ -239,8 +239,8 @@ class Loop:
         }
         bonds = pools.bonds(batch.conn, keys - {""})
         working = Pools(policy, directory, attendance, opened.rotations, bonds)
-        moved = {turn for _, one in batch.planned for turn in (*one.given_back.ids, *one.taken_again.ids)}
-        working.returned = pools.returned(batch.conn, moved - {""})
+        moved = {turn for _, one in batch.planned for turn in (one.given_back.by, one.taken_again.by) if turn}
+        working.returned = pools.returned(batch.conn, moved)
         batch.opened, batch.pools = opened, working
         return working
 

@@ -18,7 +18,8 @@ from routing.core.matching.decide import shortlist
 from routing.core.matching.features import account_features
 from routing.core.matching.index import MemoryIndex
 from routing.core.model import Candidate, ChangeEvent, Correction, Record, Step, derived_id
-from routing.core.plan import Plan, plan
+from routing.core.plan import plan
+from routing.core.planned import Plan
 from routing.core.recognise import lead_side, weights_of
 from routing.core.settle import Settled, settle
 from routing.core.view import AccountView, View

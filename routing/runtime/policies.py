@@ -25,6 +25,7 @@ from routing.runtime.feed import Feed
 from routing.runtime.going_live import go_live
 from routing.runtime.policy_folder import PolicyFolderError, read_folder
 from routing.runtime.policy_tests import compile_tested, problems_of, run_tests
+from rules.analysis.queues import queues_of
 from rules.ladders.engagement import all_rungs
 from rules.model import PolicyError
 from rules.policy import Policy, compile_policy, digest
@@ -310,9 +311,7 @@ def entity_maps(policy: Policy, system: str) -> dict[str, EntityMap]:
             read_only=frozenset(n for n, f in here.items() if f.read_only or system in f.read_only_in),
             does=frozenset(_done(policy, name)),
             guard=entity.guard,
-            queues={n: ids[system] for n, ids in policy.queues.items() if system in ids}
-            if name in policy.ladders
-            else {},
+            queues={n: policy.queues[n][system] for n in sorted(queues_of(policy, name)) if system in policy.queues[n]},
         )
     return maps
 

@@ -70,8 +70,10 @@ class _Taker:
         if len(batch.planned) > planned:
             batch.planned_for.add(ref)
             made, held = batch.planned[-1][1], batch.work.records.get(ref)
-            # Who waits may stop waiting, whatever the event: the next one about them must see whether they did.
-            if made.decides or made.corrections or made.on_hold or (held is not None and held.on_hold):
+            # Who waits may stop waiting, whatever the event: the next one about them must see whether they did. Nor is it told yet what
+            # was known of the record when a clock began.
+            waits = made.on_hold or (held is not None and held.on_hold)
+            if made.decides or made.corrections or made.heard.starts or waits:
                 batch.undecided |= names
         return True
 
@@ -97,7 +99,7 @@ class _Taker:
             return
         if left is not None:
             replaced = batch.replaced(entry, before, left)
-            batch.heard |= {one.seq: one for one in left}
+            batch.hear(entry, left)
             self._replaced(entry, record, replaced, "echo of our own write")
             return
         if event.entity == "person":

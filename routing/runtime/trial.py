@@ -18,7 +18,8 @@ from routing.core.directory import Directory
 from routing.core.distribution.pools import Pools
 from routing.core.keys import account_field
 from routing.core.model import ChangeEvent, Entity, Record, Values, derived_id
-from routing.core.plan import Plan, plan
+from routing.core.plan import plan
+from routing.core.planned import Plan
 from routing.core.settle import Settled, settle
 from routing.core.view import AccountView, View
 from rules.policy import Policy

@@ -97,7 +97,7 @@ class Merge:
             "writes": [
                 (names[ref], state, names[write.record_id], write.fields.get("owner"))
                 for ref, state, body in waiting
-                for write in [outbox._decode(body)]
+                for write in [outbox.decode(body)]
             ],
             "timers": [(purpose, names[record]) for purpose, record in due],
             "given": sorted((names[ref], person) for ref, person in given),

@@ -41,6 +41,14 @@ def test_why_somebody_cannot_receive_a_lead() -> None:
     assert known.why_not("", "salesforce", NOW) == "nobody is named"
 
 
+def test_a_user_named_in_people_csv_that_is_deactivated_gets_nothing() -> None:
+    ours = person("salesforce", ANA_ID, "elsewhere@example.com", "Ana Diaz", active=False)
+    named_alike = person("salesforce", "005OTHER", "ana@example.com", active=False)
+    known = directory(policy(), ours)
+    assert known.why_not("ana@example.com", "salesforce", NOW) == "Ana Diaz's user is deactivated in Salesforce"
+    assert directory(policy(), named_alike).why_not("ana@example.com", "salesforce", NOW) is None, "another user's"
+
+
 def test_of_two_users_with_one_e_mail_the_active_one_counts() -> None:
     known = directory(
         policy(), person("hubspot", "10", "bo@example.com", active=False), person("hubspot", "20", "bo@example.com")
