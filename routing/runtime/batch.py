@@ -221,6 +221,13 @@ class Batch:
             # Not to what: it may be personal, and this is shown and logged.
             said = {name: f"superseded: {name} had been changed{whose} before this was sent ({by})" for name in fields}
             self.given_up.setdefault(write, {}).update(said)
+        if made is not None and made.outcome in ("assign", "keep"):
+            # Nor what an operator may have tried again of a decision before: also where this one finds its owner there, and writes nothing.
+            name = ref_of(entry.event.system, entry.event.entity, entry.event.record_id)
+            for one in self._waiting.get(name, ()):
+                if "owner" in one.parked:
+                    since = f"superseded: decision {made.decision_id} was made since"
+                    self.given_up.setdefault(one.seq, {}).setdefault("owner", since)
 
     def _remember(self, name: str, record: Record, planned: Plan, settled: Settled) -> None:
         made = settled.decision

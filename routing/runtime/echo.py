@@ -170,7 +170,7 @@ def under_way(waiting: Iterable[Unechoed], seen: Values) -> Values:
     """
     found: Values = {}
     for one in waiting:
-        for name in one.fields.keys() & one.guard.keys() - one.given_up:
+        for name in [name for name in one.fields if name in one.guard and name not in one.given_up]:
             if any(same(known[name], seen.get(name)) for known in (one.guard, one.ours) if name in known):
                 found[name] = one.fields[name]
     return found

@@ -487,8 +487,7 @@ class Simulation(RuleBasedStateMachine):
         assert waits == Counter(on_hold)
 
     def _check_the_owners(self) -> None:
-        """Each lead's owner is who we last chose, unless a person had the last word, or the write waits for the operator, or they had an
-        older one tried again. Who was run over by a write that was under way when its sender died is put back, unless more was decided since."""
+        """Each lead's owner is who we last chose, unless a person had the last word, or the write waits for the operator. Who was run over by a write that was under way when its sender died is put back, unless more was decided since."""
         last = {}
         query = "SELECT d.ref, d.owner, d.decision_id, o.state FROM decision d LEFT JOIN outbox o USING (decision_id)"
         for ref, *chosen in self.rows(f"{query} WHERE d.outcome = 'assign' ORDER BY d.rowid"):
@@ -506,7 +505,7 @@ class Simulation(RuleBasedStateMachine):
                         hands.append(touch)
                 ran = [crm.written[touch.by].decision_id for touch in hands[-1:] if touch in crm.run_over]
                 assert ran != [decision], f"{record} was taken from whom a person gave it to"
-                said = {touch.by for touch in hands[-1:]} & {"", *self.retried}
+                said = [touch for touch in hands[-1:] if not touch.by]
                 assert said or held["owner"] == USERS[owner][crm.system], (
                     f"{record} is not {owner}'s, and no person said so"
                 )

@@ -258,6 +258,25 @@ def test_a_queue_that_is_put_right_in_the_crm_gets_it_by_a_retry(ledger: Ledger,
     assert branch.crm.records["00Q1"]["owner"] == QUEUE
 
 
+def test_a_parked_owner_is_not_written_after_a_newer_decision_that_had_nothing_to_write(
+    ledger: Ledger, clock: ManualClock
+) -> None:
+    branch = Branch(ledger, clock)
+    branch.crm.rejects = "a validation rule said no"
+    branch.lead(owner="005MIA")
+    branch.deliver()
+    assert (branch.states(), branch.last().owner) == (["parked"], "ana@example.com")
+    branch.adopt(engagement=FILES["engagement"].replace("otherwise: pool Small", "otherwise: pool Big"))
+    branch.answer("rejected", "ana")
+    assert branch.last().owner == "mia@example.com"  # who has it there
+    branch.crm.rejects = ""
+    retry(branch)
+    assert branch.crm.records["00Q1"]["owner"] == "005MIA"
+    with ledger.read() as conn:
+        [ended] = [one["detail"] for made in branch.made() for one in outbox.of_decision(conn, made.decision_id)]
+    assert ended == f"superseded: decision {branch.last().decision_id} was made since"
+
+
 TO_BIG = """
 clocks:
   First touch:
